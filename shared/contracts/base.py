@@ -1,0 +1,58 @@
+"""
+What every event has in common.
+
+Events are frozen msgspec structs. Producers can only send fields that stand here; consumers
+ignore fields that they do not know. Money is a Decimal, written as a string, with the sign as sent.
+A repr shows the type and the ids, never a claim number or a patient.
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of an event."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    A past fact, as one service tells it to another.
+
+    `organization_id` is the wall that the event stays behind. `message_id` and `revision` together are
+    unique per type; a repetition carries the same pair.
+    """
+
+    topic: ClassVar[str]
+
+    organization_id: UUID
+
+    @property
+    def message_id(self) -> UUID:
+        raise NotImplementedError
+
+    @property
+    def message_revision(self) -> int:
+        return 1
+
+    @property
+    def message_key(self) -> UUID:
+        """The Kafka key: what has the same key is kept in order."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.message_id}:{self.message_revision}>"
+
+
+_encoder = msgspec.json.Encoder(decimal_format="string")
+
+
+def encode(event: Event) -> bytes:
+    """Write an event as JSON bytes."""
+    return _encoder.encode(event)
+
+

@@ -1,0 +1,9 @@
+"""ClaimDenied: a remittance refuses to pay some of a claim. ingest tells triage."""
+
+from shared.contracts.claim import ClaimObserved, DeniedAdjustment
+
+
+class ClaimDenied(ClaimObserved, frozen=True, kw_only=True):
+    """`denied` holds the adjustments that are not contractual, patient share or capitation, lines in order."""
+
+    denied: tuple[DeniedAdjustment, ...]

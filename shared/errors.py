@@ -1,0 +1,79 @@
+"""
+What can go wrong, and whose turn it is.
+
+    ReprieveError
+    ├── InvalidInputError     what was sent is wrong: repeating it cannot help
+    │   ├── UnreadableError   these bytes are not what they should be (a file, a record)
+    │   ├── NotFoundError     there is no such thing, or none that the caller may see
+    │   ├── DeniedError       the caller is known and may not do this
+    │   └── UnauthenticatedError  the caller is not known
+    ├── ConflictError         the thing changed meanwhile: the caller looks again and decides
+    └── UnavailableError      a part that we need does not answer: repeating later helps
+
+Anything else that is raised is a defect and is allowed to crash its unit of work.
+The text of an error is read by people: it says what, where, and what to do, and never names a patient.
+"""
+
+
+class ReprieveError(Exception):
+    """The root of errors that Reprieve raises on purpose."""
+
+    status = 500
+    slug = "defect"
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        """`remedy` is one sentence that tells the reader what to do now."""
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+
+class InvalidInputError(ReprieveError):
+    """What was sent is wrong; repeating it cannot help."""
+
+    status = 422
+    slug = "invalid-input"
+
+
+class UnreadableError(InvalidInputError):
+    """The bytes are not what they should be."""
+
+    slug = "unreadable"
+
+
+class NotFoundError(InvalidInputError):
+    """There is no such thing, or none that the caller may see: the two look alike on purpose."""
+
+    status = 404
+    slug = "not-found"
+
+
+class DeniedError(InvalidInputError):
+    """The caller is known and may not do this."""
+
+    status = 403
+    slug = "forbidden"
+
+
+class UnauthenticatedError(InvalidInputError):
+    """The caller is not known."""
+
+    status = 401
+    slug = "unauthenticated"
+
+
+class ConflictError(ReprieveError):
+    """The thing changed meanwhile; the caller looks again and decides."""
+
+    status = 409
+    slug = "conflict"
+
+
+class UnavailableError(ReprieveError):
+    """A part that we need does not answer; repeating later helps."""
+
+    status = 503
+    slug = "unavailable"

@@ -1,0 +1,56 @@
+"""A real PostgreSQL for the tests: one server a session, one fresh migrated database wherever asked for."""
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.embedded import postgres
+from shared.postgres.migrate import let_roles_log_in, upgrade
+
+ROLE_PASSWORDS = {
+    "reprieve_ingest": "ingest-in-tests",
+    "reprieve_triage": "triage-in-tests",
+    "reprieve_tracker": "tracker-in-tests",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A migrated database. `owner` owns the tables, the others are the services' runtime roles."""
+
+    server: postgres.EmbeddedPostgres
+    name: str
+
+    @property
+    def owner(self) -> str:
+        return self.server.url("reprieve_owner", self.name)
+
+    def url(self, role: str) -> str:
+        return self.server.url(role, self.name, ROLE_PASSWORDS[role])
+
+
+class PostgresForTests:
+    """Starts a server in a temporary folder; `fresh()` clones a migrated template in a few tens of milliseconds."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="reprieve-tests-"))
+        self.server = postgres.start(
+            self.folder / "pg",
+            {"postgres": secrets.token_hex(8), "reprieve_owner": secrets.token_hex(8)},
+            settings={"fsync": "off", "max_connections": "200"},
+        )
+        asyncio.run(self.server.ensure_database("template"))
+        upgrade(self.server.url("reprieve_owner", "template"))
+        asyncio.run(let_roles_log_in(self.server.url("reprieve_owner", "template"), ROLE_PASSWORDS))
+
+    async def fresh(self) -> Database:
+        name = f"t{secrets.token_hex(6)}"
+        await self.server.ensure_database(name, template="template")
+        return Database(self.server, name)
+
+    def stop(self) -> None:
+        self.server.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
