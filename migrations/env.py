@@ -9,7 +9,9 @@ from sqlalchemy.pool import NullPool
 
 
 def _migrate(connection: Connection) -> None:
-    context.configure(connection=connection, version_table="reprieve_migrations", transaction_per_migration=True)
+    context.configure(
+        connection=connection, version_table="reprieve_migrations", transaction_per_migration=True
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -37,7 +37,9 @@ def drop_role(role: str) -> None:
     """)
 
 
-def build_wall(table: str, *, role: str, grants: str = "select, insert, update", by: str = "organization") -> None:
+def build_wall(
+    table: str, *, role: str, grants: str = "select, insert, update", by: str = "organization"
+) -> None:
     """
     Force row-level security on `table` for the column `<by>_id` and let `role` in.
 
@@ -105,7 +107,9 @@ when settled_at or parked_at is set. Settling stamps; nothing is deleted before 
 """
 
 
-def create_outbox(table: str, *, role: str, columns: str = "", grants: str = "select, insert, update") -> None:
+def create_outbox(
+    table: str, *, role: str, columns: str = "", grants: str = "select, insert, update"
+) -> None:
     """Create an outbox table, its wall, its indexes and the functions that find its due rows."""
     schema, name = table.split(".")
     op.execute(f"create table {table} ({OUTBOX_COLUMNS}{', ' + columns if columns else ''})")
@@ -116,12 +120,12 @@ def create_outbox(table: str, *, role: str, columns: str = "", grants: str = "se
     op.execute(
         f"create index {name}_in_flight on {table} (shard) include (size) where attempts > 0 and {open_row}"
     )
-    op.execute(f"create index {name}_parked on {table} (parked_at) where parked_at is not null and settled_at is null")
+    op.execute(
+        f"create index {name}_parked on {table} (parked_at) where parked_at is not null and settled_at is null"
+    )
     build_wall(table, role=role, grants=grants)
-    reads = [
-        f"{table} (organization_id, message_id, revision, shard, position, size, due_at, attempts, settled_at,"
-        " parked_at, created_at)"
-    ]
+    seen = "organization_id, message_id, revision, shard, position, size, due_at, attempts, settled_at, parked_at"
+    reads = [f"{table} ({seen}, created_at)"]
     # A row that was sent before keeps its slot in the window; new rows must fit into what is left. A single
     # message larger than the window may go when nothing else is in flight.
     create_finder(

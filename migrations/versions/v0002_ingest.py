@@ -96,8 +96,12 @@ def upgrade() -> None:
             primary key (organization_id, remittance_id)
         )
     """)
-    op.execute("create index remittances_receipt on ingest.remittances (organization_id, receipt_id, set_ordinal)")
-    op.execute("create index remittances_recent on ingest.remittances (organization_id, received_at, remittance_id)")
+    op.execute(
+        "create index remittances_receipt on ingest.remittances (organization_id, receipt_id, set_ordinal)"
+    )
+    op.execute(
+        "create index remittances_recent on ingest.remittances (organization_id, received_at, remittance_id)"
+    )
     op.execute("""
         create table ingest.claims (
             organization_id uuid not null,

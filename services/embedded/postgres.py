@@ -49,7 +49,8 @@ class EmbeddedPostgres:
         """Create the database, owned by reprieve_owner, unless it is there."""
         try:
             await self.execute(
-                f'create database "{name}" owner reprieve_owner' + (f' template "{template}"' if template else "")
+                f'create database "{name}" owner reprieve_owner'
+                + (f' template "{template}"' if template else "")
             )
         except asyncpg.DuplicateDatabaseError:
             return
@@ -59,7 +60,9 @@ class EmbeddedPostgres:
         self.server.stop()
 
 
-def start(pgdata: Path, passwords: dict[str, str], *, settings: dict[str, str] | None = None) -> EmbeddedPostgres:
+def start(
+    pgdata: Path, passwords: dict[str, str], *, settings: dict[str, str] | None = None
+) -> EmbeddedPostgres:
     """
     Start the server on `pgdata`, or join the one that is running there; make the owner role.
 
@@ -89,13 +92,16 @@ async def _close_doors(postgres: EmbeddedPostgres, pgdata: Path, settings: dict[
     connection = await asyncpg.connect(user="postgres", host=postgres.socket_dir, database="postgres")
     try:
         await connection.execute(
-            "do $$ begin create role reprieve_owner login createrole; exception when duplicate_object then null; end $$"
+            "do $$ begin create role reprieve_owner login createrole; "
+            "exception when duplicate_object then null; end $$"
         )
         for name, value in settings.items():
             await connection.execute(f"alter system set {name} = '{value}'")
         for role, secret in postgres.passwords.items():
             await connection.execute(
-                await connection.fetchval("select format('alter role %I password %L', $1::text, $2::text)", role, secret)
+                await connection.fetchval(
+                    "select format('alter role %I password %L', $1::text, $2::text)", role, secret
+                )
             )
         (pgdata / "pg_hba.conf").write_text(_HBA)
         await connection.execute("select pg_reload_conf()")

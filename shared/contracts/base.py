@@ -54,5 +54,3 @@ _encoder = msgspec.json.Encoder(decimal_format="string")
 def encode(event: Event) -> bytes:
     """Write an event as JSON bytes."""
     return _encoder.encode(event)
-
-

@@ -1,4 +1,4 @@
-"""ClaimOutcomeSeen: a reversal or a later adjudication of a claim that was denied. triage tells the tracker."""
+"""ClaimOutcomeSeen: a reversal or later adjudication of a claim once denied. triage tells the tracker."""
 
 from typing import ClassVar, Literal
 from uuid import UUID

@@ -108,7 +108,8 @@ class Clock(Value, frozen=True, kw_only=True):
     """
     A payer's time limit for one way of saving the claim.
 
-    `permitted` False: the payer's rule forbids this way, `reasons` say why. None: it hangs on `missing_facts`.
+    `permitted` False: the payer's rule forbids this way, `reasons` say why. None: it hangs on
+    `missing_facts`.
     `deadline_at` is the last instant that still counts, with its UTC offset in the payer's `zone`. When an
     input is missing it is None and `earliest`/`latest` bound it: plan for the earliest.
     `steps` let a person recompute the date by hand. Whether the clock is open is derived when it is read.

@@ -1,4 +1,4 @@
-"""EventsReceipted: what became of messages that a producer keeps until told. The settlement of every arrow."""
+"""EventsReceipted: what became of messages that a producer keeps until it is told."""
 
 from typing import ClassVar, Literal
 from uuid import UUID
@@ -10,7 +10,7 @@ Producer = Literal["ingest", "triage", "tracker"]
 
 
 class Receipt(Value, frozen=True, kw_only=True):
-    """`settled`: it is in the ledger. `parked`: it lies in a dead-letter topic, `reason` names the error class."""
+    """`settled`: it is in the ledger. `parked`: it is a dead letter, and `reason` names the error class."""
 
     message_id: UUID
     revision: int

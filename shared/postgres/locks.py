@@ -18,14 +18,16 @@ def _family(name: str) -> int:
 
 
 @asynccontextmanager
-async def hold_locks(engine: AsyncEngine, family: str, numbers: Iterable[int]) -> AsyncIterator[frozenset[int]]:
+async def hold_locks(
+    engine: AsyncEngine, family: str, numbers: Iterable[int]
+) -> AsyncIterator[frozenset[int]]:
     """
     Take those of the locks that nobody holds, and hold them until the end; gives the numbers taken.
 
     Occupies one connection of the pool for as long.
     """
     async with engine.connect() as connection:
-        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
         taken = await connection.execute(
             text(
                 "select number from unnest(cast(:numbers as integer[])) as wanted(number) "

@@ -34,7 +34,10 @@ async def let_roles_log_in(url: str, passwords: Mapping[str, str]) -> None:
         async with engine.begin() as connection:
             for role, password in passwords.items():
                 statement = await connection.scalar(
-                    text("select format('alter role %I login password %L', cast(:role as text), cast(:password as text))"),
+                    text(
+                        "select format('alter role %I login password %L', "
+                        "cast(:role as text), cast(:password as text))"
+                    ),
                     {"role": role, "password": password},
                 )
                 await connection.execute(text(str(statement).replace(":", r"\:")))

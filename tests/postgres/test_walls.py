@@ -18,7 +18,9 @@ ORGANIZATION_TABLES = """
 """
 
 
-async def record_event(connection: AsyncConnection, organization: UUID, *, size: int = 100, shard: int = 3) -> None:
+async def record_event(
+    connection: AsyncConnection, organization: UUID, *, size: int = 100, shard: int = 3
+) -> None:
     await connection.execute(
         text("""
             insert into ingest.claim_events (organization_id, message_id, revision, type, topic, message_key, shard,
