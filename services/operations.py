@@ -1,0 +1,88 @@
+"""Commands for who runs the installation: `db`, `topics`, `bench`."""
+
+import asyncio
+import os
+import runpy
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.errors import InvalidInputError, NotFoundError
+
+db = typer.Typer(no_args_is_help=True, help="Migrate the database. Needs REPRIEVE_ADMIN_DATABASE_URL.")
+topics = typer.Typer(no_args_is_help=True, help="The Kafka topics. Needs REPRIEVE_KAFKA_BOOTSTRAP_SERVERS.")
+
+_BENCHES = ("reading", "memory", "end_to_end")
+
+
+def _from_environment(name: str, meaning: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise InvalidInputError(f"{name} is not set.", remedy=f"Set it to {meaning}.")
+    return value
+
+
+def _admin_url() -> str:
+    return _from_environment(
+        "REPRIEVE_ADMIN_DATABASE_URL",
+        "the URL of the role that owns the tables, like postgresql+asyncpg://reprieve_owner:…@host/reprieve",
+    )
+
+
+@db.command()
+def upgrade(
+    revision: Annotated[str, typer.Argument(help="Where to go; the newest by default.")] = "head",
+) -> None:
+    """
+    Migrate up, then give the services' roles their passwords.
+
+    Roles whose REPRIEVE_INGEST_PASSWORD, REPRIEVE_TRIAGE_PASSWORD or REPRIEVE_TRACKER_PASSWORD is set
+    may log in with it afterwards; the others stay as they are.
+    """
+    from shared.postgres import migrate  # noqa: PLC0415  Alembic takes a while to load
+
+    url = _admin_url()
+    migrate.upgrade(url, revision)
+    passwords = {
+        f"reprieve_{service}": password
+        for service in ("ingest", "triage", "tracker")
+        if (password := os.environ.get(f"REPRIEVE_{service.upper()}_PASSWORD"))
+    }
+    asyncio.run(migrate.let_roles_log_in(url, passwords))
+    print(f"Migrated to {revision}; {len(passwords)} of 3 roles were given a password.")
+
+
+@db.command()
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="Where to go back to; `base` removes everything.")],
+) -> None:
+    """Migrate down. What the removed tables held is gone: take a backup first."""
+    from shared.postgres import migrate  # noqa: PLC0415
+
+    migrate.downgrade(_admin_url(), revision)
+    print(f"Migrated down to {revision}.")
+
+
+@topics.command()
+def create() -> None:
+    """Create every topic and dead-letter topic that is missing; safe to repeat."""
+    from shared.kafka.topics import create_topics  # noqa: PLC0415
+
+    bootstrap = _from_environment("REPRIEVE_KAFKA_BOOTSTRAP_SERVERS", "host:port of a broker")
+    created = asyncio.run(create_topics(bootstrap))
+    print(f"Created: {', '.join(created)}." if created else "Every topic exists already.")
+
+
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[reading|memory|end_to_end]…")] = None,
+) -> None:
+    """Measure this machine and print the figures; all benches when none is named. Run it in the project's folder."""
+    for name in names or _BENCHES:
+        script = Path("bench") / f"{name}.py"
+        if name not in _BENCHES or not script.is_file():
+            raise NotFoundError(
+                f"There is no bench {name} here.",
+                remedy=f"In the project's folder there are: {', '.join(_BENCHES)}.",
+            )
+        runpy.run_path(str(script), run_name="__main__")
