@@ -116,9 +116,12 @@ def create_outbox(
     # Payloads go out of line, so that the stamps rewrite narrow rows only.
     op.execute(f"alter table {table} set (toast_tuple_target = 128, fillfactor = 70)")
     open_row = "settled_at is null and parked_at is null"
-    op.execute(f"create index {name}_due on {table} (shard, due_at, position) where {open_row}")
+    # Two lanes. Waiting rows may be millions while the consumer is down, and they were due long before the rows
+    # in flight are due again: in one lane they would stand in front of the repetitions that free the window.
+    op.execute(f"create index {name}_due on {table} (shard, due_at, position) where attempts = 0 and {open_row}")
     op.execute(
-        f"create index {name}_in_flight on {table} (shard) include (size) where attempts > 0 and {open_row}"
+        f"create index {name}_in_flight on {table} (shard, due_at, position) include (size)"
+        f" where attempts > 0 and {open_row}"
     )
     op.execute(
         f"create index {name}_parked on {table} (parked_at) where parked_at is not null and settled_at is null"
@@ -128,6 +131,7 @@ def create_outbox(
     reads = [f"{table} ({seen}, created_at)"]
     # A row that was sent before keeps its slot in the window; new rows must fit into what is left. A single
     # message larger than the window may go when nothing else is in flight.
+    t_open = "t.settled_at is null and t.parked_at is null"
     create_finder(
         f"{schema}.due_{name}(p_shards smallint[], p_window_bytes bigint, p_limit integer)",
         role=role,
@@ -137,25 +141,33 @@ def create_outbox(
             select due.organization_id, due.message_id, due.revision
             from unnest(p_shards) as wanted(shard)
             cross join lateral (
-                select coalesce(sum(size), 0) as bytes from {table} t
-                where t.shard = wanted.shard and t.attempts > 0 and t.{open_row.replace("parked_at", "t.parked_at")}
+                select coalesce(sum(t.size), 0) as bytes from {table} t
+                where t.shard = wanted.shard and t.attempts > 0 and {t_open}
             ) as in_flight
             cross join lateral (
-                select d.*, sum(case when d.attempts = 0 then d.size else 0 end)
-                    over (order by d.due_at, d.position) as new_bytes
-                from (
-                    select t.organization_id, t.message_id, t.revision, t.size, t.attempts, t.due_at, t.position
+                select * from (
+                    select t.organization_id, t.message_id, t.revision, t.due_at, t.position, 0 as lane
                     from {table} t
-                    where t.shard = wanted.shard and t.due_at <= now()
-                        and t.{open_row.replace("parked_at", "t.parked_at")}
+                    where t.shard = wanted.shard and t.attempts > 0 and t.due_at <= now() and {t_open}
                     order by t.due_at, t.position
                     limit p_limit
-                ) d
+                ) as again
+                union all
+                select n.organization_id, n.message_id, n.revision, n.due_at, n.position, 1
+                from (
+                    select w.*, sum(w.size) over (order by w.due_at, w.position) as bytes
+                    from (
+                        select t.organization_id, t.message_id, t.revision, t.size, t.due_at, t.position
+                        from {table} t
+                        where t.shard = wanted.shard and t.attempts = 0 and t.due_at <= now() and {t_open}
+                        order by t.due_at, t.position
+                        limit p_limit
+                    ) w
+                ) n
+                where n.bytes <= p_window_bytes - in_flight.bytes or (in_flight.bytes = 0 and n.bytes = n.size)
             ) as due
-            where due.attempts > 0
-                or due.new_bytes <= p_window_bytes - in_flight.bytes
-                or (in_flight.bytes = 0 and due.new_bytes = due.size)
-            order by due.due_at, due.position
+            order by due.lane, due.due_at, due.position
+            limit p_limit
         """,
     )
     create_finder(

@@ -5,8 +5,8 @@ A transaction names the organizations (or submitters) that it works for; row-lev
 their rows and no others. One that names nobody sees nothing.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -68,10 +68,17 @@ async def transaction(
         "organizations": ",".join(sorted({str(one) for one in organizations})),
         "submitters": ",".join(sorted({str(one) for one in submitters})),
     }
-    try:
+    with database_must_answer():
         async with engine.begin() as connection:
             await connection.execute(_SET_SCOPE, scope)
             yield connection
+
+
+@contextmanager
+def database_must_answer() -> Iterator[None]:
+    """Turn every way in which a database can be absent into UnavailableError."""
+    try:
+        yield
     except _UNAVAILABLE as error:
         raise UnavailableError("The database does not answer.", remedy="It is tried again.") from error
     except DBAPIError as error:

@@ -7,9 +7,12 @@ Locks come in named families; a lock is a family and a number.
 import hashlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.postgres.engine import database_must_answer
 
 
 def _family(name: str) -> int:
@@ -17,28 +20,50 @@ def _family(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big", signed=True)
 
 
+@dataclass(frozen=True, slots=True)
+class LockSession:
+    """Locks of one family, held until `connection` closes: a statement that runs on it runs under its locks."""
+
+    connection: AsyncConnection
+    family: str
+
+    async def take(self, numbers: Iterable[int]) -> frozenset[int]:
+        """Take those of the locks that nobody holds, and give their numbers. Ask for each number once only."""
+        taken = await self.connection.execute(
+            text(
+                "select number from unnest(cast(:numbers as integer[])) as wanted(number) "
+                "where pg_try_advisory_lock(:family, number)"
+            ),
+            {"family": _family(self.family), "numbers": sorted(set(numbers))},
+        )
+        return frozenset(taken.scalars())
+
+
 @asynccontextmanager
-async def hold_locks(
-    engine: AsyncEngine, family: str, numbers: Iterable[int]
-) -> AsyncIterator[frozenset[int]]:
+async def lock_session(engine: AsyncEngine, family: str) -> AsyncIterator[LockSession]:
+    """
+    Open a connection for locks of one family; it is in autocommit and occupies a place of the pool.
+
+    Raises UnavailableError when the database does not answer: the locks are lost then.
+    """
+    with database_must_answer():
+        async with engine.connect() as connection:
+            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield LockSession(connection, family)
+            finally:
+                await connection.invalidate()  # closing the session is what frees the locks, whatever happened
+
+
+@asynccontextmanager
+async def hold_locks(engine: AsyncEngine, family: str, numbers: Iterable[int]) -> AsyncIterator[frozenset[int]]:
     """
     Take those of the locks that nobody holds, and hold them until the end; gives the numbers taken.
 
     Occupies one connection of the pool for as long.
     """
-    async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        taken = await connection.execute(
-            text(
-                "select number from unnest(cast(:numbers as integer[])) as wanted(number) "
-                "where pg_try_advisory_lock(:family, number)"
-            ),
-            {"family": _family(family), "numbers": sorted(set(numbers))},
-        )
-        try:
-            yield frozenset(taken.scalars())
-        finally:
-            await connection.invalidate()  # closing the session is what frees the locks, whatever happened
+    async with lock_session(engine, family) as session:
+        yield await session.take(numbers)
 
 
 async def lock_shards(connection: AsyncConnection, family: str, shards: Iterable[int]) -> None:
