@@ -1,0 +1,1 @@
+"""What an 835 says: segments to claims, findings and events. Pure: no clock, no I/O."""
