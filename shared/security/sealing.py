@@ -103,7 +103,7 @@ class Sealer:
         return hmac.digest(self._index_key, text.encode(), "sha256")[:INDEX_BYTES].hex()
 
     def open(self, sealed: str) -> bytes:
-        """Give the plaintext. Raises InvalidInputError for a changed text or another organization's or month's."""
+        """Give the plaintext. Raises InvalidInputError when it was changed or belongs elsewhere."""
         if not sealed.startswith(self._prefix):
             month_of(sealed)
             raise InvalidInputError("This sealed value belongs to another month.", remedy=_OPEN_REMEDY)
@@ -123,7 +123,7 @@ _OPEN_REMEDY = "Open it through the organization and month that sealed it."
 
 
 def _decode_strictly(body: bytes) -> bytes:
-    """Decode base64url. Raises ValueError for the foreign characters and loose bits that the decoder overlooks."""
+    """Decode base64url. Raises ValueError for what the decoder overlooks: foreign characters, loose bits."""
     decoded = base64.urlsafe_b64decode(body)
     if base64.urlsafe_b64encode(decoded) != body:
         raise ValueError

@@ -1,0 +1,1 @@
+"""HTTP as every process speaks it: one kind of app, one kind of problem, keys at the door."""

@@ -1,0 +1,175 @@
+"""
+The app that every process serves, and its door.
+
+The door stands around everything: it gives each request an id, lets no stranger further than the probes
+(a route whose author forgot `require` is still not public), answers crashes, and writes the one canonical
+log line. /openapi.json is behind it too; there are no documentation pages.
+"""
+
+import time
+from uuid import UUID, uuid4
+
+import structlog
+from fastapi import FastAPI
+from fastapi.responses import Response
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.errors import InvalidInputError, ReprieveError, UnauthenticatedError
+from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
+from shared.http.problems import add_problem_handlers, problem, problem_of
+from shared.observability import metrics
+from shared.security.principals import Authenticator, Principal
+
+log = structlog.get_logger()
+
+JSON_BODY_BYTES_MAX = 8 * 1024 * 1024
+
+
+def create_app(*, title: str, version: str, engine: AsyncEngine, health: Health) -> FastAPI:
+    """Make an app with keys at the door, problems for every failure, and probes. `engine` knows the keys."""
+    app = FastAPI(title=title, version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.authenticator = Authenticator(engine)
+    app.state.health = health
+    health.add_check("database", database_check(engine))
+    add_problem_handlers(app)
+    app.add_middleware(Door)
+    app.include_router(probes_router(health))
+    return app
+
+
+class Door:
+    """The outermost middleware. Pure ASGI, so that bodies stream through it in both directions."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        await _Visit(self._app, scope, receive, send).run()
+
+
+class _Visit:
+    """One request from its head to its log line."""
+
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        self._app, self._scope, self._receive, self._send = app, scope, receive, send
+        self._headers = Headers(scope=scope)
+        self._request_id = _request_id(self._headers)
+        self._status = 0
+        self._request_bytes = 0
+        self._response_bytes = 0
+        self._body_bytes_max = JSON_BODY_BYTES_MAX if _is_json(self._headers) else None
+        scope.setdefault("state", {})["request_id"] = self._request_id
+
+    async def run(self) -> None:
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=self._request_id):
+            try:
+                await self._answer()
+            finally:
+                self._close(time.perf_counter() - started)
+
+    async def _answer(self) -> None:
+        try:
+            if self._scope["path"] not in OPEN_PATHS:
+                self._scope["state"]["principal"] = await self._authenticate()
+            await self._app(self._scope, self._receive_counting, self._send_marked)
+        except ClientDisconnect:
+            log.info("client_disconnected")
+        except ReprieveError as error:
+            await self._refuse(problem_of(error, request_id=self._request_id))
+        except Exception:
+            log.exception("request_crashed")
+            await self._refuse(
+                problem(
+                    500,
+                    "defect",
+                    detail="Something went wrong on our side.",
+                    remedy="Tell the operator the request_id; the log has the place.",
+                    request_id=self._request_id,
+                )
+            )
+
+    async def _authenticate(self) -> Principal:
+        authenticator: Authenticator = self._scope["app"].state.authenticator
+        try:
+            return await authenticator.authenticate(self._headers.get("authorization"))
+        except UnauthenticatedError:
+            metrics.AUTHENTICATION_FAILURES.inc()
+            raise
+
+    async def _refuse(self, answer: Response) -> None:
+        if self._status == 0:
+            await answer(self._scope, self._receive, self._send_marked)
+
+    async def _receive_counting(self) -> Message:
+        message = await self._receive()
+        self._request_bytes += len(message.get("body", b""))
+        if self._body_bytes_max is not None and self._request_bytes > self._body_bytes_max:
+            raise TooLargeError(
+                f"A JSON body may have {self._body_bytes_max} bytes.", remedy="Send it in smaller parts."
+            )
+        return message
+
+    async def _send_marked(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._request_id
+            headers.setdefault("Cache-Control", "no-store")
+            headers.setdefault("X-Content-Type-Options", "nosniff")
+        else:
+            self._response_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    def _close(self, seconds: float) -> None:
+        route = _route_template(self._scope)
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "OTHER"
+        metrics.REQUESTS.labels(method, route, str(self._status)).inc()
+        metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+        principal: Principal | None = self._scope["state"].get("principal")
+        write = log.debug if self._scope["path"] in OPEN_PATHS else log.info
+        write(
+            "request_served",
+            method=method,
+            route=route,
+            status=self._status,
+            duration_ms=round(seconds * 1000, 1),
+            request_bytes=self._request_bytes,
+            response_bytes=self._response_bytes,
+            principal_id=principal and principal.principal_id,
+            role=principal and principal.role,
+            organization_id=principal and principal.organization_id,
+        )
+
+
+class TooLargeError(InvalidInputError):
+    """What was sent has more bytes than this route takes."""
+
+    status = 413
+    slug = "too-large"
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _request_id(headers: Headers) -> str:
+    """Take over the caller's id when it is a UUID: any other text could carry anything into the log."""
+    try:
+        return str(UUID(headers.get("x-request-id", "")))
+    except ValueError:
+        return str(uuid4())
+
+
+def _is_json(headers: Headers) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json")
+
+
+def _route_template(scope: Scope) -> str:
+    """Give the route as it was declared, e.g. /v1/cases/{case_id}: a path itself may name a claim."""
+    return getattr(scope.get("route"), "path", None) or "unmatched"

@@ -1,0 +1,111 @@
+"""Every failure as an RFC 9457 problem: what is wrong, where, what to do. Never the value that was sent."""
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from shared.errors import ReprieveError, UnauthenticatedError, UnavailableError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+
+def problem(
+    status: int,
+    slug: str,
+    *,
+    detail: str | None = None,
+    remedy: str | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Make a problem answer. Its type is urn:reprieve:problem:<slug>, and stays the same for ever."""
+    members = {
+        "type": f"urn:reprieve:problem:{slug}",
+        "title": slug.replace("-", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "remedy": remedy,
+        "errors": list(errors) or None,
+        "request_id": request_id,
+    }
+    body = msgspec.json.encode({name: value for name, value in members.items() if value is not None})
+    return Response(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def problem_of(error: ReprieveError, *, request_id: str | None = None) -> Response:
+    """Make the answer to an error that was raised on purpose."""
+    headers: dict[str, str] = {}
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = 'Bearer realm="reprieve"'
+    if isinstance(error, UnavailableError):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return problem(
+        error.status,
+        error.slug,
+        detail=error.message,
+        remedy=error.remedy,
+        request_id=request_id,
+        headers=headers,
+    )
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let the app answer errors with problems. Crashes are answered by the door (app.py)."""
+
+    @app.exception_handler(ReprieveError)
+    async def on_reprieve_error(request: Request, error: ReprieveError) -> Response:
+        return problem_of(error, request_id=_request_id(request))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
+        return problem(
+            422,
+            "invalid-input",
+            detail="The request is not as this route expects it.",
+            remedy="Correct the fields that `errors` names.",
+            errors=[{"field": _field(one["loc"]), "problem": _reason(one)} for one in error.errors()],
+            request_id=_request_id(request),
+        )
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        return problem(
+            status,
+            status.phrase.lower().replace(" ", "-"),
+            detail=status.description or None,
+            request_id=_request_id(request),
+            headers=error.headers,
+        )
+
+
+def _request_id(request: Request) -> str | None:
+    found = request.scope.get("state", {}).get("request_id")
+    return str(found) if found else None
+
+
+def _field(location: Sequence[Any]) -> str:
+    """Name a field, as in query.limit or body.items.3.message_id."""
+    return ".".join(str(part) if _FIELD_PART.fullmatch(str(part)) else "?" for part in location)
+
+
+_FIELD_PART = re.compile(r"[A-Za-z0-9_-]{1,60}")  # an unknown field's name came from the caller as well
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    """Say what kind of mistake it is; the library's own text may repeat what was sent."""
+    limits = {key: value for key, value in error.get("ctx", {}).items() if key in _LIMITS}
+    words = str(error["type"]).replace("_", " ")
+    return f"{words} ({', '.join(f'{key} {value}' for key, value in limits.items())})" if limits else words
+
+
+_LIMITS = frozenset({"ge", "gt", "le", "lt", "min_length", "max_length", "expected"})

@@ -1,0 +1,74 @@
+"""
+Every metric of every process, each with a sentence.
+
+Labels come from small fixed sets (a service, a table, a state, a route's template). Never an organization,
+an id, a payer or a person: a label is not behind any wall.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+# HTTP
+REQUESTS = Counter("reprieve_http_requests", "Requests answered.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "reprieve_http_request_seconds",
+    "Time from a request's head to its answer's end.",
+    ["route"],
+    buckets=_SECONDS,
+)
+AUTHENTICATION_FAILURES = Counter("reprieve_authentication_failures", "Requests without a valid API key.")
+
+# Loops
+LOOP_SILENCE_SECONDS = Gauge("reprieve_loop_silence_seconds", "Time since a loop's last beat.", ["loop"])
+
+# Ingest
+RECEIPTS = Counter("reprieve_receipts", "Files taken in, by what became of them.", ["outcome"])
+RECEIVED_BYTES = Counter("reprieve_received_bytes", "Bytes of files taken in.")
+CLAIMS_READ = Counter(
+    "reprieve_claims_read", "Claims read from remittances, by what became of them.", ["outcome"]
+)
+PARSE_SECONDS = Histogram(
+    "reprieve_parse_seconds", "Time to read one file, from raw bytes to released events.", buckets=_SECONDS
+)
+FILES_WAITING = Gauge("reprieve_files_waiting", "Files taken in and not read yet.")
+HELD_TRANSACTION_SETS = Gauge(
+    "reprieve_held_transaction_sets", "Transaction sets whose payee nobody registered."
+)
+
+# Outboxes, relays, settlement
+MESSAGES_SENT = Counter("reprieve_messages_sent", "Messages that the broker acknowledged.", ["table"])
+MESSAGES_SETTLED = Counter(
+    "reprieve_messages_settled", "Messages whose receipt came back.", ["table", "outcome"]
+)
+OUTBOX_MESSAGES = Gauge("reprieve_outbox_messages", "Messages not settled yet, by state.", ["table", "state"])
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "reprieve_outbox_oldest_seconds", "Age of the oldest unsettled message.", ["table"]
+)
+RELAY_FAILURES = Counter("reprieve_relay_failures", "Messages that the broker did not take.", ["table"])
+
+# Consumers
+RECORDS_HANDLED = Counter("reprieve_records_handled", "Records handled and committed.", ["group", "topic"])
+RECORDS_DEAD = Counter("reprieve_records_dead", "Records sent to a dead letter topic.", ["group", "topic"])
+BATCH_SECONDS = Histogram("reprieve_batch_seconds", "Time to handle one batch.", ["group"], buckets=_SECONDS)
+BATCH_RETRIES = Counter(
+    "reprieve_batch_retries", "Batches repeated because a part did not answer.", ["group"]
+)
+CONSUMER_LAG = Gauge(
+    "reprieve_consumer_lag", "Records between the group and the topic's end.", ["group", "topic"]
+)
+
+# Triage
+DECISIONS = Counter("reprieve_decisions", "Decisions made, by category.", ["category"])
+DECIDE_SECONDS = Histogram(
+    "reprieve_decide_seconds", "Time to decide one denial.", buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
+)
+
+# Tracker
+LEDGER_ROWS = Counter(
+    "reprieve_ledger_rows", "Decisions written to the ledger; repeats change nothing.", ["outcome"]
+)
+CASES_CHANGED = Counter("reprieve_cases_changed", "Cases opened, changed and closed.", ["change"])
+PERSONS_OPENED = Counter(
+    "reprieve_persons_opened", "Sealed persons opened for a reader; each one is audited."
+)
