@@ -42,6 +42,7 @@ def upgrade() -> None:
             processed_at timestamptz,
             bytes_read bigint not null default 0,
             transaction_sets integer not null default 0,
+            claims_read integer not null default 0,
             finding_count integer not null default 0,
             findings jsonb not null default '[]',
             refused_reason text,
@@ -109,6 +110,7 @@ def upgrade() -> None:
             revision integer not null,
             remittance_id uuid not null,
             position integer not null,
+            ordinal integer not null,
             claim_key uuid not null,
             sibling_key uuid not null,
             kind text not null check (kind in ('denied', 'reversed', 'adjudicated')),
@@ -122,7 +124,7 @@ def upgrade() -> None:
     """)
     op.execute("create index claims_key on ingest.claims (organization_id, claim_key, kind)")
     op.execute("create index claims_sibling on ingest.claims (organization_id, sibling_key)")
-    op.execute("create index claims_remittance on ingest.claims (organization_id, remittance_id)")
+    op.execute("create index claims_remittance on ingest.claims (organization_id, remittance_id, position)")
     create_outbox(
         "ingest.claim_events",
         role=ROLE,

@@ -38,6 +38,13 @@ class LockSession:
         )
         return frozenset(taken.scalars())
 
+    async def free(self, number: int) -> None:
+        """Give one lock back before the end."""
+        await self.connection.execute(
+            text("select pg_advisory_unlock(:family, :number)"),
+            {"family": _family(self.family), "number": number},
+        )
+
 
 @asynccontextmanager
 async def lock_session(engine: AsyncEngine, family: str) -> AsyncIterator[LockSession]:
@@ -52,11 +59,15 @@ async def lock_session(engine: AsyncEngine, family: str) -> AsyncIterator[LockSe
             try:
                 yield LockSession(connection, family)
             finally:
-                await connection.invalidate()  # closing the session is what frees the locks, whatever happened
+                await (
+                    connection.invalidate()
+                )  # closing the session is what frees the locks, whatever happened
 
 
 @asynccontextmanager
-async def hold_locks(engine: AsyncEngine, family: str, numbers: Iterable[int]) -> AsyncIterator[frozenset[int]]:
+async def hold_locks(
+    engine: AsyncEngine, family: str, numbers: Iterable[int]
+) -> AsyncIterator[frozenset[int]]:
     """
     Take those of the locks that nobody holds, and hold them until the end; gives the numbers taken.
 

@@ -1,0 +1,1 @@
+"""The doors of ingest over HTTP."""

@@ -1,0 +1,1 @@
+"""How files come in: every door ends in `deposit`, which answers only when the file is durable."""

@@ -1,0 +1,1 @@
+"""What ingest keeps: sealed raw files in the vault, and its rows in PostgreSQL."""

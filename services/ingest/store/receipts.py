@@ -1,0 +1,232 @@
+"""
+Receipts: one per file and submitter. A receipt is due while something of its file waits to be read.
+
+Finding due receipts looks over all walls and gives ids only; everything else needs the submitter in scope.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.ingest.store.vault import StoredFile
+from shared.errors import NotFoundError
+from shared.postgres import transaction
+
+DEFECT = "defect"
+"""The refusal of a file on which the reader itself fails: after an upgrade sending the bytes again helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`processed_before`: every transaction set was read already, only held ones can still add something."""
+
+    submitter_id: UUID
+    receipt_id: UUID
+    feed: str
+    received_at: datetime
+    attempts: int
+    processed_before: bool
+    stored: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a file. `findings` is a JSON array, cut to a readable number; `finding_count` is not."""
+
+    status: Literal["processed", "refused"]
+    refused_reason: str | None
+    bytes_read: int
+    transaction_sets: int
+    claims_read: int
+    finding_count: int
+    findings: str
+
+
+_INSERT = text("""
+    insert into ingest.receipts (submitter_id, receipt_id, feed, file_name, received_by, received_at, sha256,
+        size_bytes, storage_key, wrapped_key)
+    values (:submitter_id, :receipt_id, :feed, :file_name, :received_by, :received_at, :sha256,
+        :size_bytes, :storage_key, :wrapped_key)
+    on conflict (submitter_id, sha256) do nothing returning receipt_id
+""")
+_TRY_AGAIN = text("""
+    update ingest.receipts set due = true, status = 'received', attempts = 0, refused_reason = null
+    where submitter_id = :submitter_id and sha256 = :sha256 and refused_reason = :defect
+""")
+_SUMMARY = """
+    select r.receipt_id, r.feed, r.file_name, r.received_at, encode(r.sha256, 'hex') as sha256, r.size_bytes,
+        r.status, r.processed_at, r.bytes_read, r.transaction_sets, r.claims_read,
+        coalesce(h.sets, 0) as held_transaction_sets, coalesce(h.claims, 0) as held_claims,
+        r.refused_reason, r.finding_count, r.findings
+    from ingest.receipts r
+    left join lateral (
+        select count(*) as sets, sum(claims_read) as claims from ingest.held_remittances h
+        where h.submitter_id = r.submitter_id and h.receipt_id = r.receipt_id
+    ) h on true
+"""
+_BY_HASH = text(_SUMMARY + "where r.submitter_id = :submitter_id and r.sha256 = :sha256")
+_BY_ID = text(_SUMMARY + "where r.submitter_id = :submitter_id and r.receipt_id = :receipt_id")
+_DUE = text("select submitter_id, receipt_id from ingest.due_receipts(:limit)")
+_BEGIN = text("""
+    update ingest.receipts set status = 'processing', attempts = attempts + 1
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
+    returning submitter_id, receipt_id, feed, received_at, attempts, storage_key, wrapped_key, size_bytes,
+        processed_at is not null as processed_before
+""")
+_LEAVE = text("""
+    update ingest.receipts set attempts = greatest(attempts - 1, 0)
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
+""")
+_FINISH = text("""
+    update ingest.receipts set status = :status, due = false, attempts = 0, processed_at = now(),
+        bytes_read = :bytes_read, transaction_sets = :transaction_sets, claims_read = :claims_read,
+        finding_count = :finding_count, findings = cast(:findings as jsonb), refused_reason = :refused_reason
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
+""")
+_GIVE_UP = text("""
+    update ingest.receipts set status = 'refused', due = false, refused_reason = :defect
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
+""")
+_MAKE_DUE = text("""
+    update ingest.receipts set due = true
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and not due
+""")
+_STORED = text("""
+    select receipt_id, storage_key, wrapped_key, size_bytes from ingest.receipts
+    where submitter_id = any (cast(:submitters as uuid[])) and receipt_id = any (cast(:receipts as uuid[]))
+""")
+
+
+async def add_receipt(
+    engine: AsyncEngine,
+    *,
+    submitter_id: UUID,
+    receipt_id: UUID,
+    feed: str,
+    file_name: str | None,
+    received_by: UUID,
+    received_at: datetime,
+    sha256: bytes,
+    stored: StoredFile,
+) -> tuple[dict[str, Any], bool]:
+    """
+    Keep a receipt, or find the one of the same bytes. Gives its summary and whether it is new.
+
+    Of several that arrive at once exactly one is new.
+    """
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        added = await connection.scalar(
+            _INSERT,
+            {
+                "submitter_id": submitter_id,
+                "receipt_id": receipt_id,
+                "feed": feed,
+                "file_name": file_name,
+                "received_by": received_by,
+                "received_at": received_at,
+                "sha256": sha256,
+                "size_bytes": stored.size_bytes,
+                "storage_key": stored.storage_key,
+                "wrapped_key": stored.wrapped_key,
+            },
+        )
+        same = {"submitter_id": submitter_id, "sha256": sha256}
+        if added is None:
+            await connection.execute(_TRY_AGAIN, {**same, "defect": DEFECT})
+        found = (await connection.execute(_BY_HASH, same)).one()
+        return dict(found._mapping), added is not None  # noqa: SLF001
+
+
+async def receipt_summary(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> dict[str, Any]:
+    """Give what a submitter may know of its receipt. Raises NotFoundError, for other submitters' too."""
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        asked = {"submitter_id": submitter_id, "receipt_id": receipt_id}
+        found = (await connection.execute(_BY_ID, asked)).one_or_none()
+    if found is None:
+        raise NotFoundError(
+            "You have no such receipt.", remedy="Compare the id with the answer to your push."
+        )
+    return dict(found._mapping)  # noqa: SLF001
+
+
+async def due_receipts(engine: AsyncEngine, *, limit: int) -> list[tuple[UUID, UUID]]:
+    """Give (submitter_id, receipt_id) of the files that wait longest."""
+    async with transaction(engine) as connection:
+        return [
+            (row.submitter_id, row.receipt_id) for row in await connection.execute(_DUE, {"limit": limit})
+        ]
+
+
+async def begin(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> Receipt | None:
+    """Count an attempt; None when the file was finished meanwhile. The caller holds the receipt's lock."""
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        asked = {"submitter_id": submitter_id, "receipt_id": receipt_id}
+        row = (await connection.execute(_BEGIN, asked)).one_or_none()
+    if row is None:
+        return None
+    return Receipt(
+        submitter_id=row.submitter_id,
+        receipt_id=row.receipt_id,
+        feed=row.feed,
+        received_at=row.received_at,
+        attempts=row.attempts,
+        processed_before=row.processed_before,
+        stored=StoredFile(row.storage_key, row.wrapped_key, row.size_bytes),
+    )
+
+
+async def leave(engine: AsyncEngine, receipt: Receipt) -> None:
+    """Take an attempt back that ended for no fault of the file."""
+    await _write(engine, _LEAVE, receipt)
+
+
+async def finish(engine: AsyncEngine, receipt: Receipt, outcome: Outcome) -> None:
+    """Close a receipt with what was found."""
+    await _write(
+        engine,
+        _FINISH,
+        receipt,
+        status=outcome.status,
+        refused_reason=outcome.refused_reason,
+        bytes_read=outcome.bytes_read,
+        transaction_sets=outcome.transaction_sets,
+        claims_read=outcome.claims_read,
+        finding_count=outcome.finding_count,
+        findings=outcome.findings,
+    )
+
+
+async def give_up(engine: AsyncEngine, receipt: Receipt) -> None:
+    """Refuse a file on which the reader fails again and again."""
+    await _write(engine, _GIVE_UP, receipt, defect=DEFECT)
+
+
+async def make_due(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> bool:
+    """Let a file be read again; False when it waits already."""
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        result = await connection.execute(_MAKE_DUE, {"submitter_id": submitter_id, "receipt_id": receipt_id})
+        return bool(result.rowcount)
+
+
+async def stored_files(
+    connection: AsyncConnection, *, submitters: Sequence[UUID], receipts: Sequence[UUID]
+) -> dict[UUID, StoredFile]:
+    """Give where the files of these receipts lie; those whose key was shredded are left out."""
+    found = await connection.execute(_STORED, {"submitters": list(submitters), "receipts": list(receipts)})
+    return {
+        row.receipt_id: StoredFile(row.storage_key, row.wrapped_key, row.size_bytes)
+        for row in found
+        if row.wrapped_key is not None
+    }
+
+
+async def _write(engine: AsyncEngine, statement: Any, receipt: Receipt, **columns: Any) -> None:
+    async with transaction(engine, submitters=[receipt.submitter_id]) as connection:
+        await connection.execute(
+            statement, {"submitter_id": receipt.submitter_id, "receipt_id": receipt.receipt_id, **columns}
+        )
