@@ -1,8 +1,79 @@
-"""Business days."""
+"""
+Business days: Monday to Friday without holidays.
 
-from dataclasses import dataclass
+Federal holidays count always, a state's where the policy names the state, and a payer's own days are added or
+taken away in its policy. Observed days (a Friday for a Saturday holiday) are holidays too.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import lru_cache
+
+import holidays
+
+ONE_DAY = timedelta(days=1)
+SATURDAY = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedDays:
+    """
+    Which days off a payer keeps. `states` are two-letter codes whose public holidays count as well.
+
+    `closed` are further days off, `open` are holidays on which the payer works.
+    """
+
+    federal: bool = True
+    states: tuple[str, ...] = ()
+    closed: frozenset[date] = frozenset()
+    open: frozenset[date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Knows which days payers work."""
+    """Knows which days payers work. `closed` are days off at every payer, on top of the public ones."""
+
+    closed: frozenset[date] = field(default=frozenset())
+
+    def is_business_day(self, day: date, kept: ClosedDays) -> bool:
+        if day.weekday() >= SATURDAY:
+            return False
+        if day in self.closed or day in kept.closed:
+            return False
+        if day in kept.open:
+            return True
+        if kept.federal and day in public_holidays(None, day.year):
+            return False
+        return not any(day in public_holidays(state, day.year) for state in kept.states)
+
+    def next_business_day(self, day: date, kept: ClosedDays) -> date:
+        """Give the day itself if it is a business day, else the next one."""
+        while not self.is_business_day(day, kept):
+            day += ONE_DAY
+        return day
+
+    def previous_business_day(self, day: date, kept: ClosedDays) -> date:
+        """Give the day itself if it is a business day, else the one before."""
+        while not self.is_business_day(day, kept):
+            day -= ONE_DAY
+        return day
+
+    def add_business_days(self, day: date, count: int, kept: ClosedDays) -> date:
+        """Give the business day `count` after a day that is not counted itself. Zero rolls forward."""
+        if count == 0:
+            return self.next_business_day(day, kept)
+        for _ in range(count):
+            day = self.next_business_day(day + ONE_DAY, kept)
+        return day
+
+
+@lru_cache(maxsize=2048)
+def public_holidays(state: str | None, year: int) -> frozenset[date]:
+    """Give a year's public holidays, of the United States or of one state, with their observed days."""
+    found: Iterable[date] = holidays.country_holidays("US", subdiv=state, years=year)
+    return frozenset(found)
+
+
+def state_is_known(state: str) -> bool:
+    return state in holidays.list_supported_countries()["US"]

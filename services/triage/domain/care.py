@@ -1,0 +1,55 @@
+"""
+What kind of care a claim bills, as far as its codes say: the words that policies use for service categories.
+
+A word is a claim's when its codes say so, is not when all of its codes are readable and none says so, and is
+otherwise unknown. Words that no code proves (nemt, post_acute, transplant…) are known from people only.
+"""
+
+import re
+
+from services.triage.domain.urgency import is_institutional
+from shared.contracts.claim_denied import ClaimDenied
+
+SETTINGS = frozenset(("inpatient", "outpatient"))
+
+_INPATIENT_BILLS = frozenset(("11", "12", "18", "21", "41"))
+_INPATIENT_PLACES = frozenset(("21", "51", "61"))
+_PLACES_UNSAID = frozenset(("", "99"))
+
+# Procedure ranges, CPT and HCPCS, coarse on purpose: they only tell programs apart.
+_RANGES = {
+    "imaging": (("70010", "79999"),),
+    "cardiology": (("92920", "93799"),),
+    "genetics": (("81105", "81599"),),
+    "therapy": (("97010", "97799"), ("92507", "92526")),
+    "injectable": (("J0000", "J9999"), ("Q5100", "Q5199")),
+    "oncology": (("J9000", "J9999"), ("77261", "77799"), ("96401", "96549")),
+    "maternity": (("59000", "59899"),),
+}
+DECIDABLE = SETTINGS | frozenset(_RANGES)
+_PROCEDURE = re.compile(r"[A-Z0-9]\d{3}[A-Z0-9]")
+
+
+def setting(event: ClaimDenied) -> str | None:
+    """Give inpatient or outpatient, or None where CLP08 and DRG do not say."""
+    if event.drg:
+        return "inpatient"
+    place = event.facility_type or ""
+    if place in _PLACES_UNSAID:
+        return None
+    inpatient = _INPATIENT_BILLS if is_institutional(event) else _INPATIENT_PLACES
+    return "inpatient" if place in inpatient else "outpatient"
+
+
+def has_category(event: ClaimDenied, word: str) -> bool | None:
+    """Say whether the claim bills this category of service; None where its codes cannot tell."""
+    if word in SETTINGS:
+        found = setting(event)
+        return None if found is None else found == word
+    ranges = _RANGES.get(word)
+    if ranges is None:
+        return None
+    codes = [line.code or "" for line in event.lines]
+    if any(low <= code <= high for code in codes for low, high in ranges):
+        return True
+    return False if codes and all(map(_PROCEDURE.fullmatch, codes)) else None

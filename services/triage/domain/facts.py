@@ -1,0 +1,92 @@
+"""What people told about a claim, checked and ready to be asked."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from uuid import UUID
+
+from shared.contracts.decision import FactKind
+from shared.contracts.fact_recorded import FactRecorded
+
+EARLIEST_YEAR, LATEST_YEAR = 1990, 2100
+"""Dates outside are typing mistakes: a clock that starts there would be worse than none."""
+
+WORDS: Mapping[FactKind, frozenset[str]] = {
+    "urgency": frozenset(("emergency", "urgent", "elective")),
+    "network_status": frozenset(("in", "out")),
+    "line_of_business": frozenset(
+        ("commercial", "medicare_advantage", "medicaid", "exchange", "tricare", "medicare")
+    ),
+    "clinical_decision_made": frozenset(("yes", "no")),
+    "coverage_unverifiable": frozenset(("yes", "no")),
+    "other_coverage_primary": frozenset(("yes", "no")),
+    "retro_eligibility": frozenset(("yes", "no")),
+}
+FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate", "authorization_found"))
+_WORD = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """
+    The facts that hold, by kind: the latest of each. `ids` are all that were weighed, replaced ones too.
+
+    `dates` holds dates and instants, `words` the others. `unreadable` lists kinds whose value made no sense.
+    """
+
+    dates: Mapping[FactKind, date | datetime] = field(default_factory=dict)
+    words: Mapping[FactKind, str] = field(default_factory=dict)
+    unreadable: tuple[FactKind, ...] = ()
+    ids: tuple[UUID, ...] = ()
+
+
+NO_FACTS = Facts()
+
+
+def weigh(facts: Sequence[FactRecorded], event_id: UUID) -> Facts:
+    """Keep the facts about this denial, the latest of each kind; their order of arrival does not matter."""
+    about = [fact for fact in facts if event_id in fact.event_ids]
+    if not about:
+        return NO_FACTS
+    about.sort(key=lambda fact: (fact.recorded_at, fact.fact_id))
+    latest = {fact.kind: fact.value for fact in about}
+    dates: dict[FactKind, date | datetime] = {}
+    words: dict[FactKind, str] = {}
+    unreadable: list[FactKind] = []
+    for kind, text in latest.items():
+        if (word := read_word(kind, text)) is not None:
+            words[kind] = word
+        elif (day := read_date(kind, text)) is not None:
+            dates[kind] = day
+        else:
+            unreadable.append(kind)
+    return Facts(dates, words, tuple(unreadable), tuple(sorted(fact.fact_id for fact in about)))
+
+
+def read_word(kind: FactKind, text: str) -> str | None:
+    """Give the word of a fact that is one, or None."""
+    if kind == "authorization_found":
+        return text.strip() or None
+    if kind in FREE_WORDS:
+        word = text.strip().lower().replace(" ", "_").replace("-", "_")
+        return word if _WORD.fullmatch(word) else None
+    word = text.strip().lower()
+    return word if word in WORDS.get(kind, frozenset()) else None
+
+
+def read_date(kind: FactKind, text: str) -> date | datetime | None:
+    """Give the date of a fact that is one: YYYY-MM-DD, an instant with offset, or YYYY-MM for a month."""
+    if kind in WORDS or kind in FREE_WORDS:
+        return None
+    text = text.strip()
+    try:
+        if kind == "enrolment_month" and len(text) == len("2026-01"):
+            day: date | datetime = date.fromisoformat(f"{text}-01")
+        elif len(text) == len("2026-01-01"):
+            day = date.fromisoformat(text)
+        else:
+            day = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if EARLIEST_YEAR <= day.year <= LATEST_YEAR else None

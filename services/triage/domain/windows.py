@@ -1,0 +1,157 @@
+"""
+The arithmetic of one time limit: from the day it starts to the last instant that still counts.
+
+The start day is day zero unless the policy counts it: 30 calendar days from 1 March end on 31 March. A limit
+in days ends with the last second of its last day in the payer's zone, or at the payer's cut-off hour. Hours
+are hours that really pass, so a change of the clock does not stretch or shrink them.
+"""
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from services.triage.domain.calendars import Calendar, ClosedDays
+
+Unit = Literal["hours", "calendar_days", "business_days", "months", "years", "end_of_next_month"]
+Roll = Literal["none", "next_business_day", "previous_business_day"]
+CountFrom = Literal["day_after", "same_day"]
+
+END_OF_DAY = time(23, 59, 59)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A length of time as a payer states it. `cut_off` is the local hour at which the last day ends."""
+
+    amount: int
+    unit: Unit
+    roll: Roll = "none"
+    count_from: CountFrom = "day_after"
+    cut_off: time | None = None
+
+    def words(self) -> str:
+        if self.unit == "end_of_next_month":
+            return "to the end of the next month"
+        unit = self.unit.replace("_", " ")
+        return f"{self.amount} {unit if self.amount != 1 else unit.removesuffix('s')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """
+    A span, and what applies instead when it starts on a day off. Compared by value, cheap to hash.
+
+    `off_day` replaces `span` if the start is no business day.
+    """
+
+    span: Span
+    zone: str
+    kept: ClosedDays
+    off_day: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last instant that counts, with its UTC offset, and the steps to recompute it by hand."""
+
+    at: datetime
+    steps: tuple[str, ...]
+
+
+@lru_cache(maxsize=65_536)
+def end_of(window: Window, start: date | datetime, calendar: Calendar) -> End:
+    """
+    Compute when a window closes. `start` is a local day, or an instant for limits in hours.
+
+    An hour limit that starts with a day only is counted from that day's first minute: the earliest reading.
+    """
+    zone = ZoneInfo(window.zone)
+    moment = start.astimezone(zone) if isinstance(start, datetime) and start.tzinfo else start
+    day = moment.date() if isinstance(moment, datetime) else moment
+    span, steps = window.span, []
+    if window.off_day is not None and not calendar.is_business_day(day, window.kept):
+        span = window.off_day
+        steps.append(f"{_day(day)} is no business day: {span.words()} instead")
+    if span.unit == "hours":
+        return _after_hours(span, moment, zone, steps)
+    last = _last_day(span, day, window.kept, calendar)
+    steps.append(f"{_day(day)} plus {span.words()}{_counted(span)} is {_day(last)}")
+    rolled = _rolled(last, span.roll, window.kept, calendar)
+    if rolled != last:
+        way = "next" if rolled > last else "previous"
+        steps.append(f"{_day(last)} is no business day: the {way} one is {_day(rolled)}")
+    at = datetime.combine(rolled, span.cut_off or END_OF_DAY, zone)
+    steps.append(f"it ends at {_clock(at)} {window.zone}")
+    return End(_with_offset(at), tuple(steps))
+
+
+def _after_hours(span: Span, start: date | datetime, zone: ZoneInfo, steps: list[str]) -> End:
+    moment = start if isinstance(start, datetime) else datetime.combine(start, time.min)
+    local = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    at = (local.astimezone(UTC) + timedelta(hours=span.amount)).astimezone(zone)
+    steps.append(
+        f"{_day(local.date())} {_clock(local)} plus {span.words()} is {_day(at.date())} {_clock(at)} {zone.key}"
+    )
+    return End(_with_offset(at), tuple(steps))
+
+
+def _last_day(span: Span, start: date, kept: ClosedDays, calendar: Calendar) -> date:
+    counted = span.amount - (span.count_from == "same_day")
+    match span.unit:
+        case "calendar_days":
+            return start + timedelta(days=counted)
+        case "business_days":
+            if span.count_from == "same_day":
+                return calendar.add_business_days(calendar.next_business_day(start, kept), counted, kept)
+            return calendar.add_business_days(start, counted, kept)
+        case "months":
+            return add_months(start, span.amount)
+        case "years":
+            return add_months(start, 12 * span.amount)
+        case "end_of_next_month":
+            following = add_months(start.replace(day=1), 1)
+            return following.replace(day=monthrange(following.year, following.month)[1])
+        case "hours":
+            raise AssertionError("hours are counted from an instant")
+
+
+def add_months(day: date, months: int) -> date:
+    """Give the same day of a later month, or that month's last day: 31 January plus one is 28 February."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _rolled(day: date, roll: Roll, kept: ClosedDays, calendar: Calendar) -> date:
+    if roll == "next_business_day":
+        return calendar.next_business_day(day, kept)
+    if roll == "previous_business_day":
+        return calendar.previous_business_day(day, kept)
+    return day
+
+
+def _counted(span: Span) -> str:
+    if span.unit not in {"calendar_days", "business_days"}:
+        return ""
+    return " (the first day counts)" if span.count_from == "same_day" else " (the first day is day zero)"
+
+
+def _with_offset(at: datetime) -> datetime:
+    """Fix the zone to its offset at that instant, as JSON carries it."""
+    offset = at.utcoffset()
+    return at if offset is None else at.replace(tzinfo=_fixed(offset))
+
+
+@lru_cache(maxsize=64)
+def _fixed(offset: timedelta) -> timezone:
+    return timezone(offset)
+
+
+def _day(day: date) -> str:
+    return f"{day.isoformat()} ({day:%a})"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M}" if at.second == 0 else f"{at:%H:%M:%S}"
