@@ -1,0 +1,125 @@
+"""A case: one denied claim and where it stands. Its fields are what the fold decides in tracker.cases."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+import msgspec
+
+from services.tracker.domain.grouping import Claim
+from services.tracker.domain.lifecycle import LIVE_STATES, ClosedReason, Standing, State
+from services.tracker.domain.observations import ZERO, Observation
+from shared.contracts.claim import Party
+from shared.contracts.decision import Action, Category, Route, UrgencyClass
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Amounts in US dollars. `deadlines` are instants in order, the earliest that each clock may have; empty
+    once no clock matters. `current_*` name the leading decision. `merged_into` is the case that this one
+    turned out to be a part of.
+    """
+
+    organization_id: UUID
+    case_id: UUID
+    claim_key: UUID
+    ordinal: int
+    state: State
+    closed_reason: ClosedReason | None
+    merged_into: UUID | None = None
+    is_test: bool
+    event_ids: tuple[UUID, ...]
+    current_event_id: UUID
+    current_revision: int
+    current_decision_revision: int
+    auth_related: bool
+    category: Category
+    route: Route | None
+    recommended_action: Action
+    payer_name: str | None
+    payer_id: str | None
+    claim_number: str
+    payer_claim_number: str | None
+    patient_name_index: str | None
+    member_id_index: str | None
+    service_from: date | None
+    denied_on: date
+    charge_amount: Decimal
+    denied_amount: Decimal
+    amount_at_stake: Decimal
+    paid_amount: Decimal
+    deadlines: tuple[datetime, ...]
+    urgency_class: UrgencyClass
+    priority: int
+    confidence: float
+    needs_human: bool
+    needs_human_reasons: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<Case {self.case_id} {self.state}>"
+
+
+def case_id_of(organization_id: UUID, claim_key: UUID, ordinal: int) -> UUID:
+    """Derive a case's id, so that folding the same claim key anew gives the same case."""
+    return uuid5(organization_id, f"{claim_key}:{ordinal}")
+
+
+def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
+    """Describe a denied claim by its leading decision and the sums over all parts of the denial."""
+    lead, parts = standing.denials[0], standing.denials
+    patient = lead.patient
+    reasons = {reason for one in parts for reason in one.needs_human_reasons} | set(standing.reasons)
+    if claim.uncertain:
+        reasons.add("claim_match_uncertain")
+    return Case(
+        organization_id=lead.organization_id,
+        case_id=case_id_of(lead.organization_id, lead.claim_key, ordinal),
+        claim_key=lead.claim_key,
+        ordinal=ordinal,
+        state=standing.state,
+        closed_reason=standing.closed_reason,
+        is_test=lead.is_test,
+        event_ids=tuple(one.event_id for one in claim.members),
+        current_event_id=lead.event_id,
+        current_revision=lead.revision,
+        current_decision_revision=lead.decision_revision,
+        auth_related=lead.auth_related,
+        category=lead.category,
+        route=lead.route,
+        recommended_action=lead.recommended_action,
+        payer_name=lead.payer.name,
+        payer_id=_payer_id(lead.payer),
+        claim_number=lead.claim_number,
+        payer_claim_number=lead.payer_claim_number,
+        patient_name_index=patient.name_index if patient else None,
+        member_id_index=patient.member_id_index if patient else None,
+        service_from=min((one.service_from for one in parts if one.service_from), default=None),
+        denied_on=lead.payer_date,
+        charge_amount=sum((one.charge_amount for one in parts), ZERO),
+        denied_amount=sum((one.denied_amount for one in parts), ZERO),
+        amount_at_stake=sum((one.amount_at_stake for one in parts), ZERO),
+        paid_amount=standing.paid_amount,
+        deadlines=_deadlines(parts) if standing.state in LIVE_STATES else (),
+        urgency_class=lead.urgency_class,
+        priority=max(one.priority for one in parts),
+        confidence=min(one.confidence for one in parts),
+        needs_human=any(one.needs_human for one in parts) or claim.uncertain or bool(standing.reasons),
+        needs_human_reasons=tuple(sorted(reasons)),
+    )
+
+
+def _deadlines(denials: Iterable[Observation]) -> tuple[datetime, ...]:
+    """Give the instants to plan for. A clock that is only bounded from above still shows its bound."""
+    instants = {
+        instant
+        for denial in denials
+        for clock in denial.clocks
+        if clock.permitted is not False and (instant := clock.deadline_at or clock.earliest or clock.latest)
+    }
+    return tuple(sorted(instants))
+
+
+def _payer_id(payer: Party) -> str | None:
+    """Prefer the national plan id (XV); payers mostly leave it out."""
+    return next((one.value for one in sorted(payer.ids, key=lambda one: one.qualifier != "XV")), None)

@@ -1,0 +1,145 @@
+"""
+Where a claim stands: the one place that says when a case is open, reversed, paid, partly paid or closed.
+
+| what the observations say                                                      | state       |
+|--------------------------------------------------------------------------------|-------------|
+| a denial stands, and no later remittance pays those services                    | open        |
+| the same, and none of it concerns authorization                                 | closed (not_our_denial) |
+| every denial was taken back, and nothing was adjudicated since                  | reversed    |
+| later remittances account for all that was denied                               | paid        |
+| they pay, but account for less                                                  | partly_paid |
+| a later adjudication pays nothing and denies nothing                            | open, needs a person |
+
+A payment in the remittance that carries the denial answers nothing: it is the other part of a split claim.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+from services.tracker.domain.observations import ZERO, Observation
+from services.tracker.domain.reversals import match_reversals
+
+State = Literal["open", "reversed", "paid", "partly_paid", "closed"]
+ClosedReason = Literal["not_our_denial", "merged", "withdrawn"]
+LIVE_STATES: frozenset[State] = frozenset({"open", "partly_paid"})
+"""States in which a clock still matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`denials` are the ones that count now, the leading one first; `paid_amount` came after them, net."""
+
+    state: State
+    closed_reason: ClosedReason | None
+    denials: tuple[Observation, ...]
+    paid_amount: Decimal
+    reasons: tuple[str, ...]
+
+
+def stand(members: Sequence[Observation]) -> Standing | None:
+    """Say where the claim of these ordered observations stands; None when nothing of it was ever denied."""
+    denials = [one for one in members if one.is_denial]
+    if not denials:
+        return None
+    taken_back, stray = match_reversals(members)
+    standing = [one for one in denials if one.event_id not in taken_back]
+    current = _current(standing or denials)
+    later = {
+        denial.event_id: [
+            one
+            for one in members
+            if one.outcome in ("paid", "zero")
+            and one.event_id not in taken_back
+            and _came_later(one, denial, taken_back.get(denial.event_id))
+        ]
+        for denial in current
+    }
+    answers = {
+        denial.event_id: [one for one in later[denial.event_id] if _same_services(one, denial)]
+        for denial in current
+    }
+    payments = _distinct(one for some in answers.values() for one in some if one.outcome == "paid")
+    replaced = [] if standing else current  # their own money was taken back with them
+    state = _state(current, answers, payments, reversed_=not standing)
+    closed = state == "open" and not any(map(_concerns_us, current))
+    reasons = {
+        "reversal_without_original": bool(stray),
+        "payment_of_other_services": any(
+            one.outcome == "paid" and one not in answers[denial.event_id]
+            for denial in current
+            for one in later[denial.event_id]
+        )
+        and not payments,
+        "adjudicated_at_zero": any(some and some[-1].outcome == "zero" for some in answers.values()),
+    }
+    paid = sum((one.paid_amount for one in payments), ZERO) - sum((one.paid_amount for one in replaced), ZERO)
+    return Standing(
+        state="closed" if closed else state,
+        closed_reason="not_our_denial" if closed else None,
+        denials=tuple(current),
+        paid_amount=max(paid, ZERO) if payments else ZERO,
+        reasons=tuple(reason for reason, applies in reasons.items() if applies),
+    )
+
+
+def _state(
+    current: Sequence[Observation],
+    answers: Mapping[UUID, Sequence[Observation]],
+    payments: Sequence[Observation],
+    *,
+    reversed_: bool,
+) -> State:
+    paid = [any(one.outcome == "paid" for one in answers[denial.event_id]) for denial in current]
+    if all(paid):
+        denied = sum((denial.denied_amount for denial in current), ZERO)
+        accounted = sum((one.accounted_amount for one in payments), ZERO)
+        if reversed_:
+            accounted -= sum((denial.charge_amount - denial.denied_amount for denial in current), ZERO)
+        return "paid" if accounted >= denied else "partly_paid"
+    if not reversed_ or any(answers.values()):
+        return "partly_paid" if reversed_ and any(paid) else "open"
+    return "reversed"
+
+
+def _current(denials: Sequence[Observation]) -> list[Observation]:
+    """Leave out what a later remittance repeats; parts of a split claim all count. The leading one first."""
+    current: list[Observation] = []
+    for newer in denials:
+        current = [
+            one
+            for one in current
+            if one.remittance_id == newer.remittance_id or not _same_services(one, newer)
+        ]
+        current.append(newer)
+    places = {one.event_id: place for place, one in enumerate(current)}
+    return sorted(current, key=lambda one: (one.auth_related, places[one.event_id]), reverse=True)
+
+
+def _came_later(one: Observation, denial: Observation, reversal: Observation | None) -> bool:
+    return one.payer_date > denial.payer_date or (
+        reversal is not None and one.payer_date == reversal.payer_date
+    )
+
+
+def _same_services(one: Observation, denial: Observation) -> bool:
+    """Tell whether both may speak of the same services; without lines on either side they may."""
+    first, second = _services(one), _services(denial)
+    return not first or not second or bool(first & second)
+
+
+def _services(one: Observation) -> set[str]:
+    """Codes of the denied lines, or of all lines where nothing is denied or the denial covers the claim."""
+    denied = {item.line_number for item in one.denied}
+    lines = [line for line in one.lines if not denied or None in denied or line.number in denied]
+    return {code for line in lines for code in (line.code or line.revenue_code, line.original_code) if code}
+
+
+def _concerns_us(denial: Observation) -> bool:
+    return denial.auth_related or denial.category != "not_authorization"
+
+
+def _distinct(observations: Iterable[Observation]) -> list[Observation]:
+    return list({one.event_id: one for one in observations}.values())

@@ -1,0 +1,135 @@
+"""What the fold reads of a decision: one remittance's word on one claim. A narrow view of the contracts."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import chain
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.claim import Party, SealedPerson
+from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
+from shared.contracts.decision import Action, Category, Route, UrgencyClass
+from shared.contracts.denial_triaged import DenialTriaged
+
+DecisionEvent = DenialTriaged | ClaimOutcomeSeen
+ZERO = Decimal(0)
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """The amount of an adjustment, whatever its group and reason."""
+
+    amount: Decimal
+
+
+class DeniedAmount(msgspec.Struct, frozen=True):
+    """A denied adjustment and the line that it stands on; None is the whole claim."""
+
+    amount: Decimal
+    line_number: int | None = None
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A service line, as far as it takes to see that two remittances speak of the same service."""
+
+    number: int
+    code: str | None = None
+    original_code: str | None = None
+    revenue_code: str | None = None
+    adjustments: tuple[Amount, ...] = ()
+
+
+class TimeLimit(msgspec.Struct, frozen=True):
+    """A clock of the decision; see shared.contracts.decision.Clock."""
+
+    permitted: bool | None
+    deadline_at: datetime | None = None
+    earliest: datetime | None = None
+    latest: datetime | None = None
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A DenialTriaged (`outcome` None) or a ClaimOutcomeSeen, with the fields that make a case.
+
+    The names are those of the contracts, so a stored payload decodes straight into it.
+    """
+
+    organization_id: UUID
+    event_id: UUID
+    revision: int
+    decision_revision: int = 1
+    claim_key: UUID
+    remittance_id: UUID
+    is_test: bool = False
+    position: int
+    payer: Party
+    payer_date: date
+    claim_number: str
+    payer_claim_number: str | None = None
+    charge_amount: Decimal
+    paid_amount: Decimal
+    patient: SealedPerson | None = None
+    corrected_patient: SealedPerson | None = None
+    service_from: date | None = None
+    service_to: date | None = None
+    adjustments: tuple[Amount, ...] = ()
+    lines: tuple[Line, ...] = ()
+
+    outcome: Literal["reversed", "paid", "zero"] | None = None
+
+    denied: tuple[DeniedAmount, ...] = ()
+    auth_related: bool = False
+    category: Category = "unclear"
+    route: Route | None = None
+    amount_at_stake: Decimal = ZERO
+    urgency_class: UrgencyClass = "unknown"
+    clocks: tuple[TimeLimit, ...] = ()
+    recommended_action: Action = "review_by_hand"
+    priority: int = 0
+    confidence: float = 0.0
+    needs_human: bool = False
+    needs_human_reasons: tuple[str, ...] = ()
+
+    @property
+    def is_denial(self) -> bool:
+        return self.outcome is None
+
+    @property
+    def denied_amount(self) -> Decimal:
+        return sum((one.amount for one in self.denied), ZERO)
+
+    @property
+    def accounted_amount(self) -> Decimal:
+        """What was paid or explained by an ordinary adjustment: the whole charge, when it balances."""
+        explained = chain(self.adjustments, *(line.adjustments for line in self.lines))
+        return self.paid_amount + sum((one.amount for one in explained), ZERO)
+
+
+_decoder = msgspec.json.Decoder(Observation)
+
+
+def read_observation(payload: bytes) -> Observation:
+    """Read a stored decision; fields that the fold does not need are skipped, not parsed."""
+    return _decoder.decode(payload)
+
+
+def observe(event: DecisionEvent) -> Observation:
+    """Take the fold's view of a decision that is in hand."""
+    return msgspec.convert(event, Observation, from_attributes=True)
+
+
+def in_order(observations: Iterable[Observation]) -> list[Observation]:
+    """Keep the newest word on each event, and sort by payer date, then position: arrival does not count."""
+    newest: dict[UUID, Observation] = {}
+    for one in observations:
+        known = newest.get(one.event_id)
+        if known is None or _rank(one) > _rank(known):
+            newest[one.event_id] = one
+    return sorted(newest.values(), key=lambda one: (one.payer_date, one.position, one.event_id))
+
+
+def _rank(one: Observation) -> tuple[int, int]:
+    return one.revision, one.decision_revision
