@@ -4,6 +4,6 @@ from shared.contracts.claim import ClaimObserved, DeniedAdjustment
 
 
 class ClaimDenied(ClaimObserved, frozen=True, kw_only=True):
-    """`denied` holds the adjustments that are not ordinary (docs/x12-835.md), claim level first, then lines."""
+    """`denied` holds the adjustments that are not ordinary (docs/x12-835.md); claim level before lines."""
 
     denied: tuple[DeniedAdjustment, ...]
