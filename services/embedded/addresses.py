@@ -1,0 +1,50 @@
+"""
+Where the processes of one machine listen: where they did last time, else at the usual port, else
+anywhere.
+"""
+
+import socket
+from collections.abc import Mapping
+
+HOST = "127.0.0.1"
+
+USUAL_PORTS = {
+    "ingest-api": 8081,
+    "triage-api": 8082,
+    "tracker-api": 8083,
+    "ingest-worker": 8091,
+    "triage-worker": 8092,
+    "tracker-worker": 8093,
+    "broker": 19092,
+}
+
+
+def choose_ports(last: Mapping[str, int]) -> dict[str, int]:
+    """Give each process a port that is free now. `last` are those of the run before, by name."""
+    chosen: dict[str, int] = {}
+    for name, usual in USUAL_PORTS.items():
+        wanted = [port for port in (last.get(name), usual) if port and port not in chosen.values()]
+        chosen[name] = next((port for port in wanted if _is_free(port)), None) or _any_port(
+            set(chosen.values())
+        )
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still fading away is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _any_port(taken: set[int]) -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken:
+            return port

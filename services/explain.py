@@ -1,0 +1,193 @@
+"""
+`reprieve explain`: the main job on files, no server. Ingest's reader hands its claims to triage's rules.
+
+There are no keys here, so what names a person stays out, and no organization, so the nil UUID stands for it.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal
+from uuid import UUID, uuid5
+
+import typer
+from rich.console import Console
+
+from services.ingest.domain.claim import Claim
+from services.ingest.domain.events import EventContext, claim_event
+from services.ingest.domain.findings import Finding
+from services.ingest.domain.reader import read
+from services.ingest.domain.remittance import (
+    ClaimQuarantined,
+    ClaimRead,
+    FileClosed,
+    SetClosed,
+    SetHeader,
+    SetOpened,
+)
+from services.triage.policies import shipped_policies
+from services.triage.render import explain_rows, render
+from shared.contracts.claim_denied import ClaimDenied
+from shared.values import REPRIEVE_NAMESPACE
+
+_NOBODY = UUID(int=0)
+_BLOCK_BYTES = 1 << 18
+_SHOWN_FINDINGS = 20  # a file of nothing but faults must not bury the rows
+
+
+@dataclass(slots=True)
+class FileReading:
+    """What became of one file, while and after it is read."""
+
+    name: str
+    claims: int = 0
+    denied: int = 0
+    quarantined: int = 0
+    warnings: int = 0
+    unreadable: str | None = None
+    refusal: Finding | None = None
+    errors: int = 0
+    shown: list[Finding] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """0 all read, 1 something could not be read, 2 nothing could."""
+        return 2 if self.unreadable or self.refusal else 1 if self.errors else 0
+
+    def note(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            if finding.severity != "error":
+                self.warnings += 1
+                continue
+            self.errors += 1
+            if len(self.shown) < _SHOWN_FINDINGS:
+                self.shown.append(finding)
+
+
+def explain(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="835 files; - reads standard input.")],
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day to count from; today by default.")
+    ] = None,
+    policies: Annotated[
+        Path | None, typer.Option(help="A folder of policy files beside the shipped ones.")
+    ] = None,
+    format: Annotated[  # noqa: A002  the option's name
+        Literal["table", "json", "csv"],
+        typer.Option(help="table for people; json: one DenialTriaged a line."),
+    ] = "table",
+) -> None:
+    """
+    Say of every denied claim what kind of denial it is, what can still be saved, until when, and why.
+
+    Exit status 0: all was read. 1: parts of a file could not be read; they are named on standard error, and
+    `reprieve validate` tells more. 2: a file could not be read at all. Denials are not a failure.
+    """
+    day = as_of.date() if as_of else datetime.now().astimezone().date()
+    readings = [FileReading(str(path)) for path in files]
+    events = (
+        event for path, reading in zip(files, readings, strict=True) for event in _denials(path, reading, day)
+    )
+    rows = explain_rows(events, shipped_policies(policies), as_of=day)
+    render(rows, format, console=Console(), as_of=day)
+    sys.stdout.flush()
+    for reading in readings:
+        _report(reading)
+    if format == "table":
+        _sum_up(readings)
+    raise typer.Exit(max(reading.status for reading in readings))
+
+
+def _denials(path: Path, reading: FileReading, day: date) -> Iterator[ClaimDenied]:
+    try:
+        with _opened(path) as file:
+            yield from _denials_of(iter(lambda: file.read(_BLOCK_BYTES), b""), reading, day)
+    except OSError as error:
+        reading.unreadable = f"{error.strerror or 'cannot be read'}. Check the path and its permissions."
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    if str(path) == "-":
+        yield sys.stdin.buffer
+        return
+    with path.open("rb") as file:
+        yield file
+
+
+def _denials_of(blocks: Iterable[bytes], reading: FileReading, day: date) -> Iterator[ClaimDenied]:
+    header: SetHeader | None = None
+    for item in read(blocks):
+        match item:
+            case SetOpened():
+                header = item.header
+            case ClaimRead(claim=claim) if header is not None:
+                reading.claims += 1
+                reading.note(claim.findings)
+                if claim.kind == "denied":
+                    reading.denied += 1
+                    yield _denial(claim, header, reading.name, day)
+            case ClaimQuarantined():
+                reading.claims += 1
+                reading.quarantined += 1
+                reading.note(item.findings)
+            case SetClosed():
+                reading.note(item.findings)
+            case FileClosed():
+                reading.refusal = item.refusal
+                reading.note(item.findings)
+
+
+def _denial(claim: Claim, header: SetHeader, file_name: str, day: date) -> ClaimDenied:
+    context = EventContext(
+        organization_id=_NOBODY,
+        remittance_id=uuid5(REPRIEVE_NAMESPACE, f"explain {file_name} {header.set_ordinal}"),
+        received_at=datetime.combine(day, time(), UTC),
+        received_on=day,
+    )
+    event = claim_event(claim, header, context, None)
+    if not isinstance(event, ClaimDenied):
+        raise TypeError("a denied claim made another event")
+    return event
+
+
+def _report(reading: FileReading) -> None:
+    if reading.unreadable:
+        typer.echo(f"{reading.name}: {reading.unreadable}", err=True)
+    if reading.refusal:
+        typer.echo(f"{reading.name}: {_sentence(reading.refusal)}", err=True)
+    for finding in reading.shown:
+        if finding != reading.refusal:
+            typer.echo(f"{reading.name}: {_sentence(finding)}", err=True)
+    if reading.errors > len(reading.shown):
+        typer.echo(
+            f"{reading.name}: and {reading.errors - len(reading.shown)} more; `reprieve validate` has all.",
+            err=True,
+        )
+
+
+def _sentence(finding: Finding) -> str:
+    place = [
+        f"segment {finding.segment_number}" if finding.segment_number is not None else "",
+        f"{finding.segment_id or ''}{finding.element:02}"
+        if finding.element is not None
+        else finding.segment_id or "",
+        f"byte {finding.byte_offset}" if finding.byte_offset is not None else "",
+    ]
+    where = ", ".join(part for part in place if part)
+    return f"{where + ': ' if where else ''}{finding.message} {finding.remedy} [{finding.code}]"
+
+
+def _sum_up(readings: list[FileReading]) -> None:
+    claims, denied, quarantined, warnings = (
+        sum(getattr(reading, name) for reading in readings)
+        for name in ("claims", "denied", "quarantined", "warnings")
+    )
+    typer.echo(
+        f"{len(readings)} file{'s' * (len(readings) != 1)}: {claims} claims read, {denied} denied, "
+        f"{quarantined} quarantined, {warnings} warnings (`reprieve validate` shows them).",
+        err=True,
+    )
