@@ -1,0 +1,186 @@
+"""
+The consumer's loop: batches in, offsets committed after the work, trouble sorted by whose turn it is.
+
+    handled                   offset + 1 is committed, per partition
+    a part does not answer    the same batch is repeated, with longer waits; nothing is laid aside
+    anything else             the batch is cut in half until the single record that fails is found; after
+                              five attempts it is a dead letter, and the others were handled
+
+Handlers are idempotent, so a batch may come twice: after a crash, a rebalance, a new broker. Offsets are
+never a fence. Gaps and steps back in the offsets are logged as alarms, and reading goes on at the earliest.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from shared.errors import UnavailableError
+from shared.kafka.backoff import Backoff
+from shared.kafka.batches import BatchWork, Handle
+from shared.kafka.producer import MAX_RECORD_BYTES, Producer
+from shared.kafka.received import Received
+from shared.kafka.watchdog import StuckError, Watchdog
+from shared.observability import metrics
+
+if TYPE_CHECKING:
+    from shared.http.probes import Health
+
+__all__ = ["Handle", "Received", "consume"]
+
+SESSION_SECONDS = 10
+"""How long a killed member keeps its partitions from the next one."""
+
+_POLL_SECONDS = 0.5
+
+log = structlog.get_logger()
+
+
+async def consume(
+    bootstrap_servers: str,
+    *,
+    group: str,
+    topics: Sequence[str],
+    handle: Handle,
+    producer: Producer,
+    stop: asyncio.Event,
+    health: "Health | None" = None,
+    max_records: int = 500,
+) -> None:
+    """
+    Give batches of `topics` to `handle` until `stop` is set; the batch under way is finished first.
+
+    Waits for a broker that is away and joins again after every failure of the group. Raises
+    TooManyDeadLettersError when so much fails that going on would only empty the topic.
+    """
+
+    def beat() -> None:
+        if health is not None:
+            health.beat(f"consumer {group}")
+
+    work = BatchWork(group=group, handle=handle, producer=producer, stop=stop, beat=beat)
+    backoff = Backoff()
+    while not stop.is_set():
+        beat()
+        try:
+            async with _joined(
+                bootstrap_servers, group=group, topics=topics, max_records=max_records
+            ) as membership:
+                while not stop.is_set():
+                    beat()
+                    if await membership.take_batch(work):
+                        backoff.reset()
+        except (KafkaError, UnavailableError, StuckError, OSError, TimeoutError) as error:
+            log.warning("consumer_rejoins", group=group, error_class=type(error).__name__)
+            await backoff.wait(stop)
+
+
+@asynccontextmanager
+async def _joined(
+    bootstrap_servers: str, *, group: str, topics: Sequence[str], max_records: int
+) -> AsyncIterator["_Membership"]:
+    expected: dict[TopicPartition, int | None] = {}
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=max_records,
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+        session_timeout_ms=SESSION_SECONDS * 1000,
+        heartbeat_interval_ms=SESSION_SECONDS * 1000 // 3,
+        metadata_max_age_ms=30_000,
+        request_timeout_ms=20_000,
+    )
+    consumer.subscribe(topics, listener=_Rebalances(group, expected))
+    try:
+        # The embedded broker may refuse a member that comes while another joins; the caller tries again.
+        await asyncio.wait_for(consumer.start(), 60)
+        yield _Membership(consumer, group=group, expected=expected)
+    finally:
+        with contextlib.suppress(KafkaError, TimeoutError, OSError):
+            await asyncio.wait_for(consumer.stop(), 10)
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """A batch under way is finished; if its partitions are gone, its commit fails and its repetition is harmless."""
+
+    def __init__(self, group: str, expected: dict[TopicPartition, int | None]) -> None:
+        self._group = group
+        self._expected = expected
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002  the listener's interface
+        self._expected.clear()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        log.info("partitions_assigned", group=self._group, partitions=len(assigned))
+
+
+class _Membership:
+    """One stay in the group: fetch, work, commit. `expected` has the next offset of each partition held."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, *, group: str, expected: dict[TopicPartition, int | None]
+    ) -> None:
+        self._consumer = consumer
+        self._group = group
+        self._expected = expected
+        self._watchdog = Watchdog(consumer, group)
+
+    async def take_batch(self, work: BatchWork) -> bool:
+        """Wait a little for a batch and work on it; tells whether one came."""
+        batch = await self._consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000))
+        await self._watchdog.look(progress=bool(batch))
+        if not batch:
+            return False
+        started = time.perf_counter()
+        await self._notice_gaps(batch)
+        records = [record for partition in batch.values() for record in partition]
+        dead = await work.do(records)
+        await self._commit(batch)
+        self._report(batch, dead=dead, seconds=time.perf_counter() - started)
+        return True
+
+    async def _notice_gaps(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Sound the alarm when records went by unread, or came back: the broker lost or trimmed what it kept."""
+        for partition, records in batch.items():
+            if partition not in self._expected:
+                self._expected[partition] = await self._consumer.committed(partition)
+            expected = self._expected[partition]
+            if expected is not None and records[0].offset != expected:
+                log.error(
+                    "offsets_skipped" if records[0].offset > expected else "offsets_went_back",
+                    group=self._group,
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    missing=records[0].offset - expected,
+                )
+            self._expected[partition] = records[-1].offset + 1
+
+    async def _commit(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        try:
+            await self._consumer.commit(
+                {partition: records[-1].offset + 1 for partition, records in batch.items()}
+            )
+        except (CommitFailedError, IllegalStateError) as error:
+            # The partitions are somebody else's now; the batch comes again there, and changes nothing.
+            log.warning("commit_refused", group=self._group, error_class=type(error).__name__)
+
+    def _report(self, batch: Mapping[TopicPartition, Sequence[Any]], *, dead: int, seconds: float) -> None:
+        for topic in {partition.topic for partition in batch}:
+            handled = sum(len(records) for partition, records in batch.items() if partition.topic == topic)
+            metrics.RECORDS_HANDLED.labels(self._group, topic).inc(handled)
+        metrics.BATCH_SECONDS.labels(self._group).observe(seconds)
+        log.info(
+            "batch_handled",
+            group=self._group,
+            records=sum(map(len, batch.values())),
+            dlq=dead,
+            duration_ms=round(seconds * 1000, 1),
+        )

@@ -1,0 +1,84 @@
+"""The CloudEvents 1.0 envelope, in Kafka's binary mode: attributes are headers, the value is the event's JSON."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from shared.errors import UnreadableError
+
+Headers = list[tuple[str, bytes]]
+
+_SOURCE_PREFIX = "reprieve/"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """`event_id` is "<message_id>:<revision>": unique per source and type, the same in every repetition."""
+
+    event_id: str
+    type: str
+    source: str
+    time: str
+    organization_id: UUID
+    trace_parent: str | None = None
+
+    @property
+    def message_id(self) -> UUID:
+        return UUID(self.event_id.partition(":")[0])
+
+    @property
+    def revision(self) -> int:
+        return int(self.event_id.partition(":")[2])
+
+    @property
+    def producer(self) -> str:
+        """The service whose outbox keeps the message until it is settled."""
+        return self.source.removeprefix(_SOURCE_PREFIX)
+
+
+def write_headers(
+    *,
+    service: str,
+    message_id: UUID,
+    revision: int,
+    type_: str,
+    organization_id: UUID,
+    created_at: datetime,
+    trace_parent: str | None = None,
+) -> Headers:
+    """Give the headers of one message of `service`."""
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"{message_id}:{revision}".encode()),
+        ("ce_type", type_.encode()),
+        ("ce_source", f"{_SOURCE_PREFIX}{service}".encode()),
+        ("ce_time", created_at.isoformat().encode()),
+        ("ce_organizationid", str(organization_id).encode()),
+        ("content-type", b"application/json"),
+    ]
+    if trace_parent:
+        headers.append(("traceparent", trace_parent.encode()))
+    return headers
+
+
+def read_headers(headers: Iterable[tuple[str, bytes]]) -> Envelope:
+    """Read the envelope; raises UnreadableError when an attribute is missing or is not what it should be."""
+    found: Mapping[str, bytes] = dict(headers)
+    try:
+        trace_parent = found.get("traceparent")
+        envelope = Envelope(
+            event_id=found["ce_id"].decode(),
+            type=found["ce_type"].decode(),
+            source=found["ce_source"].decode(),
+            time=found["ce_time"].decode(),
+            organization_id=UUID(found["ce_organizationid"].decode()),
+            trace_parent=trace_parent.decode() if trace_parent else None,
+        )
+        _ = envelope.message_id, envelope.revision
+    except (KeyError, ValueError) as error:
+        raise UnreadableError(
+            "A record has no CloudEvents envelope that can be read.",
+            remedy="Find out who else writes to this topic.",
+        ) from error
+    return envelope

@@ -1,0 +1,122 @@
+"""Routes of every producer: what is parked, send it again, and send what the reconciliation misses."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.http.auth import require
+from shared.kafka.outbox import MessageId, OutboxTable, make_due
+from shared.postgres import transaction
+from shared.security.principals import Principal
+
+_MOST_ITEMS = 10_000
+
+
+class Item(BaseModel):
+    """The identity of one message."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    organization_id: UUID
+    message_id: UUID
+    revision: int
+
+
+class ParkedMessage(Item):
+    """A message that lies in a dead-letter topic. `reason` is the class of an error."""
+
+    type: str
+    reason: str
+    parked_at: AwareDatetime
+
+
+class ParkedPage(BaseModel):
+    data: list[ParkedMessage]
+    has_more: bool
+
+
+class Replay(BaseModel):
+    """Exactly one of the two: `items`, or `all`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[Item] = Field(default_factory=list, max_length=_MOST_ITEMS)
+    all: bool = False
+
+
+class Repair(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[Item] = Field(max_length=_MOST_ITEMS)
+
+
+class MadeDue(BaseModel):
+    made_due: int
+
+
+_Reader = Annotated[Principal, require("operator", "supervisor", "admin", "auditor")]
+_Sender = Annotated[Principal, require("operator", "supervisor")]
+
+
+def parked_router(table: OutboxTable, engine: AsyncEngine) -> APIRouter:
+    """
+    Make the routes for one outbox table.
+
+    The operator works for every organization, anybody else for their own: items of others are passed over,
+    and the answer's number tells.
+    """
+    router = APIRouter(tags=["operations"])
+    select_parked = text(
+        f"select organization_id, message_id, revision, type, parked_reason as reason, parked_at from {table.name}"
+        " where parked_at is not null and settled_at is null order by parked_at, message_id limit :rows"
+    )
+
+    @router.get("/v1/parked", operation_id="list_parked")
+    async def list_parked(
+        principal: _Reader, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> ParkedPage:
+        async with transaction(engine, organizations=await _scope(engine, principal)) as connection:
+            found = (await connection.execute(select_parked, {"rows": limit + 1})).mappings().all()
+        return ParkedPage(data=[ParkedMessage(**row) for row in found[:limit]], has_more=len(found) > limit)
+
+    @router.post("/v1/parked/replay", operation_id="replay_parked")
+    async def replay_parked(principal: _Sender, wanted: Replay) -> MadeDue:
+        async with transaction(engine, organizations=await _scope(engine, principal)) as connection:
+            parked = await _parked(connection, table)
+            ids = parked if wanted.all else parked & {_id(item) for item in wanted.items}
+            return MadeDue(made_due=await make_due(connection, table, ids))
+
+    @router.post("/v1/reconciliation/repair", operation_id="repair")
+    async def repair(principal: _Sender, wanted: Repair) -> MadeDue:
+        async with transaction(engine, organizations=await _scope(engine, principal)) as connection:
+            return MadeDue(made_due=await make_due(connection, table, map(_id, wanted.items)))
+
+    return router
+
+
+async def _scope(engine: AsyncEngine, principal: Principal) -> list[UUID]:
+    if principal.organization_id is not None:
+        return [principal.organization_id]
+    async with transaction(engine) as connection:
+        found = await connection.execute(
+            text("select organization_id from access.organizations_of_installation()")
+        )
+        return list(found.scalars())
+
+
+async def _parked(connection: AsyncConnection, table: OutboxTable) -> frozenset[MessageId]:
+    found = await connection.execute(
+        text(
+            f"select organization_id, message_id, revision from {table.name}"
+            " where parked_at is not null and settled_at is null"
+        )
+    )
+    return frozenset(MessageId(*row) for row in found)
+
+
+def _id(item: Item) -> MessageId:
+    return MessageId(item.organization_id, item.message_id, item.revision)

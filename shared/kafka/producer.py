@@ -1,0 +1,201 @@
+"""
+The way to the broker: records go out in order, and one by one it is known which of them arrived.
+
+aiokafka's idempotent producer retries for ever and gives up for good when the broker forgets it. So a
+producer here opens at its first use, bounds every sending in time, and starts afresh after a failure;
+what was not acknowledged is sent again by whoever kept it. Repeating is harmless, losing is not.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidMessageError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+
+from shared.errors import InvalidInputError, UnavailableError
+from shared.kafka.envelope import Headers
+
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+
+_ACK_SECONDS = 15
+_CLUSTER_CHECK_SECONDS = 1
+_REFUSED_FOR_EVER = (MessageSizeTooLargeError, InvalidMessageError, RecordListTooLargeError)
+
+log = structlog.get_logger()
+
+
+class RefusedRecordError(InvalidInputError):
+    """The broker will never take this record, however often it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """Without a partition, the key decides."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+    partition: int | None = None
+
+
+class Producer:
+    """Use open_producer(). May be shared by the tasks of one event loop."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._client: AIOKafkaProducer | None = None
+        self._opening = asyncio.Lock()
+        self._cluster_id = ""
+        self._cluster_checked_at = 0.0
+
+    async def send_all(self, records: Sequence[OutgoingRecord]) -> list[Exception | None]:
+        """
+        Send records in order and wait for their acknowledgments; gives None for each that arrived.
+
+        RefusedRecordError stands for a record that can never arrive, UnavailableError for one that may have.
+        Raises UnavailableError when no broker answers at all.
+        """
+        client = await self._open()
+        futures: list[asyncio.Future[object] | Exception] = []
+        try:
+            async with asyncio.timeout(_ACK_SECONDS):
+                for record in records:
+                    futures.append(await self._enqueue(client, record))
+                pending = {future for future in futures if isinstance(future, asyncio.Future)}
+                if pending:
+                    await asyncio.wait(pending)
+        except TimeoutError:
+            pass
+        outcomes = [_outcome(future) for future in futures]
+        outcomes += [UnavailableError("The record was not sent.")] * (len(records) - len(outcomes))
+        if any(isinstance(outcome, UnavailableError) for outcome in outcomes):
+            await self._discard(client)
+        return outcomes
+
+    async def _enqueue(
+        self, client: AIOKafkaProducer, record: OutgoingRecord
+    ) -> "asyncio.Future[object] | Exception":
+        try:
+            future: asyncio.Future[object] = await client.send(
+                record.topic,
+                record.value,
+                key=record.key,
+                partition=record.partition,
+                headers=record.headers,
+            )
+        except (KafkaError, AssertionError, OSError) as error:
+            return error
+        return future
+
+    async def partitions(self, topic: str) -> int:
+        """Count a topic's partitions; raises UnavailableError when nobody knows the topic."""
+        client = await self._open()
+        try:
+            async with asyncio.timeout(_ACK_SECONDS):
+                return len(await client.partitions_for(topic))
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self._discard(client)
+            raise UnavailableError(
+                f"The broker does not know the topic {topic}.", remedy="Run `reprieve topics create`."
+            ) from error
+
+    async def cluster_id(self) -> str:
+        """Name the cluster. A broker that lost what it kept has another name; remembered for a second."""
+        if self._client is not None and time.monotonic() - self._cluster_checked_at < _CLUSTER_CHECK_SECONDS:
+            return self._cluster_id
+        client = await self._open()
+        try:
+            async with asyncio.timeout(_ACK_SECONDS):
+                answer = await client.client.send(client.client.get_random_node(), MetadataRequest([]))
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self._discard(client)
+            raise UnavailableError("The broker does not answer.", remedy="It is tried again.") from error
+        self._cluster_id = str(answer.cluster_id)
+        self._cluster_checked_at = time.monotonic()
+        return self._cluster_id
+
+    async def _open(self) -> AIOKafkaProducer:
+        async with self._opening:
+            if self._client is None:
+                client = AIOKafkaProducer(
+                    bootstrap_servers=self._bootstrap_servers,
+                    enable_idempotence=True,
+                    acks="all",
+                    linger_ms=2,
+                    max_batch_size=256 * 1024,
+                    max_request_size=MAX_RECORD_BYTES,
+                    request_timeout_ms=10_000,
+                    metadata_max_age_ms=30_000,
+                )
+                try:
+                    async with asyncio.timeout(_ACK_SECONDS):
+                        await client.start()
+                except (KafkaError, TimeoutError, OSError) as error:
+                    await _stop(client)
+                    raise UnavailableError(
+                        "The broker does not answer.", remedy="It is tried again."
+                    ) from error
+                self._client = client
+            return self._client
+
+    async def _discard(self, client: AIOKafkaProducer) -> None:
+        if self._client is client:
+            self._client = None
+            self._cluster_checked_at = 0.0
+            log.warning("producer_restarted")
+            await _stop(client)
+
+    async def close(self) -> None:
+        """Send what is under way, and let the broker go."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await _stop(client)
+
+
+@asynccontextmanager
+async def open_producer(bootstrap_servers: str) -> AsyncIterator[Producer]:
+    """Open a producer. It connects when it is first used, so a broker that is down stops nobody here."""
+    producer = Producer(bootstrap_servers)
+    try:
+        yield producer
+    finally:
+        await producer.close()
+
+
+async def _stop(client: AIOKafkaProducer) -> None:
+    """Stop a producer even if its broker is gone and its batches cannot be flushed."""
+    with contextlib.suppress(KafkaError, TimeoutError, OSError, AssertionError):
+        async with asyncio.timeout(2):
+            await client.stop()
+            return
+    with contextlib.suppress(KafkaError, TimeoutError, OSError, AssertionError):
+        async with asyncio.timeout(2):
+            if client._sender.sender_task is not None:  # noqa: SLF001  stop() waits for batches that never leave
+                client._sender.sender_task.cancel()  # noqa: SLF001
+            await client.client.close()
+
+
+def _outcome(future: "asyncio.Future[object] | Exception") -> Exception | None:
+    if isinstance(future, asyncio.Future):
+        if not future.done() or future.cancelled():
+            return UnavailableError("The broker did not acknowledge the record in time.")
+        error: BaseException | None = future.exception()
+    else:
+        error = future
+    if error is None:
+        return None
+    if isinstance(error, _REFUSED_FOR_EVER):
+        return RefusedRecordError(f"The broker refuses the record: {type(error).__name__}.")
+    return UnavailableError(f"The record was not acknowledged: {type(error).__name__}.")

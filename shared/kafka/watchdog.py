@@ -1,0 +1,70 @@
+"""
+Finds a consumer that is stuck: there is work, and nothing comes.
+
+The client has several ways to fall silent after a broker's restart, without an error; a new membership
+cures all of them.
+"""
+
+import asyncio
+import time
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+
+from shared.observability import metrics
+
+STUCK_SECONDS = 60.0
+UNASSIGNED_SECONDS = 300.0
+"""Members beyond the number of partitions rightly have none."""
+
+_LOOK_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class StuckError(Exception):
+    """There is work, and nothing comes: only joining again helps."""
+
+
+class Watchdog:
+    """Asks the broker itself where the partitions end: what a stuck client remembers may be old."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, group: str, *, stuck_seconds: float = STUCK_SECONDS
+    ) -> None:
+        self._consumer = consumer
+        self._group = group
+        self._stuck_seconds = stuck_seconds
+        self._progress_at = self._look_at = time.monotonic()
+
+    async def look(self, *, progress: bool) -> None:
+        """Call after every poll; raises StuckError, or the client's own error when the broker does not answer."""
+        at = time.monotonic()
+        if progress:
+            self._progress_at = at
+        if at < self._look_at:
+            return
+        self._look_at = at + _LOOK_SECONDS
+        partitions = self._consumer.assignment()
+        if not partitions:
+            if at - self._progress_at > UNASSIGNED_SECONDS:
+                raise StuckError
+            return
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            lag = await self._lag(partitions)
+        if lag == 0:
+            self._progress_at = at
+        elif at - self._progress_at > self._stuck_seconds:
+            log.error("consumer_stuck", group=self._group, lag=lag)
+            raise StuckError
+
+    async def _lag(self, partitions: "frozenset[object]") -> int:
+        ends = await self._consumer.end_offsets(partitions)
+        lags: dict[str, int] = {}
+        for partition, end in ends.items():
+            behind = max(0, end - await self._consumer.position(partition))
+            lags[partition.topic] = lags.get(partition.topic, 0) + behind
+        for topic, lag in lags.items():
+            metrics.CONSUMER_LAG.labels(self._group, topic).set(lag)
+        return sum(lags.values())
