@@ -19,7 +19,8 @@ def require(*roles: Role) -> Any:
     """
     Let these roles in, or every known caller when none is named.
 
-    Stands in a signature as `principal: Annotated[Principal, require("biller", "admin")]`. Answers 401 to strangers and 403 to other roles.
+    Stands in a signature as `principal: Annotated[Principal, require("biller", "admin")]`.
+    Answers 401 to strangers and 403 to other roles.
     """
     return Depends(_checker(roles))
 

@@ -54,7 +54,6 @@ _KINDS: dict[str, str] = {
 ALLOWED_KEYS = frozenset(_KINDS)
 """Every keyword that a log line may carry, beside what this module writes itself."""
 
-_OURS = frozenset({"event", "level", "at", "process", "error_frames", "dropped_keys", "library_frame"})
 _EVENT = re.compile(r"[a-z][a-z0-9_]{2,80}")
 _CODE = re.compile(r"[\w.:/+<>={}#@%-]{0,160}")
 _KEY_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -71,9 +70,9 @@ def configure_logging(process: str, level: str = "INFO") -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            _keep_exception,
             _keep_allowed,
+            _keep_exception,
+            structlog.processors.add_log_level,
             _stamp(process),
             _render,
         ],
@@ -120,7 +119,6 @@ def _short(filename: str) -> str:
 def _keep_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Turn exc_info, in each form that structlog and logging know, into class and frames."""
     given = event.pop("exc_info", None)
-    event.pop("stack_info", None)
     if given is True:
         given = sys.exc_info()
     error = given[1] if isinstance(given, tuple) else given
@@ -135,21 +133,30 @@ def _keep_allowed(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
     kept: dict[str, Any] = {}
     dropped = []
     for key, value in event.items():
-        if key in _OURS:
+        if key in _PASSED_ON:
             kept[key] = value
         elif key in _KINDS:
             kept[key] = _checked(value, _KINDS[key])
         else:
             dropped.append(key if _KEY_NAME.fullmatch(key) else WITHHELD)
     if not _EVENT.fullmatch(str(kept.get("event", ""))):
-        kept["event"] = "misnamed_event"  # a name with values in it: the values must not get out
+        kept["event"] = "misnamed_event"  # it may have values inside, which must not get out
     if dropped:
         kept["dropped_keys"] = sorted(dropped)
     return kept
 
 
+_PASSED_ON = frozenset({"event", "exc_info"})  # each is checked on its own
+
+
+class _Template(str):
+    """A library's text that may be shown as it is."""
+
+    __slots__ = ()
+
+
 def _checked(value: Any, kind: str) -> Any:
-    if value is None or isinstance(value, (bool, int, float, Decimal, UUID, date)):
+    if value is None or isinstance(value, (bool, int, float, Decimal, UUID, date, _Template)):
         return value
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_checked(one, kind) for one in value][:50]
@@ -182,10 +189,10 @@ class _LibraryHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {
             "library_logger": record.name,
-            "library_frame": f"{_short(record.pathname)}:{record.lineno}:{record.funcName}",
+            "frame": f"{_short(record.pathname)}:{record.lineno}:{record.funcName}",
         }
         if record.args or record.name.startswith(_TRUSTED_LIBRARIES):
-            fields["library_frame"] += f" {str(record.msg)[:200]}"
+            fields["template"] = _Template(str(record.msg)[:200])
         if record.exc_info:
             fields["exc_info"] = record.exc_info
         structlog.get_logger().log(record.levelno, "library_message", **fields)

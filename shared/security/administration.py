@@ -1,0 +1,289 @@
+"""
+Administration of the `access` schema: organizations, payees, submitters, principals and their keys.
+
+It runs as the owner of the tables, from the operators' command line; no service can do any of this.
+Creating what exists already gives what exists, so that scripts may be repeated.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, get_args
+from uuid import UUID, uuid4
+from zoneinfo import available_timezones
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.errors import ConflictError, InvalidInputError, NotFoundError
+from shared.postgres import rows, transaction
+from shared.security.api_keys import new_api_key
+from shared.security.keyring import index_key_context
+from shared.security.principals import Role
+from shared.security.sealing import KEY_BYTES, MasterKey
+
+ROLES: tuple[Role, ...] = get_args(Role)
+EVERY_PAYEE = "*"
+_PAYEE = re.compile(r"[0-9]{9,10}")
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A provider organization. Its calendar days are those of `time_zone`."""
+
+    organization_id: UUID
+    name: str
+    time_zone: str
+    payees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """A clearinghouse that sends files."""
+
+    submitter_id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made. `text` is shown once and stored nowhere."""
+
+    text: str = field(repr=False)
+    prefix: str
+    principal_id: UUID
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """What can be told of a key: never its secret."""
+
+    prefix: str
+    name: str
+    role: Role
+    organization: str | None
+    submitter: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+async def create_organization(
+    engine: AsyncEngine, *, name: str, time_zone: str, master_key: MasterKey
+) -> Organization:
+    """
+    Create an organization with its own index key, or give the one of that name.
+
+    Raises ConflictError when it exists with another time zone.
+    """
+    name = _clean_name(name)
+    if time_zone not in available_timezones():
+        raise InvalidInputError("This is no time zone.", remedy="Use an IANA name, such as America/Chicago.")
+    organization_id = uuid4()
+    wrapped = master_key.wrap(os.urandom(KEY_BYTES), context=index_key_context(organization_id))
+    async with transaction(engine) as connection:
+        await connection.execute(
+            _ADD_ORGANIZATION, {"id": organization_id, "name": name, "zone": time_zone, "wrapped": wrapped}
+        )
+        (found,) = await rows(connection, _ORGANIZATIONS + " where o.name = :name", name=name)
+    if found.time_zone != time_zone:
+        raise ConflictError(
+            f"The organization exists with the time zone {found.time_zone}.",
+            remedy="Create it under another name, or leave it as it is.",
+        )
+    return _organization(found)
+
+
+async def list_organizations(engine: AsyncEngine) -> list[Organization]:
+    async with transaction(engine) as connection:
+        return [_organization(row) for row in await rows(connection, _ORGANIZATIONS + " order by o.name")]
+
+
+async def register_payee(engine: AsyncEngine, *, organization_id: UUID, identifier: str) -> str:
+    """
+    Send this payee's transaction sets to the organization; gives the identifier as registered.
+
+    An NPI has 10 digits, a TIN 9 (hyphens are taken out), `*` is every payee that nobody registered.
+    Raises ConflictError when the payee belongs to another organization.
+    """
+    identifier = identifier.replace("-", "").strip()
+    if identifier != EVERY_PAYEE and not _PAYEE.fullmatch(identifier):
+        raise InvalidInputError(
+            "This is no payee identifier.", remedy="Give an NPI (10 digits), a TIN (9 digits), or *."
+        )
+    async with transaction(engine) as connection:
+        await connection.execute(_ADD_PAYEE, {"identifier": identifier, "organization": organization_id})
+        owner = await connection.scalar(_OWNER_OF_PAYEE, {"identifier": identifier})
+    if owner is None:
+        raise NotFoundError("There is no such organization.", remedy="`reprieve orgs list` shows them.")
+    if owner != organization_id:
+        raise ConflictError(
+            "This payee is registered for another organization.", remedy="`reprieve orgs list` shows which."
+        )
+    return identifier
+
+
+async def create_submitter(engine: AsyncEngine, *, name: str) -> Submitter:
+    """Create a submitter, or give the one of that name."""
+    async with transaction(engine) as connection:
+        await connection.execute(_ADD_SUBMITTER, {"id": uuid4(), "name": _clean_name(name)})
+        (found,) = await rows(connection, _SUBMITTERS + " where name = :name", name=_clean_name(name))
+    return Submitter(found.submitter_id, found.name)
+
+
+async def list_submitters(engine: AsyncEngine) -> list[Submitter]:
+    async with transaction(engine) as connection:
+        found = await rows(connection, _SUBMITTERS + " order by name")
+    return [Submitter(row.submitter_id, row.name) for row in found]
+
+
+async def create_principal_with_key(
+    engine: AsyncEngine,
+    *,
+    role: str,
+    name: str,
+    organization_id: UUID | None = None,
+    submitter_id: UUID | None = None,
+    expires_at: datetime | None = None,
+) -> NewKey:
+    """
+    Make a key for the principal of this name, role and place; the principal is made once, a key at each call.
+
+    A submitter's key needs `submitter_id`, an operator's neither id, every other one `organization_id`.
+    """
+    _check_place(role, organization_id, submitter_id)
+    key = new_api_key()
+    place = {
+        "name": _clean_name(name),
+        "role": role,
+        "organization": organization_id,
+        "submitter": submitter_id,
+    }
+    async with transaction(engine) as connection:
+        await _check_exists(connection, organization_id, submitter_id)
+        principal_id = await connection.scalar(_FIND_PRINCIPAL, place)
+        if principal_id is None:
+            principal_id = await connection.scalar(_ADD_PRINCIPAL, {"id": uuid4(), **place})
+        await connection.execute(
+            _ADD_KEY,
+            {
+                "prefix": key.prefix,
+                "hash": key.secret_hash,
+                "principal": principal_id,
+                "expires_at": expires_at,
+            },
+        )
+    return NewKey(
+        text=key.text, prefix=key.prefix, principal_id=UUID(str(principal_id)), expires_at=expires_at
+    )
+
+
+async def revoke_key(engine: AsyncEngine, *, prefix: str) -> None:
+    """
+    Let a key open nothing any more; doing it twice changes nothing.
+
+    Processes that saw it in the last ten seconds believe it so long. Raises NotFoundError.
+    """
+    async with transaction(engine) as connection:
+        if await connection.scalar(_REVOKE, {"prefix": prefix.removeprefix("rpv_")}) is None:
+            raise NotFoundError("There is no such key.", remedy="`reprieve keys list` shows the prefixes.")
+
+
+async def list_keys(engine: AsyncEngine) -> list[ListedKey]:
+    async with transaction(engine) as connection:
+        return [ListedKey(*row) for row in await rows(connection, _KEYS)]
+
+
+def _check_place(role: str, organization_id: UUID | None, submitter_id: UUID | None) -> None:
+    """Hold the rule of the table access.principals before the database does, with a better text."""
+    if role not in ROLES:
+        raise InvalidInputError("There is no such role.", remedy=f"The roles are {', '.join(ROLES)}.")
+    wanted = {"submitter": (False, True), "operator": (False, False)}.get(role, (True, False))
+    if (organization_id is not None, submitter_id is not None) != wanted:
+        place = {"submitter": "exactly a submitter", "operator": "neither organization nor submitter"}
+        raise InvalidInputError(
+            f"A key of the role {role} is bound to {place.get(role, 'exactly an organization')}.",
+            remedy="Name it, and nothing else.",
+        )
+
+
+async def _check_exists(
+    connection: AsyncConnection, organization_id: UUID | None, submitter_id: UUID | None
+) -> None:
+    found: Sequence[Any] = await rows(
+        connection,
+        "select 1 from access.organizations where organization_id = :organization union all "
+        "select 1 from access.submitters where submitter_id = :submitter",
+        organization=organization_id,
+        submitter=submitter_id,
+    )
+    if (organization_id or submitter_id) and not found:
+        raise NotFoundError(
+            "There is no such organization or submitter.",
+            remedy="`reprieve orgs list` and `reprieve submitters list` show them.",
+        )
+
+
+def _clean_name(name: str) -> str:
+    cleaned = " ".join(name.split())
+    if not cleaned or len(cleaned) > 200 or not cleaned.isprintable():
+        raise InvalidInputError("A name has 1 to 200 printable characters.")
+    return cleaned
+
+
+def _organization(row: Any) -> Organization:
+    return Organization(row.organization_id, row.name, row.time_zone, tuple(row.payees))
+
+
+_ORGANIZATIONS = """
+    select o.organization_id, o.name, o.time_zone, array(
+        select p.identifier from access.payees p where p.organization_id = o.organization_id order by 1
+    ) as payees
+    from access.organizations o
+"""
+_SUBMITTERS = "select submitter_id, name from access.submitters"
+_KEYS = """
+    select k.prefix, p.name, p.role, o.name as organization, s.name as submitter,
+        k.created_at, k.expires_at, k.revoked_at, k.last_used_at
+    from access.api_keys k join access.principals p using (principal_id)
+    left join access.organizations o on o.organization_id = p.organization_id
+    left join access.submitters s on s.submitter_id = p.submitter_id
+    order by k.created_at, k.prefix
+"""
+_ADD_ORGANIZATION = text("""
+    insert into access.organizations (organization_id, name, time_zone, wrapped_index_key)
+    values (:id, :name, :zone, :wrapped) on conflict (name) do nothing
+""")
+_ADD_PAYEE = text("""
+    insert into access.payees (identifier, organization_id)
+    select cast(:identifier as text), organization_id from access.organizations
+    where organization_id = :organization
+    on conflict do nothing
+""")
+_OWNER_OF_PAYEE = text("select organization_id from access.payees where identifier = :identifier")
+_ADD_SUBMITTER = text("""
+    insert into access.submitters (submitter_id, name) values (:id, :name) on conflict (name) do nothing
+""")
+_FIND_PRINCIPAL = text("""
+    select principal_id from access.principals
+    where name = :name and role = :role
+        and organization_id is not distinct from cast(:organization as uuid)
+        and submitter_id is not distinct from cast(:submitter as uuid)
+    order by created_at limit 1
+""")
+_ADD_PRINCIPAL = text("""
+    insert into access.principals (principal_id, name, role, organization_id, submitter_id)
+    values (:id, :name, :role, :organization, :submitter) returning principal_id
+""")
+_ADD_KEY = text("""
+    insert into access.api_keys (prefix, secret_hash, principal_id, expires_at)
+    values (:prefix, :hash, :principal, :expires_at)
+""")
+_REVOKE = text("""
+    update access.api_keys set revoked_at = coalesce(revoked_at, now())
+    where prefix = :prefix returning prefix
+""")

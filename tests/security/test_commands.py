@@ -1,0 +1,161 @@
+"""The operators' commands do what they say, and a key that they made opens a door."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from shared.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError
+from shared.postgres import create_engine
+from shared.security.commands import keys, orgs, submitters
+from shared.security.principals import Authenticator, Principal
+from tests.support.database import Database
+
+MASTER_KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+
+Command = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, fresh_database: Database) -> Command:
+    """Run one command on a fresh database, give its JSON lines."""
+    monkeypatch.setenv("REPRIEVE_ADMIN_DATABASE_URL", fresh_database.owner)
+    monkeypatch.setenv("REPRIEVE_MASTER_KEY", MASTER_KEY)
+
+    def run(app: Typer, *words: str) -> list[Any]:
+        result = CliRunner().invoke(app, words)
+        if result.exception is not None:
+            raise result.exception
+        return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+
+    return run
+
+
+@pytest.fixture
+def fresh_database(postgres_server):
+    fresh = asyncio.run(postgres_server.fresh())
+    yield fresh
+    asyncio.run(postgres_server.server.execute(f'drop database "{fresh.name}" with (force)'))
+
+
+def who(database: Database, key: str) -> Principal:
+    async def ask() -> Principal:
+        engine = create_engine(database.url("reprieve_tracker"), name="test")
+        try:
+            return await Authenticator(engine).authenticate(f"Bearer {key}")
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(ask())
+
+
+def test_creating_an_organization_twice_gives_the_same_one(command: Command):
+    first = command(
+        orgs,
+        "create",
+        "Lakeside Clinic",
+        "--time-zone",
+        "America/Chicago",
+        "--payee",
+        "1234567893",
+        "--format",
+        "json",
+    )
+    again = command(orgs, "create", "Lakeside  Clinic ", "--time-zone", "America/Chicago", "--format", "json")
+    assert first == again == command(orgs, "list", "--format", "json")
+    assert first[0]["payees"] == ["1234567893"]
+    with pytest.raises(ConflictError, match="America/Chicago"):
+        command(orgs, "create", "Lakeside Clinic", "--time-zone", "UTC")
+
+
+def test_a_payee_belongs_to_one_organization(command: Command):
+    command(orgs, "create", "One")
+    command(orgs, "create", "Two")
+    command(orgs, "payee", "add", "One", "12-3456789", "*")
+    command(orgs, "payee", "add", "One", "123456789")
+    assert command(orgs, "list", "--format", "json")[0]["payees"] == ["*", "123456789"]
+    with pytest.raises(ConflictError, match="another organization"):
+        command(orgs, "payee", "add", "Two", "123456789")
+    with pytest.raises(InvalidInputError, match="no payee identifier"):
+        command(orgs, "payee", "add", "Two", "JOHN DOE")
+    with pytest.raises(NotFoundError):
+        command(orgs, "payee", "add", "Three", "999999999")
+
+
+def test_a_key_opens_until_it_is_revoked(command: Command, fresh_database: Database):
+    (organization,) = command(orgs, "create", "One", "--format", "json")
+    (key,) = command(
+        keys, "create", "--role", "biller", "--name", "desk", "--organization", "One", "--format", "json"
+    )
+    principal = who(fresh_database, key["text"])
+    assert (principal.role, str(principal.organization_id)) == ("biller", organization["organization_id"])
+
+    command(keys, "revoke", key["prefix"])
+    command(keys, "revoke", key["prefix"])
+    with pytest.raises(UnauthenticatedError):
+        who(fresh_database, key["text"])
+    (listed,) = command(keys, "list", "--format", "json")
+    assert listed["revoked_at"] is not None
+    assert listed["organization"] == "One"
+    with pytest.raises(NotFoundError):
+        command(keys, "revoke", "nosuchprefix")
+
+
+def test_a_second_key_for_the_same_name_is_the_same_principal(command: Command):
+    command(submitters, "create", "Relay Health")
+    making = (
+        "create",
+        "--role",
+        "submitter",
+        "--name",
+        "feed",
+        "--submitter",
+        "Relay Health",
+        "--format",
+        "json",
+    )
+    (first,), (second,) = command(keys, *making), command(keys, *making)
+    assert first["principal_id"] == second["principal_id"]
+    assert first["text"] != second["text"]
+    assert len(command(submitters, "list", "--format", "json")) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--role", "biller"],
+        ["--role", "operator", "--organization", "One"],
+        ["--role", "submitter", "--organization", "One"],
+        ["--role", "emperor", "--organization", "One"],
+    ],
+)
+def test_a_key_is_bound_to_the_place_that_its_role_demands(command: Command, words: list[str]):
+    command(orgs, "create", "One")
+    with pytest.raises(InvalidInputError, match="bound to|no such role"):
+        command(keys, "create", "--name", "x", *words)
+
+
+def test_tables_show_whole_ids_and_no_secret(command: Command, fresh_database: Database, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (organization,) = command(orgs, "create", "One", "--format", "json")
+    made = CliRunner().invoke(keys, ["create", "--role", "operator", "--name", "root"])
+    text = made.stdout.strip()
+    assert who(fresh_database, text).role == "operator"
+    assert "shown once" in made.stderr
+    listed = CliRunner().invoke(orgs, ["list"]).stdout
+    assert organization["organization_id"] in listed
+    shown = CliRunner().invoke(keys, ["list"]).stdout
+    assert text.split("_")[1] in shown
+    assert text.split("_", 2)[2] not in shown
+
+
+def test_missing_settings_are_told_all_at_once_without_values(monkeypatch):
+    monkeypatch.delenv("REPRIEVE_ADMIN_DATABASE_URL", raising=False)
+    monkeypatch.delenv("REPRIEVE_MASTER_KEY", raising=False)
+    result = CliRunner().invoke(orgs, ["create", "x"])
+    assert isinstance(result.exception, InvalidInputError)
+    assert "REPRIEVE_ADMIN_DATABASE_URL is missing; REPRIEVE_MASTER_KEY is missing" in str(result.exception)
