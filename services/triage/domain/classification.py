@@ -165,7 +165,7 @@ def _falls_with(reading: Reading, line: int | None, authorization_lines: frozens
 
 
 def _remarks(line: ServiceLine | None, claim_remarks: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the remarks that may explain an adjustment: the line's, then the claim's. No NCPDP codes."""
+    """Give the remarks that may explain an adjustment: the line's, then the claim's."""
     if line is None or not line.remarks:
         return claim_remarks
     own = tuple(remark.code for remark in line.remarks if remark.code_list == "HE")
@@ -173,7 +173,7 @@ def _remarks(line: ServiceLine | None, claim_remarks: tuple[str, ...]) -> tuple[
 
 
 def _reading(reason: str, remarks: tuple[str, ...], *, whole_charge: bool) -> Reading:
-    # The usage note of 45 says that it cannot equal the whole charge: then something else refused the service.
+    # The usage note of 45: it cannot equal the whole charge. Then something else refused the service.
     if reason == "45" and whole_charge:
         return _WHOLE_CHARGE
     return read_codes(reason, remarks)

@@ -1,9 +1,9 @@
 """
 The one table of what reason and remark codes mean to a biller.
 
-`reprieve codes` and docs/classification.md print it. Words here are ours. Sources: X12's published lists (status,
-usage notes), CAQH CORE 360, payers' pages. What counts as an authorization denial changes here and nowhere
-else; how rows combine stands in classification.py.
+`reprieve codes` and docs/classification.md print it. Words here are ours. Sources: X12's published lists
+(status, usage notes), CAQH CORE 360, payers' pages. What counts as an authorization denial changes here and
+nowhere else; how rows combine stands in classification.py.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,23 @@ class Meaning:
     depends: bool = False
 
 
-def _elsewhere(route: Route, why: str, *, action: Action = "route_elsewhere", **more: bool) -> Meaning:
-    return Meaning(category="not_authorization", route=route, why=why, action=action, confidence=0.9, **more)
+def _elsewhere(
+    route: Route,
+    why: str,
+    *,
+    action: Action = "route_elsewhere",
+    refinable: bool = False,
+    depends: bool = False,
+) -> Meaning:
+    return Meaning(
+        category="not_authorization",
+        route=route,
+        why=why,
+        action=action,
+        confidence=0.9,
+        refinable=refinable,
+        depends=depends,
+    )
 
 
 def _remark_decides(route: Route, why: str, action: Action) -> Meaning:

@@ -39,12 +39,13 @@ class Span:
         return f"{self.amount} {unit if self.amount != 1 else unit.removesuffix('s')}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Window:
     """
-    A span, and what applies instead when it starts on a day off. Compared by value, cheap to hash.
+    A span, and what applies instead when it starts on a day off.
 
-    `off_day` replaces `span` if the start is no business day.
+    `off_day` replaces `span` if the start is no business day. Made once per policy and compared by identity,
+    so that asking for the same end again costs a look into a table.
     """
 
     span: Span
@@ -92,9 +93,8 @@ def _after_hours(span: Span, start: date | datetime, zone: ZoneInfo, steps: list
     moment = start if isinstance(start, datetime) else datetime.combine(start, time.min)
     local = moment if moment.tzinfo else moment.replace(tzinfo=zone)
     at = (local.astimezone(UTC) + timedelta(hours=span.amount)).astimezone(zone)
-    steps.append(
-        f"{_day(local.date())} {_clock(local)} plus {span.words()} is {_day(at.date())} {_clock(at)} {zone.key}"
-    )
+    begin, finish = f"{_day(local.date())} {_clock(local)}", f"{_day(at.date())} {_clock(at)}"
+    steps.append(f"{begin} plus {span.words()} is {finish} {zone.key}")
     return End(_with_offset(at), tuple(steps))
 
 

@@ -1,0 +1,258 @@
+"""
+From which day a clock runs, as far as it is known.
+
+An 835 names few of the days that payers count from. A stand-in is never taken for the day itself: it bounds
+the day from one side, and says so. A statement can begin after an admission (interim bills), so DTM*232 is the
+admission's latest day; a letter may precede the remittance, so the remittance's day is the letter's latest.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+
+from services.triage.domain.facts import EARLIEST_YEAR, LATEST_YEAR, Facts
+from services.triage.domain.policy_file import Anchor
+from shared.contracts.claim_denied import ClaimDenied
+from shared.contracts.decision import Category, FactKind
+
+Day = date | datetime
+
+_PAYER_DATES = {
+    "dtm405": "the remittance's production date (DTM*405)",
+    "bpr16": "the payment date (BPR16)",
+    "gs04": "the date of the functional group (GS04)",
+}
+_SERVICE_DATES = {
+    "line": "the line's date of service (DTM*472)",
+    "line_range": "the line's dates of service (DTM*150/151)",
+    "claim": "the claim's statement dates (DTM*232/233)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """
+    The day a clock runs from: `earliest` = `latest` where it is known, one of them None where it is not.
+
+    `source` says where it comes from, in words; `missing` names the fact that would settle it.
+    """
+
+    anchor: Anchor
+    earliest: Day | None = None
+    latest: Day | None = None
+    source: str | None = None
+    missing: FactKind | None = None
+
+    @property
+    def exact(self) -> Day | None:
+        return self.earliest if self.earliest == self.latest else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dates:
+    """What there is to look a day up in: the denial, people's facts, and the lines that were denied."""
+
+    event: ClaimDenied
+    facts: Facts
+    category: Category
+    lines: frozenset[int | None]
+
+
+def start_of(anchors: Sequence[Anchor], choose: str, dates: Dates, *, later_level: bool) -> Start:
+    """Find the day a clock runs from; of several anchors, the earliest or latest day, as far as known."""
+    if len(anchors) == 1:
+        return _FINDERS[anchors[0]](dates, later_level)
+    starts = [_FINDERS[anchor](dates, later_level) for anchor in anchors]
+    return _latest(starts) if choose == "latest" else _earliest(starts)
+
+
+def _latest(starts: Sequence[Start]) -> Start:
+    """The later of several: known only if all are; each known one is a bound from below."""
+    lows = [start for start in starts if start.earliest is not None]
+    highs = [start for start in starts if start.latest is not None]
+    low = max(lows, key=lambda start: _sortable(start.earliest), default=None)
+    high = max(highs, key=lambda start: _sortable(start.latest)) if len(highs) == len(starts) else None
+    return _combined(starts, low, high)
+
+
+def _earliest(starts: Sequence[Start]) -> Start:
+    """The earlier of several: each known one is a bound from above."""
+    lows = [start for start in starts if start.earliest is not None]
+    highs = [start for start in starts if start.latest is not None]
+    low = min(lows, key=lambda start: _sortable(start.earliest)) if len(lows) == len(starts) else None
+    high = min(highs, key=lambda start: _sortable(start.latest), default=None)
+    return _combined(starts, low, high)
+
+
+def _combined(starts: Sequence[Start], low: Start | None, high: Start | None) -> Start:
+    governing = low or high or starts[0]
+    earliest, latest = low and low.earliest, high and high.latest
+    settled = earliest is not None and earliest == latest
+    return Start(
+        anchor=governing.anchor,
+        earliest=earliest,
+        latest=latest,
+        source=governing.source,
+        missing=None if settled else next((start.missing for start in starts if start.missing), None),
+    )
+
+
+def _sortable(day: Day | None) -> tuple[date, time]:
+    if isinstance(day, datetime):
+        return day.date(), day.time()
+    return day or date.max, time.min
+
+
+def _told(anchor: Anchor, kind: FactKind, dates: Dates) -> Start | None:
+    day = dates.facts.dates.get(kind)
+    if day is None:
+        return None
+    return Start(anchor=anchor, earliest=day, latest=day, source=_by_person(kind))
+
+
+@lru_cache(maxsize=64)
+def _by_person(kind: FactKind) -> str:
+    return f"a person recorded the {kind.replace('_', ' ')}"
+
+
+def _service(dates: Dates, *, last: bool) -> Start:
+    anchor: Anchor = "dos_last" if last else "dos_first"
+    told = dates.facts.dates.get("service_date")
+    day, source = _service_day(dates, last=last)
+    if told is not None and (day is None or not last or day < _plain(told)):
+        return Start(anchor=anchor, earliest=told, latest=told, source=_by_person("service_date"))
+    if day is None:
+        return Start(anchor=anchor, missing="service_date")
+    return Start(anchor=anchor, earliest=day, latest=day, source=source)
+
+
+def _service_day(dates: Dates, *, last: bool) -> tuple[date | None, str]:
+    """Give the first or last day of the lines that were denied, else the claim's."""
+    event = dates.event
+    source = _SERVICE_DATES.get(event.service_date_source, "the claim's dates")
+    if dates.lines and None not in dates.lines:
+        denied = [line for line in event.lines if line.number in dates.lines]
+        days = [
+            day
+            for line in denied
+            if sane(day := (line.service_to or line.service_from) if last else line.service_from)
+        ]
+        if len(days) == len(denied) and days:
+            return (max(days) if last else min(days)), source  # type: ignore[type-var]
+    day = (event.service_to or event.service_from) if last else event.service_from
+    return (day if sane(day) else None), source
+
+
+def _admission(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
+    if told := _told("admission", "admission_date", dates):
+        return told
+    day = dates.event.statement_from or dates.event.service_from
+    if not sane(day):
+        return Start(anchor="admission", missing="admission_date")
+    source = "the statement's first day (DTM*232): the admission was on or before it"
+    return Start(anchor="admission", latest=day, source=source, missing="admission_date")
+
+
+def _discharge(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
+    if told := _told("discharge", "discharge_date", dates):
+        return told
+    day = dates.event.statement_to or dates.event.service_to
+    if not sane(day):
+        return Start(anchor="discharge", missing="discharge_date")
+    source = "the statement's last day (DTM*233): the discharge was on or after it"
+    return Start(anchor="discharge", earliest=day, source=source, missing="discharge_date")
+
+
+def _from_people(anchor: Anchor, kind: FactKind) -> Callable[[Dates, bool], Start]:
+    def find(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
+        return _told(anchor, kind, dates) or Start(anchor=anchor, missing=kind)
+
+    return find
+
+
+def _claim_received(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
+    if told := _told("claim_received", "claim_received_date", dates):
+        return told
+    event = dates.event
+    if sane(event.claim_received_on):
+        day = event.claim_received_on
+        source = "the day the payer received the claim (DTM*050)"
+        return Start(anchor="claim_received", earliest=day, latest=day, source=source)
+    return Start(
+        anchor="claim_received",
+        earliest=event.service_to if sane(event.service_to) else None,
+        latest=event.payer_date if sane(event.payer_date) else None,
+        source="between the last day of service and the remittance",
+        missing="claim_received_date",
+    )
+
+
+def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
+    event = dates.event
+    if not sane(event.payer_date):
+        return Start(anchor="remit_date", missing="denial_letter_date")
+    source = _PAYER_DATES.get(event.payer_date_source)
+    if source is None:
+        # Our receipt is no payer's date. The payer's is not later, so it only bounds the end from above.
+        source = "the day of our receipt: the payer's own date was on or before it"
+        return Start(
+            anchor="remit_date", latest=event.payer_date, source=source, missing="denial_letter_date"
+        )
+    return Start(anchor="remit_date", earliest=event.payer_date, latest=event.payer_date, source=source)
+
+
+def _letter(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
+    told = dates.facts.dates.get("denial_letter_date")
+    remittance = _remittance(dates, later_level)
+    if told is None:
+        source = f"{remittance.source}: the letter may be older"
+        return Start(
+            anchor="denial_letter", latest=remittance.latest, source=source, missing="denial_letter_date"
+        )
+    if remittance.exact is not None and _plain(remittance.exact) < _plain(told):
+        # The payer's clock may run from either paper: the older one is the safe reading.
+        day, source = remittance.exact, f"{remittance.source}, older than the letter"
+        return Start(anchor="denial_letter", earliest=day, latest=day, source=source)
+    return Start(anchor="denial_letter", earliest=told, latest=told, source=_by_person("denial_letter_date"))
+
+
+def _prior_decision(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
+    if told := _told("prior_decision", "prior_decision_date", dates):
+        return told
+    if not later_level and dates.category == "authorization_denied" and sane(dates.event.payer_date):
+        source = "the remittance's day: the authorization was refused on or before it"
+        day = dates.event.payer_date
+        return Start(anchor="prior_decision", latest=day, source=source, missing="prior_decision_date")
+    return Start(anchor="prior_decision", missing="prior_decision_date")
+
+
+_FINDERS: dict[Anchor, Callable[[Dates, bool], Start]] = {
+    "dos_first": lambda dates, _later_level: _service(dates, last=False),
+    "dos_last": lambda dates, _later_level: _service(dates, last=True),
+    "admission": _admission,
+    "discharge": _discharge,
+    "eligibility_add": _from_people("eligibility_add", "eligibility_add_date"),
+    "enrolment_month": _from_people("enrolment_month", "enrolment_month"),
+    "coverage_known": _from_people("coverage_known", "coverage_known_at"),
+    "claim_received": _claim_received,
+    "remit_date": _remittance,
+    "denial_letter": _letter,
+    "prior_decision": _prior_decision,
+}
+
+
+def sane(day: date | None) -> bool:
+    """Tell whether there is a date that can be true: a typing mistake must not start a clock."""
+    return day is not None and EARLIEST_YEAR <= day.year <= LATEST_YEAR
+
+
+def _plain(day: Day) -> date:
+    return day.date() if isinstance(day, datetime) else day
+
+
+def last_moment(day: Day) -> Day:
+    """Give the last minute of a day for limits in hours; an instant stays what it is."""
+    if isinstance(day, datetime):
+        return day
+    return datetime.combine(day + timedelta(days=1), time.min) - timedelta(minutes=1)
