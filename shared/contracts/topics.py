@@ -71,7 +71,7 @@ TOPICS: tuple[Topic, ...] = (
         types=(EventsReceipted,),
         key="the producer's shard",
         producers=("tracker", "triage"),
-        consumers=("ingest", "triage", "tracker"),
+        consumers=("ingest-settlement", "triage-settlement", "tracker-settlement"),
         kept_days=14,
     ),
     Topic(

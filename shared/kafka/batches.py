@@ -50,7 +50,7 @@ class BatchWork:
         """
         Handle what can be handled, lay aside the rest; gives the number of dead letters.
 
-        Raises UnavailableError only when it is told to stop while a part does not answer: commit nothing then.
+        Raises UnavailableError only when told to stop while a part does not answer: commit nothing then.
         """
         received: list[Received] = []
         dead: list[DeadLetter] = []

@@ -109,7 +109,7 @@ async def _joined(
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """A batch under way is finished; if its partitions are gone, its commit fails and its repetition is harmless."""
+    """A batch under way is finished: if its partitions are gone, it comes again elsewhere, harmlessly."""
 
     def __init__(self, group: str, expected: dict[TopicPartition, int | None]) -> None:
         self._group = group
@@ -148,7 +148,7 @@ class _Membership:
         return True
 
     async def _notice_gaps(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """Sound the alarm when records went by unread, or came back: the broker lost or trimmed what it kept."""
+        """Sound the alarm when records went by unread or came back: the broker lost what it kept."""
         for partition, records in batch.items():
             if partition not in self._expected:
                 self._expected[partition] = await self._consumer.committed(partition)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 
@@ -39,7 +39,7 @@ class DeadLetter(NamedTuple):
 
 
 class TooManyDeadLettersError(Exception):
-    """So much fails in so short a time that the fault is ours: the consumer stops before it empties the topic."""
+    """So much fails in so short a time that the fault is ours: stop before the topic is emptied."""
 
 
 class DeadLetterBudget:
@@ -120,7 +120,7 @@ def _parked_receipt(letter: DeadLetter, service: str) -> OutgoingRecord | None:
     key = record_key(letter.record)
     if key is None or envelope.producer not in get_args(ProducerName):
         return None
-    receipt = parked(envelope, shard=shard_of(key), reason=type(letter.error).__name__)
+    receipt = _parked(envelope, shard=shard_of(key), reason=type(letter.error).__name__)
     return OutgoingRecord(
         topic=EventsReceipted.topic,
         key=str(receipt.message_key).encode(),
@@ -137,17 +137,16 @@ def _parked_receipt(letter: DeadLetter, service: str) -> OutgoingRecord | None:
     )
 
 
-def parked(envelope: Envelope, *, shard: int, reason: str, batch_id: UUID | None = None) -> EventsReceipted:
+def _parked(envelope: Envelope, *, shard: int, reason: str) -> EventsReceipted:
     """Make the receipt that parks one message; `reason` is the class of an error, never a text."""
     producer: Any = envelope.producer
+    receipt = Receipt(
+        message_id=envelope.message_id, revision=envelope.revision, outcome="parked", reason=reason
+    )
     return EventsReceipted(
         organization_id=envelope.organization_id,
-        batch_id=batch_id or uuid4(),
+        batch_id=uuid4(),
         producer=producer,
         shard=shard,
-        receipts=(
-            Receipt(
-                message_id=envelope.message_id, revision=envelope.revision, outcome="parked", reason=reason
-            ),
-        ),
+        receipts=(receipt,),
     )

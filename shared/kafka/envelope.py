@@ -1,4 +1,4 @@
-"""The CloudEvents 1.0 envelope, in Kafka's binary mode: attributes are headers, the value is the event's JSON."""
+"""The CloudEvents 1.0 envelope in Kafka's binary mode: attributes are headers, the value is JSON."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

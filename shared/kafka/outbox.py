@@ -6,12 +6,13 @@ settled, or parked. `migrations/walls.py` makes the tables, `relay.py` sends. Ev
 within the organizations of its transaction.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.base import Event, encode
@@ -27,10 +28,14 @@ class OutboxTable:
     service: str
     name: str
 
+    @property
+    def row(self) -> str:
+        """What a statement calls the table when it gives it no other name."""
+        return self.name.partition(".")[2]
+
     def finder(self, question: str) -> str:
         """Name the function that answers `question` (due, in_flight, backlog) over all walls."""
-        schema, _, table = self.name.partition(".")
-        return f"{schema}.{question}_{table}"
+        return f"{self.name.partition('.')[0]}.{question}_{self.row}"
 
 
 class MessageId(NamedTuple):
@@ -57,7 +62,7 @@ class Message:
 
     @classmethod
     def of(cls, event: Event, shard_key: UUID | None = None, *, trace_parent: str | None = None) -> Self:
-        """Wrap an event. It is kept in order with what has the same `shard_key` (by default, its message key)."""
+        """Wrap an event. It stays in order with what has the same `shard_key`, by default its message key."""
         return cls(
             organization_id=event.organization_id,
             message_id=event.message_id,
@@ -74,6 +79,13 @@ class Message:
     def id(self) -> MessageId:
         return MessageId(self.organization_id, self.message_id, self.revision)
 
+
+KEY = "organization_id, message_id, revision"
+_ID_ARRAYS = "cast(:organizations as uuid[]), cast(:messages as uuid[]), cast(:revisions as integer[])"
+IDS = f"unnest({_ID_ARRAYS})"
+"""A set of rows with the columns of KEY, from the parameters of id_arrays()."""
+
+_STAGED = "due_at = 'infinity' and attempts = 0"
 
 _COLUMNS: tuple[tuple[str, str], ...] = (
     ("organization_id", "uuid"),
@@ -123,11 +135,9 @@ async def insert_messages(
 
 
 async def release_staged(connection: AsyncConnection, table: OutboxTable, *, column: str, value: UUID) -> int:
-    """Make the staged rows whose `column` (a column of the table's own) is `value` due; gives their number."""
+    """Make due the staged rows whose `column` (one of the table's own) is `value`; gives their number."""
     released = await connection.execute(
-        text(
-            f"update {table.name} set due_at = now() where {column} = :value and due_at = 'infinity' and attempts = 0"
-        ),
+        text(f"update {table.name} set due_at = now() where {column} = :value and {_STAGED}"),
         {"value": value},
     )
     return released.rowcount
@@ -139,22 +149,17 @@ async def make_due(connection: AsyncConnection, table: OutboxTable, ids: Iterabl
 
     They keep their attempts, so what was sent before reuses its slot in the window. Staged rows stay staged.
     """
-    wanted = sorted(set(ids))
     made_due = await connection.execute(
         text(f"""
             with wanted as (
-                select organization_id, message_id, revision from {table.name}
-                join unnest(cast(:organizations as uuid[]), cast(:messages as uuid[]), cast(:revisions as integer[]))
-                    as id(organization_id, message_id, revision) using (organization_id, message_id, revision)
-                where due_at <> 'infinity'
-                order by organization_id, message_id, revision
-                for update of {table.name.rpartition(".")[2]}
+                select {KEY} from {table.name} join {IDS} as id({KEY}) using ({KEY})
+                where not ({_STAGED}) order by {KEY} for update of {table.row}
             )
-            update {table.name} t set due_at = now(), settled_at = null, parked_at = null, parked_reason = null
-            from wanted w
-            where (t.organization_id, t.message_id, t.revision) = (w.organization_id, w.message_id, w.revision)
+            update {table.name} t
+            set due_at = now(), settled_at = null, parked_at = null, parked_reason = null
+            from wanted where {same_key("t", "wanted")}
         """),
-        _arrays(wanted),
+        id_arrays(sorted(set(ids))),
     )
     return made_due.rowcount
 
@@ -174,43 +179,45 @@ async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipt
                     outcomes[key] = receipt
     if not outcomes:
         return 0
-    # In the order of the key, as every statement locks rows here: two that meet wait, and never deadlock.
     ids = sorted(outcomes)
+    stamps = {
+        "settled": [outcomes[key].outcome == "settled" for key in ids],
+        "reasons": [outcomes[key].reason for key in ids],
+    }
     async with transaction(engine, organizations={key.organization_id for key in ids}) as connection:
-        stamped = await connection.execute(
-            text(_SETTLE.format(table=table.name, row=table.name.rpartition(".")[2])),
-            {
-                **_arrays(ids),
-                "settled": [outcomes[key].outcome == "settled" for key in ids],
-                "reasons": [outcomes[key].reason for key in ids],
-            },
-        )
+        stamped = await connection.execute(_settle(table), id_arrays(ids) | stamps)
     return stamped.rowcount
 
 
-_SETTLE = """
-    with told as (
-        select organization_id, message_id, revision, settled, reason from {table}
-        join unnest(cast(:organizations as uuid[]), cast(:messages as uuid[]), cast(:revisions as integer[]),
-            cast(:settled as boolean[]), cast(:reasons as text[]))
-            as receipt(organization_id, message_id, revision, settled, reason)
-            using (organization_id, message_id, revision)
-        where settled_at is null and (settled or parked_at is null)
-        order by organization_id, message_id, revision
-        for update of {row}
-    )
-    update {table} t set
-        settled_at = case when told.settled then now() end,
-        parked_at = case when not told.settled then now() end,
-        parked_reason = case when not told.settled then coalesce(told.reason, 'unknown') end
-    from told
-    where (t.organization_id, t.message_id, t.revision) = (told.organization_id, told.message_id, told.revision)
-"""
+@cache
+def _settle(table: OutboxTable) -> TextClause:
+    # Rows are locked in the order of the key, here and in make_due: two that meet wait, and never deadlock.
+    return text(f"""
+        with told as (
+            select {KEY}, settled, reason
+            from {table.name}
+            join unnest({_ID_ARRAYS}, cast(:settled as boolean[]), cast(:reasons as text[]))
+                as receipt({KEY}, settled, reason) using ({KEY})
+            where settled_at is null and (settled or parked_at is null)
+            order by {KEY} for update of {table.row}
+        )
+        update {table.name} t set
+            settled_at = case when told.settled then now() end,
+            parked_at = case when not told.settled then now() end,
+            parked_reason = case when not told.settled then coalesce(told.reason, 'unknown') end
+        from told where {same_key("t", "told")}
+    """)
 
 
-def _arrays(ids: Sequence[MessageId]) -> dict[str, Any]:
+def same_key(one: str, other: str) -> str:
+    """Write the condition that two rows have the same key."""
+    return " and ".join(f"{one}.{column} = {other}.{column}" for column in KEY.split(", "))
+
+
+def id_arrays(rows: Collection[Any]) -> dict[str, Any]:
+    """Give the parameters of IDS from anything that has the columns of KEY."""
     return {
-        "organizations": [key.organization_id for key in ids],
-        "messages": [key.message_id for key in ids],
-        "revisions": [key.revision for key in ids],
+        "organizations": [row.organization_id for row in rows],
+        "messages": [row.message_id for row in rows],
+        "revisions": [row.revision for row in rows],
     }

@@ -71,8 +71,9 @@ def parked_router(table: OutboxTable, engine: AsyncEngine) -> APIRouter:
     """
     router = APIRouter(tags=["operations"])
     select_parked = text(
-        f"select organization_id, message_id, revision, type, parked_reason as reason, parked_at from {table.name}"
-        " where parked_at is not null and settled_at is null order by parked_at, message_id limit :rows"
+        "select organization_id, message_id, revision, type, parked_reason as reason, parked_at"
+        f" from {table.name} where parked_at is not null and settled_at is null"
+        " order by parked_at, message_id limit :rows"
     )
 
     @router.get("/v1/parked", operation_id="list_parked")

@@ -72,7 +72,7 @@ class Producer:
         try:
             async with asyncio.timeout(_ACK_SECONDS):
                 for record in records:
-                    futures.append(await self._enqueue(client, record))
+                    futures.append(await self._enqueue(client, record))  # noqa: PERF401  kept on a timeout
                 pending = {future for future in futures if isinstance(future, asyncio.Future)}
                 if pending:
                     await asyncio.wait(pending)

@@ -28,7 +28,7 @@ def _decoder(type_: str) -> msgspec.json.Decoder[Event]:
 
 
 def receive(record: Any) -> Received:
-    """Read a record; raises UnreadableError when it is none of our events. Fields that we do not know are passed over."""
+    """Read a record, passing over fields that we do not know; raises UnreadableError when it is no event."""
     envelope = read_headers(record.headers)
     if envelope.type not in EVENT_TYPES:
         raise UnknownTypeError(

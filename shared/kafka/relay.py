@@ -10,18 +10,17 @@ broker may have lost everything.
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.errors import UnavailableError
 from shared.kafka.backoff import Backoff, sleep_unless
 from shared.kafka.envelope import write_headers
-from shared.kafka.outbox import OutboxTable
+from shared.kafka.outbox import IDS, KEY, OutboxTable, id_arrays, same_key
 from shared.kafka.producer import OutgoingRecord, Producer, RefusedRecordError
 from shared.postgres import LockSession, lock_session, transaction
 from shared.values import SHARDS
@@ -41,11 +40,13 @@ _TAKE_SHARDS_SECONDS = 2.0
 _BUSY_SECONDS = 0.02
 _IDLE_SECONDS = 0.5
 
+_OPEN = "settled_at is null and parked_at is null"
+
 log = structlog.get_logger()
 
 
 class Relay:
-    """`settle_on_ack` deletes a row once the broker has it: for tables whose rows nobody sends receipts for."""
+    """`settle_on_ack` deletes a row once the broker has it: for tables that nobody sends receipts for."""
 
     def __init__(
         self,
@@ -65,17 +66,16 @@ class Relay:
         self._partitions: dict[str, int] = {}
         self._cluster_id: str | None = None
         self._begun: frozenset[int] = frozenset()
-        done = _DELETE if settle_on_ack else _MARK
         self._due = text(
             f"select * from {table.finder('due')}(cast(:shards as smallint[]), :window_bytes, :rows)"
         )
-        self._fetch = text(_FETCH.format(table=table.name))
-        self._done = text(done.format(table=table.name, row=table.name.rpartition(".")[2]))
-        self._park = text(_PARK.format(table=table.name))
         self._in_flight = text(
             f"select distinct organization_id from {table.finder('in_flight')}(cast(:shards as smallint[]))"
         )
-        self._repeat = text(_REPEAT.format(table=table.name))
+        self._fetch = _fetch(table)
+        self._done = _delete(table) if settle_on_ack else _mark(table)
+        self._park = _park(table)
+        self._repeat = _repeat(table)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until `stop` is set; waits and tries again while the broker or the database is away."""
@@ -120,7 +120,7 @@ class Relay:
         if organizations:
             async with transaction(self._engine, organizations=organizations) as writing:
                 repeated = await writing.execute(self._repeat, {"shards": wanted})
-            log.info("relay_repeats", table=self._table.name, messages=repeated.rowcount)
+            log.info("relay_repeats", table=self._table.name, rows=repeated.rowcount)
         self._begun = shards
 
     async def _send_due(self, connection: AsyncConnection, shards: frozenset[int]) -> int:
@@ -133,7 +133,7 @@ class Relay:
         if not due:
             return 0
         async with transaction(self._engine, organizations={row[0] for row in due}) as reading:
-            messages = (await reading.execute(self._fetch, _arrays(due) | {"bytes": _BATCH_BYTES})).all()
+            messages = (await reading.execute(self._fetch, id_arrays(due) | {"bytes": _BATCH_BYTES})).all()
         for topic in {message.topic for message in messages} - self._partitions.keys():
             self._partitions[topic] = await self._producer.partitions(topic)
         outcomes = await self._producer.send_all([self._record(message) for message in messages])
@@ -163,7 +163,7 @@ class Relay:
         )
 
     async def _mark(self, messages: Sequence[Any], outcomes: Sequence[Exception | None]) -> None:
-        """Write down what arrived and what never can; raises UnavailableError when something may have been lost."""
+        """Write down what arrived and what never can; raises UnavailableError when something may be lost."""
         told = list(zip(messages, outcomes, strict=True))
         arrived = [message for message, outcome in told if outcome is None]
         refused = [message for message, outcome in told if isinstance(outcome, RefusedRecordError)]
@@ -171,10 +171,10 @@ class Relay:
             organizations = {message.organization_id for message in (*arrived, *refused)}
             async with transaction(self._engine, organizations=organizations) as writing:
                 if arrived:
-                    await writing.execute(self._done, _arrays(arrived))
+                    await writing.execute(self._done, id_arrays(arrived))
                 if refused:
-                    await writing.execute(self._park, _arrays(refused))
-                    log.error("relay_parks", table=self._table.name, messages=len(refused))
+                    await writing.execute(self._park, id_arrays(refused))
+                    log.error("relay_parks", table=self._table.name, parked=len(refused))
         lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
         if lost:
             raise lost[0]
@@ -184,66 +184,51 @@ class Relay:
             self._health.beat(f"relay {self._table.name}")
 
 
-_FETCH = """
-    select * from (
-        select t.organization_id, t.message_id, t.revision, t.type, t.topic, t.message_key, t.shard, t.payload,
-            t.trace_parent, t.created_at, due.place, sum(t.size) over (order by due.place) as bytes
-        from unnest(cast(:organizations as uuid[]), cast(:messages as uuid[]), cast(:revisions as integer[]))
-            with ordinality as due(organization_id, message_id, revision, place)
-        join {table} t using (organization_id, message_id, revision)
-    ) as message
-    where bytes <= :bytes or place = 1
-    order by place
-"""
-
-# Rows that somebody else has locked are being settled or parked at this moment; waiting for them could deadlock.
-_MARK = """
-    with arrived as (
-        select organization_id, message_id, revision from {table}
-        join unnest(cast(:organizations as uuid[]), cast(:messages as uuid[]), cast(:revisions as integer[]))
-            as id(organization_id, message_id, revision) using (organization_id, message_id, revision)
-        where settled_at is null and parked_at is null
-        for update of {row} skip locked
-    )
-    update {table} t set attempts = t.attempts + 1,
-        due_at = now() + least(interval '1 hour', interval '1 minute' * power(2, least(t.attempts, 10)))
-    from arrived a
-    where (t.organization_id, t.message_id, t.revision) = (a.organization_id, a.message_id, a.revision)
-"""
-
-_DELETE = """
-    delete from {table} t
-    using unnest(cast(:organizations as uuid[]), cast(:messages as uuid[]), cast(:revisions as integer[]))
-        as a(organization_id, message_id, revision)
-    where (t.organization_id, t.message_id, t.revision) = (a.organization_id, a.message_id, a.revision)
-"""
-
-_PARK = """
-    update {table} t set parked_at = now(), parked_reason = 'RefusedRecordError'
-    from unnest(cast(:organizations as uuid[]), cast(:messages as uuid[]), cast(:revisions as integer[]))
-        as r(organization_id, message_id, revision)
-    where (t.organization_id, t.message_id, t.revision) = (r.organization_id, r.message_id, r.revision)
-        and settled_at is null
-"""
-
-_REPEAT = """
-    with repeated as (
-        select organization_id, message_id, revision from {table}
-        where shard = any (cast(:shards as smallint[])) and attempts > 0 and due_at > now()
-            and settled_at is null and parked_at is null
-        for update skip locked
-    )
-    update {table} t set due_at = now() from repeated r
-    where (t.organization_id, t.message_id, t.revision) = (r.organization_id, r.message_id, r.revision)
-"""
+def _fetch(table: OutboxTable) -> TextClause:
+    return text(f"""
+        select * from (
+            select {KEY}, t.type, t.topic, t.message_key, t.shard, t.payload, t.trace_parent, t.created_at,
+                due.place, sum(t.size) over (order by due.place) as bytes
+            from {IDS} with ordinality as due({KEY}, place) join {table.name} t using ({KEY})
+        ) as message
+        where bytes <= :bytes or place = 1
+        order by place
+    """)
 
 
-def _arrays(rows: Collection[Any]) -> dict[str, list[UUID] | list[int]]:
-    return {
-        "organizations": [row.organization_id for row in rows],
-        "messages": [row.message_id for row in rows],
-        "revisions": [row.revision for row in rows],
-    }
+# Rows that somebody else has locked are being settled or parked just now; waiting for them could deadlock.
+def _mark(table: OutboxTable) -> TextClause:
+    return text(f"""
+        with arrived as (
+            select {KEY} from {table.name} join {IDS} as id({KEY}) using ({KEY})
+            where {_OPEN} for update of {table.row} skip locked
+        )
+        update {table.name} t set attempts = t.attempts + 1,
+            due_at = now() + least(interval '1 hour', interval '1 minute' * power(2, least(t.attempts, 10)))
+        from arrived where {same_key("t", "arrived")}
+    """)
+
+
+def _delete(table: OutboxTable) -> TextClause:
+    return text(f"delete from {table.name} t using {IDS} as id({KEY}) where {same_key('t', 'id')}")
+
+
+def _park(table: OutboxTable) -> TextClause:
+    return text(f"""
+        update {table.name} t set parked_at = now(), parked_reason = '{RefusedRecordError.__name__}'
+        from {IDS} as id({KEY}) where {same_key("t", "id")} and {_OPEN}
+    """)
+
+
+def _repeat(table: OutboxTable) -> TextClause:
+    return text(f"""
+        with repeated as (
+            select {KEY} from {table.name}
+            where shard = any (cast(:shards as smallint[])) and attempts > 0 and due_at > now() and {_OPEN}
+            for update skip locked
+        )
+        update {table.name} t set due_at = now() from repeated where {same_key("t", "repeated")}
+    """)
 
 
 def _root(error: BaseException) -> str:

@@ -39,7 +39,7 @@ class Watchdog:
         self._progress_at = self._look_at = time.monotonic()
 
     async def look(self, *, progress: bool) -> None:
-        """Call after every poll; raises StuckError, or the client's own error when the broker does not answer."""
+        """Call after every poll; raises StuckError, or the client's error when the broker does not answer."""
         at = time.monotonic()
         if progress:
             self._progress_at = at
