@@ -120,7 +120,7 @@ def _parked_receipt(letter: DeadLetter, service: str) -> OutgoingRecord | None:
     key = record_key(letter.record)
     if key is None or envelope.producer not in get_args(ProducerName):
         return None
-    receipt = _parked(envelope, shard=shard_of(key), reason=type(letter.error).__name__)
+    receipt = parked(envelope, shard=shard_of(key), reason=type(letter.error).__name__)
     return OutgoingRecord(
         topic=EventsReceipted.topic,
         key=str(receipt.message_key).encode(),
@@ -137,7 +137,7 @@ def _parked_receipt(letter: DeadLetter, service: str) -> OutgoingRecord | None:
     )
 
 
-def _parked(envelope: Envelope, *, shard: int, reason: str) -> EventsReceipted:
+def parked(envelope: Envelope, *, shard: int, reason: str) -> EventsReceipted:
     """Make the receipt that parks one message; `reason` is the class of an error, never a text."""
     producer: Any = envelope.producer
     receipt = Receipt(
