@@ -1,0 +1,69 @@
+"""`reprieve reconcile` and `reprieve dlq`. They reach the services over HTTP only."""
+
+import sys
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from services.reconcile.comparing import compare_until_quiet
+from services.reconcile.report import console, render_json, render_table
+from services.reconcile.streams import Scope, Sources
+from services.reconcile.tally import Comparison
+from shared.http.client import Stack
+
+EXIT_FINDINGS = 1
+WAIT_SECONDS = 30.0
+
+
+class Format(StrEnum):
+    """How to show it."""
+
+    table = "table"
+    json = "json"
+
+
+def reconcile(
+    remittance: Annotated[UUID | None, typer.Option(metavar="ID", help="Only this remittance.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Only what was received on this day (UTC) or later."),
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Have what is missing sent again.")] = False,  # noqa: FBT002  typer declares flags like this
+    wait: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="How long to wait for what is still on its way."),
+    ] = WAIT_SECONDS,
+    output: Annotated[
+        Format, typer.Option("--format", help="Tables for people, or one JSON object.")
+    ] = Format.table,
+    data_dir: Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps up.json.")] = None,
+) -> None:
+    """
+    Prove that no claim and no dollar got lost.
+
+    Compares what ingest read, what triage decided and what the tracker's ledger holds, event by event and
+    to the cent. Exit status 0: everything agrees. 1: something is missing, differs, is parked, or is still
+    on its way after --wait seconds.
+    """
+    scope = Scope(remittance_id=remittance, since=since.date() if since else None)
+    with Sources(Stack.find(data_dir)) as sources:
+        comparison, repaired = compare_until_quiet(
+            sources, scope, wait_seconds=wait, repair=repair, tell=_tell_waiting
+        )
+    if output is Format.json:
+        print(render_json(comparison, repaired=repaired))
+    else:
+        console().print(render_table(comparison, repaired=repaired))
+    if not comparison.agrees():
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def _tell_waiting(comparison: Comparison, seconds: float) -> None:
+    """Say on a terminal what the wait is for."""
+    if sys.stderr.isatty() and seconds > 0:
+        coming = comparison.verdicts["in_flight"] + comparison.verdicts["overdue"]
+        print(f"{coming:,} events are on their way; waiting up to {seconds:.0f} s …", file=sys.stderr)

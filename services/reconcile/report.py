@@ -1,0 +1,166 @@
+"""What a reconciliation looks like: tables for people, one JSON object for programs. Ids and sums only."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from services.reconcile.tally import Comparison, Sum, Tally
+from services.reconcile.verdicts import Finding
+
+REMITTANCES_SHOWN_MAX = 25
+FINDINGS_SHOWN_MAX = 20
+
+_CLAIMS = {
+    "read": "claims read",
+    "evented": "= with event",
+    "no_event": "+ no event",
+    "duplicates": "+ duplicate",
+    "quarantined": "+ quarantined",
+}
+_EVENTS = {
+    "events": "events",
+    "decided": "decided",
+    "recorded": "in the ledger",
+    "parked": "parked",
+    "on_the_way": "in flight",
+    "missing": "missing",
+}
+_VERDICTS = {
+    "missing": ("Missing", "`reprieve reconcile --repair` sends them again."),
+    "overdue": (
+        "On the way for more than two minutes",
+        "Is everything running? They are sent again with back-off; `--repair` sends them now.",
+    ),
+    "in_flight": ("In flight", "Look again in a moment, or use a longer `--wait SECONDS`."),
+    "parked": ("Parked", "Mend the cause, then `reprieve dlq replay --all` (or --id …)."),
+    "disagrees": ("Different dollars", "A defect: tell the people who look after Reprieve, with these ids."),
+    "unknown": ("Not known to ingest", "Was ingest's database restored from a backup? Push its files again."),
+}
+
+
+def render_table(comparison: Comparison, *, repaired: int) -> RenderableType:
+    """Show claims and events (per remittance if they fit on a page), what is absent, and the conclusion."""
+    tallies = list(comparison.remittances())
+    if len(tallies) > REMITTANCES_SHOWN_MAX:
+        tallies = [tally for tally in tallies if not _is_quiet(tally)][:REMITTANCES_SHOWN_MAX]
+    parts: list[RenderableType] = [
+        _table("Claims, with what was charged", _CLAIMS, tallies, comparison.total, amount="charged"),
+        _table("Events, with what is denied", _EVENTS, tallies, comparison.total, amount="denied"),
+    ]
+    parts.extend(_absences(comparison))
+    if repaired:
+        parts.append(Text(f"{repaired} messages were made due again."))
+    parts.append(conclusion(comparison))
+    return Group(*parts)
+
+
+def _is_quiet(tally: Tally) -> bool:
+    troubles = (tally.parked, tally.on_the_way, tally.missing)
+    return tally.released and not tally.faults() and not any(trouble.count for trouble in troubles)
+
+
+def _table(
+    title: str, columns: dict[str, str], tallies: Iterable[Tally], total: Tally, *, amount: str
+) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("remittance", overflow="fold")
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+
+    def row(name: str, tally: Tally) -> None:
+        table.add_row(name, *(_cell(getattr(tally, column), amount) for column in columns))
+
+    for tally in tallies:
+        row(_name(tally), tally)
+    table.add_section()
+    row("all", total)
+    return table
+
+
+def _name(tally: Tally) -> str:
+    name = str(tally.remittance_id) if tally.remittance_id else "others"
+    return name if tally.released else f"{name} (still being read)"
+
+
+def _cell(part: Sum, amount: str) -> str:
+    dollars: Decimal = getattr(part, amount)
+    return f"{part.count:,}\n{money(dollars)}"
+
+
+def money(amount: Decimal) -> str:
+    """Write dollars to the cent; an amount with a finer part keeps it, so that nothing is rounded away."""
+    places = max(2, -int(amount.as_tuple().exponent))
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
+
+
+def _absences(comparison: Comparison) -> Iterable[RenderableType]:
+    for verdict, (title, remedy) in _VERDICTS.items():
+        if comparison.verdicts[verdict]:
+            findings = [one for one in comparison.findings if one.verdict == verdict]
+            yield _absence(f"{title}: {comparison.verdicts[verdict]:,}. {remedy}", findings)
+    for remittance_id, fault in comparison.faults():
+        yield Text(f"Remittance {remittance_id or '(others)'} does not add up: {fault}.", style="bold")
+
+
+def _absence(title: str, findings: list[Finding]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for heading in ("at", "event", "remittance"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("charged", "denied"):
+        table.add_column(heading, justify="right")
+    table.add_column("why", overflow="fold")
+    for one in findings[:FINDINGS_SHOWN_MAX]:
+        table.add_row(
+            one.step,
+            f"{one.event_id}:{one.revision}",
+            str(one.remittance_id or ""),
+            money(one.charge_amount),
+            money(one.denied_amount),
+            one.why,
+        )
+    if len(findings) > FINDINGS_SHOWN_MAX:
+        table.add_row("…", "`--format json` lists more of them", "", "", "", "")
+    return table
+
+
+def conclusion(comparison: Comparison) -> Text:
+    """Say in one line whether everything arrived."""
+    total = comparison.total
+    sums = (
+        f"{total.read.count:,} claims read ({money(total.read.charged)}), {total.events.count:,} events "
+        f"({money(total.events.denied)} denied), {total.decided.count:,} decided, "
+        f"{total.recorded.count:,} in the ledger"
+    )
+    if comparison.agrees():
+        return Text(f"Everything agrees to the cent: {sums}.", style="green")
+    if not comparison.differs() and not comparison.verdicts["overdue"]:
+        return Text(f"Nothing is lost, but not everything has arrived: {sums}.", style="yellow")
+    return Text(f"This does not agree: {sums}.", style="bold red")
+
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+def render_json(comparison: Comparison, *, repaired: int) -> str:
+    """Give one JSON object. Amounts are strings; `verdicts` counts the findings beyond a thousand too."""
+    shown: dict[str, Any] = {
+        "agrees": comparison.agrees(),
+        "verdicts": dict(comparison.verdicts),
+        "repaired": repaired,
+        "total": comparison.total,
+        "remittances": list(comparison.remittances()),
+        "faults": [{"remittance_id": one, "fault": fault} for one, fault in comparison.faults()],
+        "findings": comparison.findings,
+    }
+    return _encode(shown).decode()
+
+
+def console() -> Console:
+    """Open standard output. Where nobody looks at a terminal (a pipe, a log), lines are long."""
+    wide = Console()
+    return wide if wide.is_terminal else Console(width=200)

@@ -1,0 +1,1 @@
+"""triage over HTTP: what it knows, what it decided, what a reconciliation asks."""

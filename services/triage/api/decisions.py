@@ -1,0 +1,67 @@
+"""GET /v1/decisions/{event_id}: what was decided about an event, as it was sent. Sealed fields stay sealed."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter
+from fastapi.responses import Response
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.triage.store.decisions import decisions_of
+from shared.errors import NotFoundError
+from shared.http.auth import require, scope_of
+from shared.postgres import transaction
+from shared.security.principals import Principal
+
+
+class DecisionShown(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision. `decision` is the message itself, `state` what became of it: open, settled or parked."""
+
+    type: str
+    event_revision: int
+    decision_revision: int
+    created_at: datetime
+    state: str
+    decision: msgspec.Raw
+
+
+class DecisionsShown(msgspec.Struct, frozen=True, kw_only=True):
+    """The decisions of an event, the newest first."""
+
+    event_id: UUID
+    decisions: list[DecisionShown]
+
+
+def decisions_router(engine: AsyncEngine) -> APIRouter:
+    """Make the route, for the people of an organization."""
+    router = APIRouter(tags=["decisions"])
+
+    @router.get("/v1/decisions/{event_id}", operation_id="get_decisions")
+    async def get_decisions(
+        principal: Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")],
+        event_id: UUID,
+    ) -> Response:
+        scope = scope_of(principal)
+        async with transaction(engine, **scope) as connection:
+            found = await decisions_of(connection, scope["organizations"], event_id)
+        if not found:
+            raise NotFoundError(
+                "Triage has decided no such event.", remedy="Take the id from a case or a reconciliation."
+            )
+        shown = [
+            DecisionShown(
+                type=one.type,
+                event_revision=one.event_revision,
+                decision_revision=one.decision_revision,
+                created_at=one.created_at,
+                state=one.state,
+                decision=msgspec.Raw(one.payload),
+            )
+            for one in found
+        ]
+        body = msgspec.json.encode(DecisionsShown(event_id=event_id, decisions=shown))
+        return Response(body, media_type="application/json")
+
+    return router

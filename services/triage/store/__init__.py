@@ -1,0 +1,1 @@
+"""triage's tables: the events and facts that it has seen, and its decisions. Callers hold the transaction."""

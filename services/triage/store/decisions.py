@@ -1,0 +1,144 @@
+"""The decisions. Their rows are the outbox: they are sent until the tracker's receipt settles them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.triage.store.events import EventKey, denied_amount, key_of
+from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
+from shared.contracts.denial_triaged import DenialTriaged
+from shared.kafka.outbox import Message, OutboxTable, insert_messages
+
+DECISIONS = OutboxTable(service="triage", name="triage.decisions")
+
+SETTLED_SECONDS_MIN = 30
+"""A decision settled more recently is not sent again: whoever seems to miss its receipt will have it soon."""
+
+_LATEST = """
+    select distinct on (d.organization_id, d.event_id, d.event_revision)
+        d.organization_id, d.message_id, d.revision
+    from unnest(cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:revisions as integer[]))
+        as wanted(organization_id, event_id, event_revision)
+    join triage.decisions d using (organization_id, event_id, event_revision)
+    order by d.organization_id, d.event_id, d.event_revision, d.revision desc
+"""
+
+# Only what is settled is sent again: what is open goes again by itself, and what is parked waits for people.
+# Attempts start at 0, so that these wait for room in the window like new ones: a topic that is read again
+# from its beginning asks for everything at once. Rows are locked in the order of the key, as the outbox does.
+_SEND_AGAIN = text(f"""
+    with again as (
+        select organization_id, message_id, revision from triage.decisions
+        join ({_LATEST}) latest using (organization_id, message_id, revision)
+        where settled_at < now() - make_interval(secs => :seconds)
+        order by organization_id, message_id, revision
+        for update of decisions
+    )
+    update triage.decisions d set settled_at = null, due_at = now(), attempts = 0
+    from again
+    where (d.organization_id, d.message_id, d.revision)
+        = (again.organization_id, again.message_id, again.revision)
+""")
+
+_PARKED = text(f"""
+    select d.organization_id, d.event_id, d.event_revision, d.parked_reason from triage.decisions d
+    join ({_LATEST}) latest using (organization_id, message_id, revision)
+    where d.parked_at is not null and d.settled_at is null
+""")
+
+_OF_EVENT = text("""
+    select type, event_revision, revision, payload, created_at,
+        case when settled_at is not null then 'settled'
+            when parked_at is not null then 'parked' else 'open' end as state
+    from triage.decisions
+    where organization_id = any (cast(:organizations as uuid[])) and event_id = :event
+    order by event_revision desc, revision desc
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """A decision as it was sent: `payload` is its JSON, `state` open, settled or parked."""
+
+    type: str
+    event_revision: int
+    decision_revision: int
+    payload: bytes
+    created_at: datetime
+    state: str
+
+
+def decision_id(event_id: UUID, revision: int, decision_revision: int) -> UUID:
+    """Identify a decision: always the same for an event, its revision and the decision's own."""
+    return uuid5(event_id, f"{revision}:{decision_revision}")
+
+
+async def insert_decisions(
+    connection: AsyncConnection,
+    decisions: Sequence[DenialTriaged | ClaimOutcomeSeen],
+    trace_parents: Mapping[EventKey, str],
+) -> None:
+    """Keep decisions and make them due, in their order."""
+    triaged = [one if isinstance(one, DenialTriaged) else None for one in decisions]
+    await insert_messages(
+        connection,
+        DECISIONS,
+        [Message.of(one, trace_parent=trace_parents.get(key_of(one))) for one in decisions],
+        extra={
+            "event_id": ("uuid", [one.event_id for one in decisions]),
+            "event_revision": ("integer", [one.revision for one in decisions]),
+            "charge_amount": ("numeric", [one.charge_amount for one in decisions]),
+            "denied_amount": ("numeric", [denied_amount(one) for one in decisions]),
+            "category": ("text", [one.category if one else None for one in triaged]),
+            "auth_related": ("boolean", [one is not None and one.auth_related for one in triaged]),
+            "policy_id": ("text", [one.payer_match if one else None for one in triaged]),
+        },
+    )
+
+
+async def send_again(connection: AsyncConnection, keys: Collection[EventKey]) -> int:
+    """
+    Make the latest decision of each event due again if it was settled; gives how many.
+
+    Whoever repeats an event misses its receipt, and the tracker gives one for every decision that it sees.
+    """
+    if not keys:
+        return 0
+    updated = await connection.execute(_SEND_AGAIN, {**_arrays(keys), "seconds": SETTLED_SECONDS_MIN})
+    return updated.rowcount
+
+
+async def parked_among(connection: AsyncConnection, keys: Collection[EventKey]) -> dict[EventKey, str]:
+    """Of these events, give those whose latest decision is parked, with the reason."""
+    if not keys:
+        return {}
+    found = await connection.execute(_PARKED, _arrays(keys))
+    return {(row.organization_id, row.event_id, row.event_revision): row.parked_reason for row in found}
+
+
+async def decisions_of(
+    connection: AsyncConnection, organizations: Sequence[UUID], event_id: UUID
+) -> list[StoredDecision]:
+    """Give the decisions of an event, the newest first."""
+    found = await connection.execute(_OF_EVENT, {"organizations": list(organizations), "event": event_id})
+    return [
+        StoredDecision(
+            type=row.type,
+            event_revision=row.event_revision,
+            decision_revision=row.revision,
+            payload=row.payload,
+            created_at=row.created_at,
+            state=row.state,
+        )
+        for row in found
+    ]
+
+
+def _arrays(keys: Collection[EventKey]) -> dict[str, Any]:
+    organizations, events, revisions = zip(*sorted(keys), strict=True)
+    return {"organizations": list(organizations), "events": list(events), "revisions": list(revisions)}

@@ -1,0 +1,56 @@
+"""A batch of messages, sorted: claim events and facts, each once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.triage.store.events import EventKey, key_of
+from services.triage.store.facts import FactKey
+from shared.contracts.claim import ClaimObserved
+from shared.contracts.fact_recorded import FactRecorded
+from shared.kafka.received import Received
+from shared.values import shard_of
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch holds, repetitions within it left out; `received` is how each key came, the first time."""
+
+    events: dict[EventKey, ClaimObserved]
+    facts: dict[FactKey, FactRecorded]
+    received: dict[EventKey | FactKey, Received]
+
+    @classmethod
+    def of(cls, received: Sequence[Received]) -> "Batch":
+        """Sort messages. A type that triage does not know is a defect: its record is parked."""
+        batch = cls(events={}, facts={}, received={})
+        for one in received:
+            match one.event:
+                case ClaimObserved() as event:
+                    batch.events.setdefault(key_of(event), event)
+                    batch.received.setdefault(key_of(event), one)
+                case FactRecorded() as fact:
+                    batch.facts.setdefault((fact.organization_id, fact.fact_id), fact)
+                    batch.received.setdefault((fact.organization_id, fact.fact_id), one)
+                case other:
+                    raise TypeError(type(other).__name__)
+        return batch
+
+    def organizations(self) -> set[UUID]:
+        return {key[0] for key in self.received}
+
+    def shards(self) -> set[int]:
+        """The shards of all claim keys of the batch."""
+        return {shard_of(one.event.message_key) for one in self.received.values()}
+
+    def payloads(self) -> dict[EventKey, bytes]:
+        """The events' bytes as they came: fields that this release does not know are kept too."""
+        return {key: self.received[key].record.value for key in self.events}
+
+    def trace_parents(self) -> dict[EventKey, str]:
+        """The traces that the events belong to, for their decisions to go on with."""
+        return {
+            key: trace
+            for key in self.events
+            if (trace := self.received[key].envelope.trace_parent) is not None
+        }

@@ -1,0 +1,148 @@
+"""
+Batches of claim events and facts become decisions, in one transaction each.
+
+What is new is kept and decided; what was seen before has its decision sent again, so that every message
+seen leads to a receipt. The shards' locks make workers that share a claim key take turns: an event and a
+fact about it cannot miss each other.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, tzinfo
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.triage.domain.calendars import Calendar
+from services.triage.domain.decide import decide
+from services.triage.domain.policies import Policies
+from services.triage.store.decisions import decision_id, insert_decisions, parked_among, send_again
+from services.triage.store.events import EventKey, StoredDenial, denials_named_by, insert_events, key_of
+from services.triage.store.facts import FactKey, facts_of_keys, insert_facts
+from services.triage.store.organizations import time_zones
+from services.triage.workers.batch import Batch
+from shared.contracts.claim import ClaimObserved
+from shared.contracts.claim_adjudicated import ClaimAdjudicated
+from shared.contracts.claim_denied import ClaimDenied
+from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
+from shared.contracts.claim_reversed import ClaimReversed
+from shared.contracts.denial_triaged import DenialTriaged
+from shared.contracts.fact_recorded import FactRecorded
+from shared.postgres import lock_shards
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decisions are made with."""
+
+    policies: Policies
+    calendar: Calendar
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """
+    What a batch led to: what was new, the decisions made, how many earlier ones are sent again.
+
+    `parked` are the repeated messages whose decision lies in a dead-letter topic, with the reason.
+    """
+
+    events: int
+    facts: int
+    decisions: list[DenialTriaged | ClaimOutcomeSeen]
+    sent_again: int
+    parked: dict[EventKey | FactKey, str]
+
+
+async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) -> BatchResult:
+    """Keep what is new of a batch and decide it; see to the receipts of what is not. The caller commits."""
+    await lock_shards(connection, "triage", batch.shards())
+    new_events = await insert_events(connection, batch.events, batch.payloads())
+    new_facts = await insert_facts(connection, batch.facts)
+
+    fresh = [event for key, event in batch.events.items() if key in new_events]
+    named = await denials_named_by(
+        connection, [fact for key, fact in batch.facts.items() if key in new_facts]
+    )
+    reopened = [denial for denial in named if key_of(denial.event) not in new_events]
+    decisions = await _decisions(connection, fresh, reopened, rules)
+    await insert_decisions(connection, decisions, batch.trace_parents())
+
+    askers = await _askers(connection, batch, new_events=new_events, new_facts=new_facts)
+    sent_again = await send_again(connection, askers.keys())
+    parked = await parked_among(connection, askers.keys())
+    return BatchResult(
+        events=len(new_events),
+        facts=len(new_facts),
+        decisions=decisions,
+        sent_again=sent_again,
+        parked={asker: reason for key, reason in parked.items() for asker in askers[key]},
+    )
+
+
+async def _askers(
+    connection: AsyncConnection, batch: Batch, *, new_events: set[EventKey], new_facts: set[FactKey]
+) -> dict[EventKey, list[EventKey | FactKey]]:
+    """Give the decided events for which a repeated message still misses a receipt, with these messages."""
+    askers: dict[EventKey, list[EventKey | FactKey]] = {
+        key: [key] for key in batch.events.keys() - new_events
+    }
+    repeated = {key: fact for key, fact in batch.facts.items() if key not in new_facts}
+    for denial in await denials_named_by(connection, repeated.values()):
+        about = [key for key, fact in repeated.items() if denial.event.event_id in fact.event_ids]
+        askers.setdefault(key_of(denial.event), []).extend(about)
+    return askers
+
+
+async def _decisions(
+    connection: AsyncConnection,
+    fresh: Sequence[ClaimObserved],
+    reopened: Sequence[StoredDenial],
+    rules: Rules,
+) -> list[DenialTriaged | ClaimOutcomeSeen]:
+    """Decide the new events in their order, then again the denials that new facts name."""
+    denials = [event for event in fresh if isinstance(event, ClaimDenied)]
+    denials.extend(denial.event for denial in reopened)
+    facts = await facts_of_keys(
+        connection, {(denial.organization_id, denial.claim_key) for denial in denials}
+    )
+    zones = await time_zones(connection) if facts else {}
+
+    def triage(event: ClaimDenied, decision_revision: int) -> DenialTriaged:
+        about = facts.get((event.organization_id, event.event_id), [])
+        return _triage(
+            event, about, rules, zone=zones.get(event.organization_id, UTC), revision=decision_revision
+        )
+
+    first = [triage(event, 1) if isinstance(event, ClaimDenied) else _outcome(event) for event in fresh]
+    return first + [triage(denial.event, (denial.decided or 0) + 1) for denial in reopened]
+
+
+def _triage(
+    event: ClaimDenied, facts: Sequence[FactRecorded], rules: Rules, *, zone: tzinfo, revision: int
+) -> DenialTriaged:
+    """Decide one denial with its facts, given earliest first."""
+    latest = {fact.kind: fact for fact in facts}
+    decision = decide(
+        event,
+        tuple(latest.values()),
+        policies=rules.policies,
+        calendar=rules.calendar,
+        as_of=_as_of(event, facts, zone),
+        decision_revision=revision,
+    )
+    # The decision settles every fact that it lists. A fact that a later one replaced must be listed as well,
+    # or its producer would repeat it for ever.
+    known = tuple(fact.fact_id for fact in facts)
+    return DenialTriaged.of(event, msgspec.structs.replace(decision, fact_ids=known))
+
+
+def _as_of(event: ClaimDenied, facts: Iterable[FactRecorded], zone: tzinfo) -> date:
+    """The day on which all was known: the receipt's, or the latest fact's in the organization's own zone."""
+    return max([event.received_on, *(fact.recorded_at.astimezone(zone).date() for fact in facts)])
+
+
+def _outcome(event: ClaimObserved) -> ClaimOutcomeSeen:
+    if not isinstance(event, ClaimReversed | ClaimAdjudicated):
+        raise TypeError(type(event).__name__)
+    return ClaimOutcomeSeen.of(event, decision_id=decision_id(event.event_id, event.revision, 1))

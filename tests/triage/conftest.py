@@ -1,0 +1,78 @@
+"""triage's worker on a real database, without a broker."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.triage.domain.calendars import Calendar
+from services.triage.policies import shipped_policies
+from services.triage.workers.deciding import Rules
+from services.triage.workers.handling import batch_handler
+from shared.contracts.base import Event
+from shared.contracts.events_receipted import EventsReceipted
+from shared.kafka.producer import OutgoingRecord
+from shared.postgres import create_engine, rows, transaction
+from tests.support.database import Database
+from tests.triage.messages import received
+
+
+@dataclass
+class RecordingProducer:
+    """Takes records and keeps them."""
+
+    sent: list[OutgoingRecord] = field(default_factory=list)
+
+    async def send_all(self, records: list[OutgoingRecord]) -> list[Exception | None]:
+        self.sent.extend(records)
+        return [None] * len(records)
+
+    @property
+    def receipts(self) -> list[EventsReceipted]:
+        return [msgspec.json.decode(record.value, type=EventsReceipted) for record in self.sent]
+
+
+@dataclass
+class Triage:
+    """The group's handler, and a look into its tables."""
+
+    engine: AsyncEngine
+    producer: RecordingProducer
+    rules: Rules
+
+    async def handle(self, *events: Event) -> None:
+        handler = batch_handler(self.engine, self.rules, self.producer)  # type: ignore[arg-type]
+        await handler([received(event) for event in events])
+
+    async def rows(self, sql: str, organization: UUID = UUID(int=1), **parameters: Any) -> list[Any]:
+        async with transaction(self.engine, organizations=[organization]) as connection:
+            return await rows(connection, sql, **parameters)
+
+    async def change(self, sql: str, organization: UUID = UUID(int=1), **parameters: Any) -> None:
+        from sqlalchemy import text
+
+        async with transaction(self.engine, organizations=[organization]) as connection:
+            await connection.execute(text(sql), parameters)
+
+    async def decisions(self, organization: UUID = UUID(int=1)) -> list[Any]:
+        """Every decision with its event in `payload`, in the order in which they will be sent."""
+        found = await self.rows("select * from triage.decisions order by position", organization)
+        return [
+            type("Row", (), {**row._mapping, "payload": msgspec.json.decode(row.payload)})() for row in found
+        ]
+
+
+@pytest.fixture(scope="session")
+def rules() -> Rules:
+    return Rules(policies=shipped_policies(), calendar=Calendar())
+
+
+@pytest.fixture
+async def triage(database: Database, rules: Rules) -> AsyncIterator[Triage]:
+    engine = create_engine(database.url("reprieve_triage"), name="triage-in-tests")
+    yield Triage(engine, RecordingProducer(), rules)
+    await engine.dispose()
