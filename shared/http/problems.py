@@ -81,11 +81,20 @@ def add_problem_handlers(app: FastAPI) -> None:
         status = HTTPStatus(error.status_code)
         return problem(
             status,
-            status.phrase.lower().replace(" ", "-"),
+            _SLUGS.get(status) or status.phrase.lower().replace(" ", "-"),
             detail=status.description or None,
+            remedy=_REMEDIES.get(status),
             request_id=_request_id(request),
             headers=error.headers,
         )
+
+
+_SLUGS = {413: "too-large", 416: "range", 422: "invalid-input"}  # Python's phrases for these change
+_REMEDIES = {
+    404: "Check the path; /openapi.json lists what there is.",
+    405: "The Allow header names the methods that work.",
+    413: "Send it in smaller parts.",
+}
 
 
 def _request_id(request: Request) -> str | None:

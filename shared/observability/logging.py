@@ -77,7 +77,7 @@ def configure_logging(process: str, level: str = "INFO") -> None:
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
     logging.captureWarnings(capture=True)
@@ -156,8 +156,10 @@ class _Template(str):
 
 
 def _checked(value: Any, kind: str) -> Any:
-    if value is None or isinstance(value, (bool, int, float, Decimal, UUID, date, _Template)):
+    if value is None or isinstance(value, (bool, int, float, Decimal, date)):
         return value
+    if isinstance(value, (UUID, _Template)):
+        return str(value)  # the encoder knows no subclasses, and asyncpg has one of UUID
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_checked(one, kind) for one in value][:50]
     form = {"id": _ID_TEXT, "instant": _INSTANT_TEXT, "code": _CODE}.get(kind)

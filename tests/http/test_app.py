@@ -1,19 +1,26 @@
 """The door: strangers get no further than the probes, every failure is a problem, nothing sent is echoed."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
 
 from shared.errors import ConflictError, UnavailableError
+from shared.http import app as app_module
 from shared.http.app import create_app
 from shared.http.auth import require, scope_of
-from shared.http.probes import Health
-from shared.postgres import create_engine
+from shared.http.probes import Health, database_check
+from shared.observability.logging import configure_logging
+from shared.postgres import create_engine, transaction
 from shared.security.principals import Principal
 from tests.security.support import a_key
 from tests.support.database import Database
@@ -67,7 +74,7 @@ class Site:
 @pytest.fixture
 async def site(database: Database) -> AsyncIterator[Site]:
     engine = create_engine(database.url("reprieve_triage"), name="test")
-    health = Health(watchdog_seconds=0.05)
+    health = Health()
     app = create_app(title="Test", version="1", engine=engine, health=health)
     add_routes(app)
     transport = httpx2.ASGITransport(app=app)
@@ -109,3 +116,143 @@ async def test_a_role_opens_its_routes_and_no_others(site: Site):
     refused = await site.get("/v1/mine", "viewer")
     assert is_problem(refused, 403, "forbidden")
     assert "biller, supervisor" in refused.json()["remedy"]
+
+
+async def test_a_crash_answers_with_a_problem_and_tells_nothing(site: Site, capsys):
+    configure_logging("test")
+    answer = await site.get("/v1/crash/CLM777", "viewer")
+    assert is_problem(answer, 500, "defect")
+    logged = capsys.readouterr().err
+    assert "request_crashed" in logged
+    assert "test_app.py" in logged
+    for planted in ("PLANTEDDOE", "CLM777"):
+        assert planted not in answer.text + logged
+
+
+async def test_errors_raised_on_purpose_keep_their_status_and_remedy(site: Site):
+    conflict = await site.get("/v1/fails/conflict", "viewer")
+    assert is_problem(conflict, 409, "conflict")
+    assert conflict.json()["remedy"] == "Read it again."
+    unavailable = await site.get("/v1/fails/database", "viewer")
+    assert is_problem(unavailable, 503, "unavailable")
+    assert int(unavailable.headers["retry-after"]) > 0
+
+
+async def test_unknown_paths_and_methods_are_problems_too(site: Site):
+    assert is_problem(await site.get("/nowhere", "viewer"), 404, "not-found")
+    options = await site.options("viewer", {})
+    wrong = await site.http.delete("/v1/mine", **options)
+    assert is_problem(wrong, 405, "method-not-allowed")
+    assert wrong.headers["allow"] == "GET"
+
+
+async def test_validation_names_the_field_and_never_echoes_the_value(site: Site):
+    options = await site.options("viewer", {})
+    query = await site.http.get("/v1/forgotten?limit=PLANTEDDOE", **options)
+    assert is_problem(query, 422, "invalid-input")
+    assert query.json()["errors"] == [{"field": "query.limit", "problem": "int parsing"}]
+
+    body = await site.http.post("/v1/notes", json={"text": "PLANTEDDOE", "PLANTED DOE": 1}, **options)
+    assert is_problem(body, 422, "invalid-input")
+    assert {"field": "body.text", "problem": "string too long (max_length 5)"} in body.json()["errors"]
+    assert {"field": "body.?", "problem": "extra forbidden"} in body.json()["errors"]
+
+    broken = await site.http.post(
+        "/v1/notes",
+        content=b"{PLANTEDDOE",
+        headers={**options["headers"], "content-type": "application/json"},
+    )
+    assert is_problem(broken, 422, "invalid-input")
+    assert "PLANTED" not in query.text + body.text + broken.text
+
+
+async def test_a_json_body_has_a_limit(site: Site, monkeypatch):
+    monkeypatch.setattr(app_module, "JSON_BODY_BYTES_MAX", 100)
+    options = await site.options("viewer", {})
+    answer = await site.http.post("/v1/notes", json={"text": "x" * 200}, **options)
+    assert is_problem(answer, 413, "too-large")
+
+
+async def test_a_request_id_is_taken_over_only_when_it_is_a_uuid(site: Site):
+    given = "0b5c8f0e-6f5e-4c53-9d4f-5d7f6f0f7a11"
+    taken = await site.http.get("/livez", headers={"x-request-id": given})
+    assert taken.headers["x-request-id"] == given
+    replaced = await site.http.get("/livez", headers={"x-request-id": "PLANTEDDOE"})
+    assert UUID(replaced.headers["x-request-id"]).version == 4
+
+
+async def test_each_request_leaves_one_line_with_its_route_and_not_its_path(site: Site, capsys):
+    configure_logging("test")
+    answer = await site.get("/v1/fails/PLANTEDDOE?name=PLANTEDDOE", "viewer")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (line,) = [line for line in lines if line["event"] == "request_served"]
+    assert line["route"] == "/v1/fails/{kind}"
+    assert (line["status"], line["role"], line["method"]) == (503, "viewer", "GET")
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert "dropped_keys" not in line
+    assert "PLANTED" not in json.dumps(lines)
+
+
+async def test_metrics_are_for_operators_and_name_nobody(site: Site):
+    await site.get("/v1/crash/CLM777", "viewer")
+    assert is_problem(await site.get("/metrics", "admin"), 403, "forbidden")
+    metrics = await site.get("/metrics", "operator")
+    assert (
+        'reprieve_http_requests_total{method="GET",route="/v1/crash/{claim_number}",status="500"}'
+        in metrics.text
+    )
+    assert "CLM777" not in metrics.text
+
+
+async def test_answers_are_not_cached_and_the_api_description_needs_a_key(site: Site):
+    described = await site.get("/openapi.json", "viewer")
+    assert described.status_code == 200
+    assert "/v1/mine" in described.json()["paths"]
+    assert described.json()["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
+    assert described.headers["cache-control"] == "no-store"
+    assert (await site.get("/docs", "viewer")).status_code == 404
+
+
+async def test_a_silent_loop_fails_livez_until_it_beats_or_retires(site: Site):
+    site.health.watch("relay", seconds=0.01)
+    site.health.beat("consumer")
+    await until(lambda: bool(site.health.silent()))
+    dead = await site.get("/livez")
+    assert dead.status_code == 503
+    assert "relay" in dead.json()["silent"]
+    site.health.watch("relay", seconds=30)
+    site.health.retire("consumer")
+    assert (await site.get("/livez")).status_code == 200
+
+
+async def test_readyz_names_the_check_that_fails_and_not_why(site: Site):
+    async def fails() -> None:
+        raise RuntimeError("PLANTEDDOE")
+
+    site.health.add_check("topics", fails)
+    unready = await site.get("/readyz")
+    assert (unready.status_code, unready.json()) == (503, {"ready": False, "failing": ["topics"]})
+
+
+async def test_readyz_fails_on_an_outdated_or_absent_database(site: Site):
+    owner = create_engine(site.database.owner, name="test")
+    async with transaction(owner) as connection:
+        await connection.execute(text("update reprieve_migrations set version_num = '0001'"))
+    assert (await site.get("/readyz")).json() == {"ready": False, "failing": ["database"]}
+    async with transaction(owner) as connection:
+        await connection.execute(text("update reprieve_migrations set version_num = '9999'"))
+    assert (await site.get("/readyz")).status_code == 200, "a newer database is how a deployment rolls"
+    await owner.dispose()
+
+    absent = create_engine("postgresql+asyncpg://x:x@127.0.0.1:1/none", name="test")
+    health = Health()
+    health.add_check("database", database_check(absent))
+    assert await health.unready() == ["database"]
+    await absent.dispose()
+
+
+async def until(holds: Callable[[], bool], *, seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)

@@ -135,7 +135,7 @@ def test_a_second_key_for_the_same_name_is_the_same_principal(command: Command):
 )
 def test_a_key_is_bound_to_the_place_that_its_role_demands(command: Command, words: list[str]):
     command(orgs, "create", "One")
-    with pytest.raises(InvalidInputError, match="bound to|no such role"):
+    with pytest.raises(InvalidInputError, match=r"bound to|no such role"):
         command(keys, "create", "--name", "x", *words)
 
 
