@@ -32,6 +32,8 @@ def upgrade() -> None:
         )
     """)
     op.execute("create index ledger_key on tracker.ledger (organization_id, claim_key)")
+    # Payloads go out of line, so that the reconciliation reads narrow rows only.
+    op.execute("alter table tracker.ledger set (toast_tuple_target = 128)")
     op.execute("""
         create table tracker.cases (
             organization_id uuid not null,
@@ -40,7 +42,8 @@ def upgrade() -> None:
             ordinal integer not null,
             version integer not null,
             state text not null check (state in ('open', 'reversed', 'paid', 'partly_paid', 'closed')),
-            closed_reason text,
+            closed_reason text check (closed_reason in ('not_our_denial', 'merged', 'withdrawn')),
+            merged_into uuid,
             is_test boolean not null,
             event_ids uuid[] not null,
             current_event_id uuid not null,
@@ -66,7 +69,7 @@ def upgrade() -> None:
             next_deadline_at timestamptz,
             urgency_class text not null,
             priority smallint not null,
-            confidence real not null,
+            confidence double precision not null,
             needs_human boolean not null,
             needs_human_reasons text[] not null,
             opened_at timestamptz not null default now(),
@@ -77,17 +80,20 @@ def upgrade() -> None:
         )
     """)
     for name, columns in {
-        "deadline": "next_deadline_at, case_id",
+        "deadline": "coalesce(next_deadline_at, 'infinity'), case_id",
         "priority": "priority, case_id",
         "amount": "amount_at_stake, case_id",
         "opened": "opened_at, case_id",
         "claim_number": "claim_number",
-        "payer": "payer_id, next_deadline_at, case_id",
+        "payer_id": "payer_id",
+        "payer_name": "lower(payer_name)",
         "member": "member_id_index",
         "patient": "patient_name_index",
     }.items():
         op.execute(f"create index cases_{name} on tracker.cases (organization_id, {columns})")
-    op.execute("create index cases_deadline_passed on tracker.cases (next_deadline_at)")
+    op.execute(
+        "create index cases_deadline_passed on tracker.cases (next_deadline_at) where next_deadline_at is not null"
+    )
     create_outbox(
         "tracker.facts",
         role=ROLE,

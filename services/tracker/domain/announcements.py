@@ -1,0 +1,79 @@
+"""What the tracker tells: case events to whoever listens, receipts to those who keep what they sent."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from services.tracker.domain.cases import Case
+from services.tracker.domain.lifecycle import LIVE_STATES
+from services.tracker.domain.observations import DecisionEvent
+from shared.contracts.case_events import CaseChanged, CaseClosed, CaseEvent, CaseOpened
+from shared.contracts.events_receipted import EventsReceipted, Producer, Receipt
+from shared.values import shard_of
+
+_ENDED = frozenset({"paid", "closed"})
+
+
+def case_event(
+    case: Case, before: Case | None, *, version: int, next_deadline_at: datetime | None, at: datetime
+) -> CaseEvent:
+    """
+    Announce a case as it stands, against what it was `before`.
+
+    A case that is over when it is first seen is never announced as opened, so that nobody is alarmed.
+    """
+    return _kind(case, before)(
+        organization_id=case.organization_id,
+        case_event_id=uuid5(case.case_id, str(version)),
+        case_id=case.case_id,
+        version=version,
+        occurred_at=at,
+        state=case.state,
+        category=case.category,
+        auth_related=case.auth_related,
+        amount_at_stake=case.amount_at_stake,
+        is_test=case.is_test,
+        payer=case.payer_name,
+        next_deadline_at=next_deadline_at,
+        closed_reason=case.closed_reason,
+        changed=changed_fields(before, case) if before else (),
+    )
+
+
+def _kind(case: Case, before: Case | None) -> type[CaseEvent]:
+    if case.state in _ENDED and (before is None or before.state not in _ENDED):
+        return CaseClosed
+    return CaseOpened if before is None and case.state in LIVE_STATES else CaseChanged
+
+
+def changed_fields(before: Case, after: Case) -> tuple[str, ...]:
+    """Name the fields that moved."""
+    return tuple(name for name in Case.__struct_fields__ if getattr(before, name) != getattr(after, name))
+
+
+def receipts_for(decisions: Iterable[DecisionEvent], *, batch_id: UUID) -> list[EventsReceipted]:
+    """
+    Settle each decision with triage, and its event with ingest.
+
+    One message per organization, producer and shard. Repeated decisions get their receipts again, since a
+    receipt may have been lost with its broker.
+    """
+    groups: dict[tuple[UUID, Producer, int], dict[tuple[UUID, int], None]] = defaultdict(dict)
+    for event in decisions:
+        shard = shard_of(event.claim_key)
+        groups[event.organization_id, "ingest", shard][event.event_id, event.revision] = None
+        groups[event.organization_id, "triage", shard][event.decision_id, event.decision_revision] = None
+    return [
+        EventsReceipted(
+            organization_id=organization_id,
+            batch_id=uuid5(batch_id, f"{organization_id}:{producer}:{shard}"),
+            producer=producer,
+            shard=shard,
+            receipts=tuple(
+                Receipt(message_id=message_id, revision=revision, outcome="settled")
+                for message_id, revision in messages
+            ),
+        )
+        for (organization_id, producer, shard), messages in groups.items()
+    ]

@@ -1,0 +1,114 @@
+"""The cases as the fold left them. Rows are written whole; a change raises the version by one."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.tracker.domain.cases import Case
+from services.tracker.domain.lifecycle import LIVE_STATES
+from services.tracker.store.ledger import ClaimKey
+from shared.postgres import transaction
+
+_COLUMNS = Case.__struct_fields__
+_KEY = ("organization_id", "case_id")
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+_decode = msgspec.json.Decoder(Case).decode
+
+
+class Written(NamedTuple):
+    """What the database adds to a case: its version, and the first deadline that has not passed."""
+
+    version: int
+    next_deadline_at: datetime | None
+
+
+async def known_cases(connection: AsyncConnection, keys: Collection[ClaimKey]) -> dict[ClaimKey, list[Case]]:
+    """Give the cases of these claim keys."""
+    found = await connection.execute(
+        _KNOWN,
+        {
+            "organization_ids": [key.organization_id for key in keys],
+            "claim_keys": [key.claim_key for key in keys],
+        },
+    )
+    known: dict[ClaimKey, list[Case]] = {}
+    for folded in found.scalars():
+        case = _decode(folded)
+        known.setdefault(ClaimKey(case.organization_id, case.claim_key), []).append(case)
+    return known
+
+
+_KNOWN = text("""
+    select cast(to_jsonb(c) as text)
+    from unnest(cast(:organization_ids as uuid[]), cast(:claim_keys as uuid[]))
+        as wanted(organization_id, claim_key)
+    cross join lateral (
+        select * from tracker.cases c
+        where c.organization_id = wanted.organization_id and c.claim_key = wanted.claim_key
+    ) as c
+""")
+
+
+async def write_cases(connection: AsyncConnection, cases: Sequence[Case]) -> dict[UUID, Written]:
+    """Insert or replace these cases; gives what the database adds, by case id. The shards must be locked."""
+    written = await connection.execute(
+        _WRITE, {"cases": _encode(cases).decode(), "live": sorted(LIVE_STATES)}
+    )
+    return {UUID(str(row.case_id)): Written(row.version, row.next_deadline_at) for row in written}
+
+
+_NEXT_DEADLINE = "(select min(d) from unnest({row}.deadlines) as d where d > now())"
+
+_WRITE = text(f"""
+    insert into tracker.cases ({", ".join(_COLUMNS)}, version, next_deadline_at, closed_at)
+    select {", ".join(_COLUMNS)}, 1, {_NEXT_DEADLINE.format(row="folded")},
+        case when state <> all (cast(:live as text[])) then now() end
+    from jsonb_populate_recordset(cast(null as tracker.cases), cast(:cases as jsonb)) as folded
+    on conflict (organization_id, case_id) do update set
+        {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEY)},
+        version = cases.version + 1,
+        next_deadline_at = excluded.next_deadline_at,
+        updated_at = now(),
+        closed_at = case when excluded.closed_at is not null
+            then coalesce(cases.closed_at, excluded.closed_at) end
+    returning case_id, version, next_deadline_at
+""")
+
+
+async def roll_deadlines(engine: AsyncEngine, *, limit: int = 500) -> int:
+    """Move the next deadline of cases where it has passed to the one after it; gives their number."""
+    async with transaction(engine) as connection:
+        passed = (await connection.execute(_PASSED, {"limit": limit})).all()
+    if not passed:
+        return 0
+    async with transaction(engine, organizations={row.organization_id for row in passed}) as connection:
+        rolled = await connection.execute(
+            _ROLL,
+            {
+                "organization_ids": [row.organization_id for row in passed],
+                "case_ids": [row.case_id for row in passed],
+            },
+        )
+    return rolled.rowcount
+
+
+_PASSED = text("select organization_id, case_id from tracker.passed_deadlines(:limit)")
+
+# Rows that somebody has locked are being folded anew at this moment, which rolls them as well.
+_ROLL = text(f"""
+    with passed as (
+        select c.organization_id, c.case_id, {_NEXT_DEADLINE.format(row="c")} as next_deadline_at
+        from unnest(cast(:organization_ids as uuid[]), cast(:case_ids as uuid[]))
+            as wanted(organization_id, case_id)
+        join tracker.cases c using (organization_id, case_id)
+        where c.next_deadline_at <= now()
+        for update of c skip locked
+    )
+    update tracker.cases c set next_deadline_at = passed.next_deadline_at from passed
+    where (c.organization_id, c.case_id) = (passed.organization_id, passed.case_id)
+""")

@@ -1,0 +1,95 @@
+"""
+A batch of decisions becomes ledger rows, cases and messages, in one transaction.
+
+Whatever comes twice, in this batch or after any other, changes nothing but is receipted again. The shards'
+locks make batches that touch the same claim keys wait for each other, so a fold always sees the whole set.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.tracker.domain.announcements import case_event, receipts_for
+from services.tracker.domain.cases import Case
+from services.tracker.domain.fold import fold
+from services.tracker.domain.observations import DecisionEvent, Observation, observe, read_observation
+from services.tracker.store import cases, ledger
+from services.tracker.store.ledger import ClaimKey
+from services.tracker.store.outboxes import OUTBOX, settle_facts
+from shared import clock
+from shared.contracts.case_events import CaseEvent
+from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
+from shared.contracts.denial_triaged import DenialTriaged
+from shared.kafka.outbox import Message, insert_messages
+from shared.kafka.received import Received
+from shared.observability import metrics
+from shared.postgres import lock_shards, transaction
+from shared.values import shard_of
+
+
+async def record_batch(engine: AsyncEngine, batch: Sequence[Received]) -> None:
+    """Record what a consumer received; returns when it is committed."""
+    decisions = [
+        (one.event, bytes(one.record.value))
+        for one in batch
+        if isinstance(one.event, DenialTriaged | ClaimOutcomeSeen)
+    ]
+    if decisions:
+        await record_decisions(engine, decisions)
+
+
+async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[DecisionEvent, bytes]]) -> None:
+    """Record decisions, each with the bytes in which it came."""
+    once = {ledger.ledger_key(event): (event, payload) for event, payload in decisions}
+    events = [event for event, _ in once.values()]
+    async with transaction(engine, organizations=ledger.organizations_of(events)) as connection:
+        await lock_shards(connection, "tracker", {shard_of(event.claim_key) for event in events})
+        new, before = await ledger.record(connection, list(once.values()))
+        changes = await _fold(connection, [once[key][0] for key in new], before)
+        receipts = receipts_for(events, batch_id=uuid4())
+        await insert_messages(connection, OUTBOX, [Message.of(one) for one in (*changes, *receipts)])
+        await settle_facts(connection, _weighed_facts(events))
+    _count(new=len(new), repeated=len(decisions) - len(new), changes=changes)
+
+
+async def _fold(
+    connection: AsyncConnection, new: Iterable[DecisionEvent], before: dict[ClaimKey, list[bytes]]
+) -> list[CaseEvent]:
+    """Fold the claim keys that have something new, write the cases that moved, and give what to announce."""
+    observations: dict[ClaimKey, list[Observation]] = defaultdict(list)
+    for event in new:
+        observations[ledger.claim_key(event)].append(observe(event))
+    for key, payloads in before.items():
+        observations[key].extend(map(read_observation, payloads))
+    if not observations:
+        return []
+    known = await cases.known_cases(connection, observations.keys())
+    stored = {case.case_id: case for some in known.values() for case in some}
+    moved: list[Case] = [
+        case
+        for key, seen in observations.items()
+        for case in fold(seen, known.get(key, ()))
+        if stored.get(case.case_id) != case
+    ]
+    written = await cases.write_cases(connection, moved) if moved else {}
+    at = clock.now()
+    return [
+        case_event(case, stored.get(case.case_id), at=at, **written[case.case_id]._asdict()) for case in moved
+    ]
+
+
+def _weighed_facts(events: Iterable[DecisionEvent]) -> dict[UUID, set[UUID]]:
+    facts: dict[UUID, set[UUID]] = defaultdict(set)
+    for event in events:
+        if isinstance(event, DenialTriaged) and event.fact_ids:
+            facts[event.organization_id].update(event.fact_ids)
+    return facts
+
+
+def _count(*, new: int, repeated: int, changes: Sequence[CaseEvent]) -> None:
+    metrics.LEDGER_ROWS.labels("new").inc(new)
+    metrics.LEDGER_ROWS.labels("repeated").inc(repeated)
+    for change in changes:
+        metrics.CASES_CHANGED.labels(type(change).__name__).inc()
