@@ -29,7 +29,7 @@ _IDS = """
 _COUNTS = """
     acks attempt attempts attempts_max batch batch_size bytes bytes_read charge_read_amount claims claims_read
     collapsed count decided decision_revision decisions delay_seconds denied denied_amount denied_claims dlq
-    due duplicates duration_ms duration_seconds evented events exit_status facts failed files findings
+    due duplicates duration_ms duration_seconds evented events exit_status facts failed files findings held
     first_offset in_flight interval_seconds lag last_offset missing no_event offset offsets outstanding pages
     parked partition partitions pid policies port position processed published quarantined queue_depth rate
     received receipts records rejected released remittances repaired replayed request_bytes response_bytes
