@@ -57,10 +57,16 @@ COMMANDS = (
     Command("push", "services.ingest.commands:push", "Send 835 files to ingest; safe to repeat.", _RUNNING),
     Command("cases", "services.cases:cases", "The denials being worked: list them, read one.", _RUNNING),
     Command(
-        "reconcile", "services.reconcile:reconcile", "Prove that no claim and no dollar got lost.", _RUNNING
+        "reconcile",
+        "services.reconcile:reconcile",
+        "Prove that no claim and no dollar got lost.",
+        _RUNNING,
     ),
     Command(
-        "dlq", "services.reconcile:dlq", "Messages that were laid aside: list and replay them.", _RUNNING
+        "dlq",
+        "services.reconcile:dlq",
+        "Messages that were laid aside: list and replay them.",
+        _RUNNING,
     ),
     Command("serve", "services.serve:serve", "Run one process of the installation.", _OPERATIONS),
     Command("db", "services.operations:db", "Migrate the database up or down.", _OPERATIONS),

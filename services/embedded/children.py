@@ -31,6 +31,7 @@ class Child:
     log: Path
     url: str | None = None
     pid: int | None = None
+    deaths: int = 0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -41,7 +42,7 @@ def program(arguments: Iterable[str], *, tether: int) -> list[str]:
 
 
 async def keep_running(child: Child, *, tether: int, say: Callable[[str], None]) -> None:
-    """Run the child until its stop event; each death is said and followed by a new start, later each time."""
+    """Run the child until its stop event; each death is told and followed by a new start, ever later."""
     wait_seconds = 1.0
     stopping = asyncio.create_task(child.stop.wait())
     while not child.stop.is_set():
@@ -52,10 +53,9 @@ async def keep_running(child: Child, *, tether: int, say: Callable[[str], None])
         if child.stop.is_set():
             await _end(process, exited)
             break
+        child.deaths += 1
         wait_seconds = 1.0 if monotonic() - started > _STEADY_SECONDS else wait_seconds
-        say(
-            f"{child.name} ended with {exited.result()}; it starts again in {wait_seconds:.0f} s. See {child.log}."
-        )
+        say(f"{child.name} ended ({exited.result()}); again in {wait_seconds:.0f} s. See {child.log}.")
         await asyncio.wait({stopping}, timeout=wait_seconds)
         wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
     child.pid = None

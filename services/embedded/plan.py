@@ -1,6 +1,7 @@
 """Which processes run on one machine, and with which settings. Everything listens on the loopback address."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from services.embedded.addresses import HOST
 from services.embedded.children import Child
@@ -10,11 +11,29 @@ from services.serve import PROCESSES
 
 DATABASE = "reprieve"
 
-# A quarter of what a partition of the in-memory broker keeps, so that what is in flight is never pushed out.
-_WINDOW_BYTES = 1_250_000
+# Bytes in flight per partition. The in-memory broker keeps about 5 MB of each: a quarter of it is never
+# pushed out. A real one keeps all; what bounds it there is how much is sent again after a loss.
+_EMBEDDED_WINDOW_BYTES = 1_250_000
+_WINDOW_BYTES = 16 * 1024 * 1024
 
 # Data keys open only for these two; triage has no use for them.
 _MASTER_KEY_HOLDERS = ("ingest", "tracker")
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """Where the broker is, and how many bytes a producer may have in flight per partition."""
+
+    bootstrap_servers: str
+    window_bytes: int
+
+    @classmethod
+    def embedded(cls, ports: Mapping[str, int]) -> "Kafka":
+        return cls(f"{HOST}:{ports['broker']}", _EMBEDDED_WINDOW_BYTES)
+
+    @classmethod
+    def elsewhere(cls, bootstrap_servers: str) -> "Kafka":
+        return cls(bootstrap_servers, _WINDOW_BYTES)
 
 
 def broker_child(folder: DataFolder, *, ports: Mapping[str, int]) -> Child:
@@ -33,6 +52,7 @@ def service_children(
     secrets: Secrets,
     postgres: EmbeddedPostgres,
     *,
+    kafka: Kafka,
     ports: Mapping[str, int],
     log_level: str,
 ) -> list[Child]:
@@ -41,7 +61,7 @@ def service_children(
         Child(
             name=process,
             arguments=("services.cli", "serve", process),
-            environment=_settings(process, folder, secrets, postgres, ports)
+            environment=_settings(process, folder, secrets, postgres, kafka=kafka, port=ports[process])
             | {"REPRIEVE_LOG_LEVEL": log_level},
             log=folder.logs / f"{process}.log",
             url=f"http://{HOST}:{ports[process]}",
@@ -51,15 +71,21 @@ def service_children(
 
 
 def _settings(
-    process: str, folder: DataFolder, secrets: Secrets, postgres: EmbeddedPostgres, ports: Mapping[str, int]
+    process: str,
+    folder: DataFolder,
+    secrets: Secrets,
+    postgres: EmbeddedPostgres,
+    *,
+    kafka: Kafka,
+    port: int,
 ) -> dict[str, str]:
     service = process.partition("-")[0]
     settings = {
         "REPRIEVE_DATABASE_URL": postgres.url(f"reprieve_{service}", DATABASE, getattr(secrets, service)),
-        "REPRIEVE_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports['broker']}",
-        "REPRIEVE_KAFKA_WINDOW_BYTES": str(_WINDOW_BYTES),
+        "REPRIEVE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "REPRIEVE_KAFKA_WINDOW_BYTES": str(kafka.window_bytes),
         "REPRIEVE_HOST": HOST,
-        "REPRIEVE_PORT": str(ports[process]),
+        "REPRIEVE_PORT": str(port),
     }
     if service in _MASTER_KEY_HOLDERS:
         settings["REPRIEVE_MASTER_KEY"] = secrets.master_key

@@ -1,0 +1,145 @@
+"""`reprieve up` as a program: started in a folder of its own, watched line by line, ended or killed."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+REPRIEVE = str(Path(sys.executable).with_name("reprieve"))
+READY_SECONDS = 150
+
+
+def wait_until(true: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    """Ask again and again; the answer when it is true, a failure that says `what` when time is up."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := true():
+            return answer
+        assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
+        time.sleep(0.1)
+
+
+class Up:
+    """One running `reprieve up`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+        self._unread: queue.Queue[str | None] = queue.Queue()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("REPRIEVE_")}
+        self.process = subprocess.Popen(
+            [REPRIEVE, "up", "--data-dir", str(folder), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            self._unread.put(line)
+        self._unread.put(None)
+
+    def wait_for_line(self, text: str, *, seconds: float = READY_SECONDS) -> str:
+        """Give the next line that contains `text`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._unread.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                line = None
+            assert line is not None, (
+                f"no line with {text!r}; there were:\n" + "\n".join(self.lines) + self.logs()
+            )
+            if text in line:
+                return line
+
+    def wait_until_ready(self) -> "Up":
+        self.wait_for_line("ready")
+        return self
+
+    def logs(self) -> str:
+        """The ends of the logs, for a failure's text."""
+        texts = [
+            f"--- {path.name}\n{path.read_text()[-1500:]}" for path in sorted(self.folder.glob("logs/*.log"))
+        ]
+        return "\n" + "\n".join(texts)
+
+    @property
+    def up_file(self) -> dict[str, Any]:
+        return json.loads((self.folder / "up.json").read_text())
+
+    def pid(self, process: str) -> int:
+        return int(self.up_file["processes"][process]["pid"])
+
+    def postgres_pid(self) -> int:
+        return int((self.folder / "pg" / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def everything(self) -> list[psutil.Process]:
+        """Every process of this stack that lives, the supervisor left out."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "environ", "status"]):
+            words = process.info["cmdline"] or []
+            ours = any(word.startswith(("services.embedded.", "services.cli")) for word in words)
+            if process.pid == self.process.pid or process.info["status"] == psutil.STATUS_ZOMBIE:
+                continue
+            if (ours and self._is_mine(process)) or (
+                words and "postgres" in words[0] and str(self.folder / "pg") in words
+            ):
+                found.append(process)
+        return found
+
+    def _is_mine(self, process: psutil.Process) -> bool:
+        try:
+            files = {file.path for file in process.open_files()}
+        except psutil.Error:
+            return False
+        return (
+            any(path.startswith(str(self.folder)) for path in files)
+            or str(self.folder / "pg") in process.cmdline()
+        )
+
+    def run(
+        self, *arguments: str, check: bool = True, seconds: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run another `reprieve` command beside the folder whose name is the default one."""
+        done = subprocess.run(
+            [REPRIEVE, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            cwd=self.folder.parent,
+            check=False,
+        )
+        assert not check or done.returncode == 0, (
+            f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}{self.logs()}"
+        )
+        return done
+
+    def end(self, number: int = signal.SIGTERM, *, seconds: float = 30) -> int:
+        """Ask it to stop; gives its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(seconds)
+
+    def kill_everything(self) -> None:
+        """`kill -9` of supervisor, processes, broker and database, as a power cut would."""
+        victims = self.everything()
+        for process in [psutil.Process(self.process.pid), *victims]:
+            process.kill()
+        self.process.wait(10)
+        psutil.wait_procs(victims, timeout=10)
