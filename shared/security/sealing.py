@@ -11,7 +11,6 @@ Nonces are random: 96 bits allow some four billion values under one key before a
 
 import base64
 import binascii
-import hmac
 import os
 import re
 import unicodedata
@@ -21,6 +20,8 @@ from uuid import UUID
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from shared.contracts.claim import SealedPerson
 from shared.contracts.person import Person
@@ -88,7 +89,7 @@ class Sealer:
         self._prefix = f"{_VERSION}.{label}."
         self._authenticated = organization_id.bytes + label.encode()
         self._cipher = AESGCM(data_key)
-        self._index_key = index_key
+        self._indexer = HMAC(index_key, SHA256())  # copied for each index: the key is taken in once
 
     def __repr__(self) -> str:
         return f"<Sealer {self._organization} {self._label}>"
@@ -100,7 +101,9 @@ class Sealer:
 
     def index(self, text: str) -> str:
         """Give the blind index of a text, 32 hex digits; equal texts of one organization have equal ones."""
-        return hmac.digest(self._index_key, text.encode(), "sha256")[:INDEX_BYTES].hex()
+        indexer = self._indexer.copy()
+        indexer.update(text.encode())
+        return indexer.finalize()[:INDEX_BYTES].hex()
 
     def open(self, sealed: str) -> bytes:
         """Give the plaintext. Raises InvalidInputError when it was changed or belongs elsewhere."""

@@ -1,6 +1,7 @@
 """What is sealed opens only where it was sealed, unchanged; indexes find equal people and nothing else."""
 
 import base64
+import hmac
 import os
 import threading
 from datetime import date
@@ -82,6 +83,11 @@ def test_two_seals_of_one_text_differ_and_tell_their_month():
     for wrong in ("", "s1.202613.AAAA", "s1.000001.AAAA", "s2.202611.AAAA", "DOE*JOHN"):
         with pytest.raises(InvalidInputError, match="not a sealed value"):
             month_of(wrong)
+
+
+@given(st.binary(min_size=32, max_size=32), st.text(st.characters(exclude_categories=["Cs"])))
+def test_an_index_is_a_truncated_hmac_sha256(key: bytes, text: str):
+    assert sealer(index_key=key).index(text) == hmac.digest(key, text.encode(), "sha256")[:16].hex()
 
 
 def test_an_index_is_the_same_in_every_month_and_differs_between_organizations():
