@@ -14,8 +14,9 @@ from services.serve import PROCESSES
 
 PROJECT = Path(__file__).parents[2]
 JOBS = {"migrate", "topics"}
+ON_DEMAND = {"admin"}  # runs only when somebody calls it
 ENGINES = {"kafka", "postgres"}
-BUILT_BY_US = JOBS | set(PROCESSES)
+BUILT_BY_US = JOBS | ON_DEMAND | set(PROCESSES)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def names_in_code() -> set[str]:
     for path in [*(PROJECT / "services").rglob("*.py"), *(PROJECT / "shared").rglob("*.py")]:
         text = path.read_text()
         found |= set(re.findall(r"REPRIEVE_[A-Z_]+", text))
+        found |= {f"REPRIEVE_{name}_URL" for name in ("INGEST", "TRIAGE", "TRACKER")}  # shared/http/client.py
         if 'env_prefix="REPRIEVE_"' in text:
             found |= {
                 f"REPRIEVE_{name.upper()}"
@@ -48,7 +50,7 @@ def test_every_process_of_the_command_line_is_there_and_nothing_else(services: d
 
 def test_everything_but_the_jobs_has_a_health_check(services: dict[str, Any]) -> None:
     for name, service in services.items():
-        if name in JOBS:
+        if name in JOBS | ON_DEMAND:
             assert service["restart"] == "no", name
         else:
             assert service["healthcheck"]["test"], name
@@ -66,7 +68,7 @@ def test_ports_are_published_on_the_loopback_address_only(services: dict[str, An
 def test_commands_exist_in_the_command_line(services: dict[str, Any], name: str) -> None:
     command = services[name]["command"]
 
-    assert command[0] in {one.name for one in COMMANDS}
+    assert command[0] in {one.name for one in COMMANDS} | {"--help"}
     if command[0] == "serve":
         assert command[1:] == [name]
 
@@ -79,7 +81,7 @@ def test_settings_that_are_given_are_read_somewhere(services: dict[str, Any], na
 def test_only_ingest_and_tracker_hold_the_master_key(services: dict[str, Any]) -> None:
     holders = {name for name, one in services.items() if "REPRIEVE_MASTER_KEY" in one.get("environment", {})}
 
-    assert holders == {"ingest-api", "ingest-worker", "tracker-api", "tracker-worker"}
+    assert holders == {"ingest-api", "ingest-worker", "tracker-api", "tracker-worker"} | ON_DEMAND
 
 
 def test_processes_wait_for_the_jobs_and_jobs_for_the_engines(services: dict[str, Any]) -> None:
@@ -89,6 +91,10 @@ def test_processes_wait_for_the_jobs_and_jobs_for_the_engines(services: dict[str
         assert all(waits[engine]["condition"] == "service_healthy" for engine in ENGINES)
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     assert services["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+
+
+def test_what_runs_on_demand_starts_with_nobody_else(services: dict[str, Any]) -> None:
+    assert {name for name, one in services.items() if one.get("profiles")} == ON_DEMAND
 
 
 def test_processes_run_read_only_without_capabilities(services: dict[str, Any]) -> None:
