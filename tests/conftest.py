@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.brokers import apache_kafka, broker  # noqa: F401  fixtures
 from tests.support.database import Database, PostgresForTests
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "835"

@@ -13,17 +13,18 @@ _DAY_MS = 24 * 60 * 60 * 1000
 
 
 async def create_topics(
-    bootstrap_servers: str, *, partitions: int = PARTITIONS, replication_factor: int = -1
+    bootstrap_servers: str, *, partitions: int = PARTITIONS, replication_factor: int | None = None
 ) -> list[str]:
     """
     Create the topics that are missing and give their names; the existing ones stay as they are.
 
-    `replication_factor` -1 takes the broker's default.
+    By default each partition has three replicas, or as many as there are brokers.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
         await admin.start()
-        answer = await admin.create_topics(_wanted(partitions, replication_factor), timeout_ms=30_000)
+        replicas = replication_factor or min(3, len((await admin.describe_cluster())["brokers"]))
+        answer = await admin.create_topics(_wanted(partitions, replicas), timeout_ms=30_000)
     except (KafkaError, OSError) as error:
         raise UnavailableError(
             f"The broker at {bootstrap_servers} does not answer.", remedy="Check the address, then repeat."
