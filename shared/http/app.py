@@ -130,7 +130,8 @@ class _Visit:
     def _close(self, seconds: float) -> None:
         route = _route_template(self._scope)
         method = self._scope["method"] if self._scope["method"] in _METHODS else "OTHER"
-        metrics.REQUESTS.labels(method, route, str(self._status)).inc()
+        status = self._status or _NOBODY_WAITED
+        metrics.REQUESTS.labels(method, route, str(status)).inc()
         metrics.REQUEST_SECONDS.labels(route).observe(seconds)
         principal: Principal | None = self._scope["state"].get("principal")
         write = log.debug if self._scope["path"] in OPEN_PATHS else log.info
@@ -138,7 +139,7 @@ class _Visit:
             "request_served",
             method=method,
             route=route,
-            status=self._status,
+            status=status,
             duration_ms=round(seconds * 1000, 1),
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
@@ -148,6 +149,7 @@ class _Visit:
         )
 
 
+_NOBODY_WAITED = 499  # the caller went away before an answer began; nginx's number for it
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

@@ -5,9 +5,10 @@ Failures arrive as the errors of shared.errors, with remedies, as if the service
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx2
 import msgspec
@@ -93,13 +94,34 @@ class _NamedTransport(httpx2.HTTPTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         try:
-            return super().handle_request(request)
+            response = super().handle_request(request)
         except httpx2.TransportError as error:
             where = f"{request.url.scheme}://{request.url.host}:{request.url.port or ''}".rstrip(":")
             raise UnavailableError(
                 f"{self._service} does not answer at {where}.",
                 remedy="Is `reprieve up` (or the process) running?",
             ) from error
+        response.stream = _NamedStream(self._service, response.stream)
+        return response
+
+
+class _NamedStream(httpx2.SyncByteStream):
+    """Says which service broke off in the middle of an answer: a cut list must never pass for a whole one."""
+
+    def __init__(self, service: ServiceName, stream: Any) -> None:
+        self._service, self._stream = service, stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._stream
+        except httpx2.TransportError as error:
+            raise UnavailableError(
+                f"{self._service} broke off in the middle of its answer.",
+                remedy="Try again; its log says why.",
+            ) from error
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def raise_for_problem(response: httpx2.Response) -> httpx2.Response:

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import sys
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,6 +28,7 @@ def run(
     exits with status 1. `log_level` defaults to REPRIEVE_LOG_LEVEL, else INFO.
     """
     configure_logging(process, log_level or os.environ.get("REPRIEVE_LOG_LEVEL", "INFO"))
+    _keep_strays_quiet()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(main))
@@ -56,6 +59,12 @@ def _stop_or_exit(stop: asyncio.Event, signal_number: signal.Signals) -> None:
     stop.set()
 
 
+def _keep_strays_quiet() -> None:
+    """Log what Python itself would print, message and all: errors of threads and of destructors."""
+    threading.excepthook = lambda args: log.error("stray_error", kind="thread", exc_info=args.exc_value)
+    sys.unraisablehook = lambda args: log.error("stray_error", kind="unraisable", exc_info=args.exc_value)
+
+
 def _log_stray(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an error that nobody awaited; the loop's own text would carry its message."""
-    log.error("stray_error", exc_info=context.get("exception"))
+    log.error("stray_error", kind="task", exc_info=context.get("exception"))

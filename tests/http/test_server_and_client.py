@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 
 from shared.errors import (
     ConflictError,
@@ -22,9 +23,14 @@ from shared.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from shared.http.app import create_app
 from shared.http.client import Stack, raise_for_problem
+from shared.http.probes import Health
 from shared.http.problems import add_problem_handlers
 from shared.http.server import serve
+from shared.postgres import create_engine
+from tests.security.support import a_key
+from tests.support.database import Database
 
 
 def free_port() -> int:
@@ -153,6 +159,34 @@ def test_a_silent_service_is_named(tmp_path: Path, clean_environment):
         pytest.raises(UnavailableError, match="ingest does not answer"),
     ):
         client.get("/livez")
+
+
+async def test_an_answer_that_breaks_off_never_passes_for_a_whole_one(
+    database: Database, tmp_path: Path, clean_environment
+):
+    engine = create_engine(database.url("reprieve_triage"), name="test")
+    app = create_app(title="Test", version="1", engine=engine, health=Health())
+
+    @app.get("/rows")
+    async def rows() -> StreamingResponse:
+        async def stream() -> AsyncIterator[bytes]:
+            yield b'{"row": 1}\n'
+            raise UnavailableError("The database does not answer.")
+
+        return StreamingResponse(stream())
+
+    def read(folder: Path) -> list[str]:
+        with (
+            Stack.find(folder).client("triage", "operator") as client,
+            client.stream("GET", "/rows") as answer,
+        ):
+            return list(raise_for_problem(answer).iter_lines())
+
+    async with serving(app) as (url, _):
+        folder = up_json(tmp_path, triage_url=url, keys={"operator": await a_key(database, "operator")})
+        with pytest.raises(UnavailableError, match="triage broke off"):
+            await asyncio.to_thread(read, folder)
+    await engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,21 @@ async def main(stop):
     del task
     asyncio.get_running_loop().call_soon(lambda planted: 1 / 0, "PLANTEDDOE")
     await asyncio.sleep(0.01)
+    import threading
+    def in_a_thread(planted):
+        raise KeyError(planted)
+    thread = threading.Thread(target=in_a_thread, args=["PLANTEDDOE"])
+    thread.start()
+    thread.join()
+    class Dying:
+        def __del__(self):
+            raise LookupError("PLANTEDDOE")
+    Dying()
 """) as started:
         status, _, lines = ended(started)
     assert status == 0
     stray = {line["error_class"] for line in lines if line["event"] == "stray_error"}
-    assert stray == {"ValueError", "ZeroDivisionError"}
+    assert stray == {"ValueError", "ZeroDivisionError", "KeyError", "LookupError"}
     assert "PLANTED" not in json.dumps(lines)
 
 

@@ -30,7 +30,7 @@ def mistakes(source: str) -> list[str]:
         found += [
             f"line {call.lineno}: key {word.arg}"
             for word in call.keywords
-            if word.arg not in ALLOWED_KEYS | {"exc_info"}
+            if word.arg and word.arg not in ALLOWED_KEYS | {"exc_info"}
         ]
         event = call.args[0] if call.args else None
         if isinstance(event, ast.JoinedStr) or len(call.args) > 1:
