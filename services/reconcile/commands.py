@@ -9,10 +9,12 @@ from uuid import UUID
 
 import typer
 
+from services.reconcile import parked
 from services.reconcile.comparing import compare_until_quiet
 from services.reconcile.report import console, render_json, render_table
 from services.reconcile.streams import Scope, Sources
 from services.reconcile.tally import Comparison
+from shared.errors import InvalidInputError
 from shared.http.client import Stack
 
 EXIT_FINDINGS = 1
@@ -26,21 +28,25 @@ class Format(StrEnum):
     json = "json"
 
 
+_DataDir = Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps up.json.")]
+_Output = Annotated[Format, typer.Option("--format", help="Tables for people, or JSON.")]
+
+
 def reconcile(
     remittance: Annotated[UUID | None, typer.Option(metavar="ID", help="Only this remittance.")] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Only what was received on this day (UTC) or later."),
+        typer.Option(
+            metavar="DATE", formats=["%Y-%m-%d"], help="Only what was received on this day (UTC) or later."
+        ),
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Have what is missing sent again.")] = False,  # noqa: FBT002  typer declares flags like this
     wait: Annotated[
         float,
         typer.Option(metavar="SECONDS", min=0, help="How long to wait for what is still on its way."),
     ] = WAIT_SECONDS,
-    output: Annotated[
-        Format, typer.Option("--format", help="Tables for people, or one JSON object.")
-    ] = Format.table,
-    data_dir: Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps up.json.")] = None,
+    output: _Output = Format.table,
+    data_dir: _DataDir = None,
 ) -> None:
     """
     Prove that no claim and no dollar got lost.
@@ -67,3 +73,43 @@ def _tell_waiting(comparison: Comparison, seconds: float) -> None:
     if sys.stderr.isatty() and seconds > 0:
         coming = comparison.verdicts["in_flight"] + comparison.verdicts["overdue"]
         print(f"{coming:,} events are on their way; waiting up to {seconds:.0f} s …", file=sys.stderr)
+
+
+dlq = typer.Typer(no_args_is_help=True, help="Messages that were laid aside: list and replay them.")
+
+
+@dlq.command("list")
+def list_(output: _Output = Format.table, data_dir: _DataDir = None) -> None:
+    """List the parked messages of all three services, the oldest first: ids and reasons only."""
+    found = parked.find(Stack.find(data_dir))
+    if output is Format.json:
+        print(parked.render_json(found))
+    else:
+        console().print(parked.render_table(found))
+
+
+@dlq.command()
+def replay(
+    ids: Annotated[
+        list[UUID] | None, typer.Option("--id", metavar="ID", help="The message's id; may be repeated.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Everything that is parked.")] = False,  # noqa: FBT002  typer declares flags like this
+    data_dir: _DataDir = None,
+) -> None:
+    """
+    Send parked messages again, once what stopped them is mended.
+
+    Exit status 1 when one of the ids is not parked anywhere.
+    """
+    if every == bool(ids):
+        raise InvalidInputError(
+            "Nothing was chosen.", remedy="Give --id ID (several times if need be), or --all."
+        )
+    stack = Stack.find(data_dir)
+    replayed = parked.replay_all(stack) if every else parked.replay(stack, set(ids or ()))
+    for service, count in replayed.counts.items():
+        print(f"{service}: {count} sent again")
+    for message_id in sorted(replayed.unknown):
+        print(f"{message_id} is not parked", file=sys.stderr)
+    if replayed.unknown:
+        raise typer.Exit(EXIT_FINDINGS)

@@ -1,4 +1,4 @@
-"""GET /v1/decisions/{event_id}: what was decided about an event, as it was sent. Sealed fields stay sealed."""
+"""GET /v1/decisions/{event_id}: what was decided about an event, as it was sent; sealed stays sealed."""
 
 from datetime import datetime
 from typing import Annotated
