@@ -95,6 +95,7 @@ _GIVE_UP = text("""
 _MAKE_DUE = text("""
     update ingest.receipts set due = true
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and not due
+        and refused_reason is distinct from :defect
 """)
 _STORED = text("""
     select receipt_id, storage_key, wrapped_key, size_bytes from ingest.receipts
@@ -170,8 +171,8 @@ async def begin(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) ->
     if row is None:
         return None
     return Receipt(
-        submitter_id=row.submitter_id,
-        receipt_id=row.receipt_id,
+        submitter_id=UUID(bytes=row.submitter_id.bytes),
+        receipt_id=UUID(bytes=row.receipt_id.bytes),
         feed=row.feed,
         received_at=row.received_at,
         attempts=row.attempts,
@@ -207,9 +208,10 @@ async def give_up(engine: AsyncEngine, receipt: Receipt) -> None:
 
 
 async def make_due(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> bool:
-    """Let a file be read again; False when it waits already."""
+    """Let a file be read again; False when it waits already, or was given up as a defect."""
     async with transaction(engine, submitters=[submitter_id]) as connection:
-        result = await connection.execute(_MAKE_DUE, {"submitter_id": submitter_id, "receipt_id": receipt_id})
+        asked = {"submitter_id": submitter_id, "receipt_id": receipt_id, "defect": DEFECT}
+        result = await connection.execute(_MAKE_DUE, asked)
         return bool(result.rowcount)
 
 

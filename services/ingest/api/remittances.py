@@ -1,0 +1,136 @@
+"""The door for files, their receipts, and the lists of remittances and held sets."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ingest.api.views import (
+    HeldPage,
+    HeldView,
+    PushedView,
+    ReceiptView,
+    RemittancePage,
+    RemittanceView,
+)
+from services.ingest.intake.deposit import Sender, deposit
+from services.ingest.store import receipts, remittances
+from services.ingest.store.vault import Vault
+from shared.errors import DeniedError
+from shared.http.auth import require
+from shared.http.cursors import decode_cursor, encode_cursor
+from shared.observability import metrics
+from shared.postgres import transaction
+from shared.security.principals import Principal
+
+_SUBMITTERS = text("select submitter_id from ingest.submitters_with_receipts()")
+
+_Submitter = Annotated[Principal, require("submitter")]
+_Member = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")]
+_HeldReader = Annotated[Principal, require("submitter", "operator")]
+_Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+def remittances_router(
+    *, engine: AsyncEngine, vault: Vault, max_upload_bytes: int, cursor_key: bytes
+) -> APIRouter:
+    """Make the routes. `cursor_key` signs cursors."""
+    router = APIRouter(tags=["remittances"])
+
+    @router.post(
+        "/v1/remittances",
+        operation_id="push_remittance",
+        status_code=202,
+        responses={200: {"model": PushedView, "description": "These bytes were here before."}},
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/edi-x12": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+    )
+    async def push_remittance(
+        principal: _Submitter,
+        request: Request,
+        response: Response,
+        feed: Annotated[str, Query(max_length=63)],
+        file_name: Annotated[str | None, Query(max_length=255)] = None,
+    ) -> PushedView:
+        """Keep the bytes of the body, whatever they are. The answer comes when they are durable."""
+        taken = await deposit(
+            request.stream(),
+            sender=Sender(submitter_of(principal), principal.principal_id, feed),
+            file_name=file_name,
+            announced_bytes=_announced_bytes(request),
+            max_bytes=max_upload_bytes,
+            engine=engine,
+            vault=vault,
+        )
+        metrics.RECEIPTS.labels("duplicate" if taken.duplicate else "received").inc()
+        metrics.RECEIVED_BYTES.inc(taken.receipt["size_bytes"])
+        if taken.duplicate:
+            response.status_code = 200
+        response.headers["Location"] = f"/v1/remittances/{taken.receipt['receipt_id']}"
+        return PushedView(**ReceiptView.of(taken.receipt).model_dump(), duplicate=taken.duplicate)
+
+    @router.get("/v1/remittances/{receipt_id}", operation_id="get_receipt")
+    async def get_receipt(principal: _Submitter, receipt_id: UUID) -> ReceiptView:
+        """Give one receipt of the calling submitter."""
+        found = await receipts.receipt_summary(
+            engine, submitter_id=submitter_of(principal), receipt_id=receipt_id
+        )
+        return ReceiptView.of(found)
+
+    @router.get("/v1/remittances", operation_id="list_remittances")
+    async def list_remittances(
+        principal: _Member, limit: _Limit = 50, cursor: Annotated[str | None, Query()] = None
+    ) -> RemittancePage:
+        """List the transaction sets of the caller's organization, newest first."""
+        if principal.organization_id is None:
+            raise DeniedError("Only members of an organization have remittances.")
+        before = decode_cursor(cursor, tuple[datetime, UUID], key=cursor_key) if cursor else None
+        found = await remittances.page_of_remittances(
+            engine, organization_id=principal.organization_id, before=before, limit=limit + 1
+        )
+        page = [RemittanceView.of(row) for row in found[:limit]]
+        has_more = len(found) > limit
+        last = (page[-1].received_at, page[-1].remittance_id) if has_more else None
+        return RemittancePage(
+            data=page, has_more=has_more, next_cursor=encode_cursor(last, key=cursor_key) if last else None
+        )
+
+    @router.get("/v1/held", operation_id="list_held")
+    async def list_held(
+        principal: _HeldReader, limit: _Limit = 50, cursor: Annotated[str | None, Query()] = None
+    ) -> HeldPage:
+        """List transaction sets whose payee nobody registered: identifiers, sizes and sums only."""
+        if principal.submitter_id is not None:
+            submitters = [principal.submitter_id]
+        else:
+            async with transaction(engine) as connection:
+                submitters = list((await connection.execute(_SUBMITTERS)).scalars())
+        after = decode_cursor(cursor, tuple[UUID, int], key=cursor_key) if cursor else None
+        found = await remittances.page_of_held(engine, submitters=submitters, after=after, limit=limit + 1)
+        page = [HeldView(**row) for row in found[:limit]]
+        has_more = len(found) > limit
+        last = (page[-1].receipt_id, page[-1].set_ordinal) if has_more else None
+        return HeldPage(
+            data=page, has_more=has_more, next_cursor=encode_cursor(last, key=cursor_key) if last else None
+        )
+
+    return router
+
+
+def submitter_of(principal: Principal) -> UUID:
+    """Give the submitter's id of a principal of that role."""
+    if principal.submitter_id is None:
+        raise DeniedError("Only a submitter may do this.")
+    return principal.submitter_id
+
+
+def _announced_bytes(request: Request) -> int | None:
+    announced = request.headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() else None

@@ -1,0 +1,124 @@
+"""What ingest shows of its rows. Amounts are US dollars, written as strings."""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from pydantic import AwareDatetime, BaseModel
+
+
+class FindingView(BaseModel):
+    """
+    One fault and what to do about it. `element` counts from 1, `byte_offset` from 0.
+
+    Never a value from the file.
+    """
+
+    code: str
+    message: str
+    remedy: str
+    severity: Literal["error", "warning", "note"]
+    segment_number: int | None = None
+    segment_id: str | None = None
+    element: int | None = None
+    byte_offset: int | None = None
+
+
+class ReceiptView(BaseModel):
+    """
+    What became of a file. `held` sets wait until their payee is registered.
+
+    `findings` may be cut; `finding_count` counts them all.
+    """
+
+    receipt_id: UUID
+    feed: str
+    file_name: str | None
+    received_at: AwareDatetime
+    sha256: str
+    size_bytes: int
+    status: Literal["received", "processing", "processed", "refused"]
+    processed_at: AwareDatetime | None
+    bytes_read: int
+    transaction_sets: int
+    claims_read: int
+    held_transaction_sets: int
+    held_claims: int
+    refused_reason: str | None
+    finding_count: int
+    findings: list[FindingView]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], **more: Any) -> "ReceiptView":
+        return cls(**{**row, "findings": msgspec.json.decode(row["findings"])}, **more)
+
+
+class PushedView(ReceiptView):
+    """`duplicate`: the same bytes were here before; this is the receipt of then."""
+
+    duplicate: bool
+
+
+class RemittanceView(BaseModel):
+    """One transaction set. `released_at` null: it is still being read. `payment_amount` is BPR02, signed."""
+
+    remittance_id: UUID
+    receipt_id: UUID
+    feed: str
+    received_at: AwareDatetime
+    released_at: AwareDatetime | None
+    is_test: bool
+    truncated: bool
+    payer_name: str | None
+    trace_number: str | None
+    payment_on: date | None
+    payment_amount: Decimal | None
+    payer_date: date
+    claims_read: int
+    charge_read_amount: Decimal
+    paid_read_amount: Decimal
+    duplicates: int
+    quarantined: int
+    provider_adjustments: list[dict[str, Any]]
+    finding_count: int
+    findings: list[FindingView]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "RemittanceView":
+        decoded = {name: msgspec.json.decode(row[name]) for name in ("findings", "provider_adjustments")}
+        return cls(**{**row, **decoded})
+
+
+class RemittancePage(BaseModel):
+    data: list[RemittanceView]
+    has_more: bool
+    next_cursor: str | None
+
+
+class HeldView(BaseModel):
+    """A transaction set whose payee nobody registered. `payee_identifiers` are its NPI and TINs, as sent."""
+
+    receipt_id: UUID
+    set_ordinal: int
+    payee_identifiers: list[str]
+    claims_read: int
+    charge_amount: Decimal
+    held_at: AwareDatetime
+
+
+class HeldPage(BaseModel):
+    data: list[HeldView]
+    has_more: bool
+    next_cursor: str | None
+
+
+class FeedView(BaseModel):
+    name: str
+    created_at: AwareDatetime
+
+
+class FeedList(BaseModel):
+    data: list[FeedView]

@@ -1,0 +1,135 @@
+"""Where ingest's parts meet: its two processes."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ingest.api.feeds import feeds_router
+from services.ingest.api.reconciliation import reconciliation_router
+from services.ingest.api.remittances import remittances_router
+from services.ingest.settings import IngestSettings, read_settings
+from services.ingest.store.events import CLAIM_EVENTS
+from services.ingest.store.vault import Vault
+from services.ingest.workers.files import Workshop
+from services.ingest.workers.holding import watch_held
+from services.ingest.workers.payees import Payees
+from services.ingest.workers.reading import Reading
+from shared.http.app import create_app
+from shared.http.cursors import cursor_key
+from shared.http.probes import Health
+from shared.http.server import serve
+from shared.kafka.parked import parked_router
+from shared.kafka.producer import open_producer
+from shared.kafka.relay import Relay
+from shared.kafka.settlement import settlement_consumer
+from shared.postgres import create_engine
+from shared.security.keyring import Keyring
+from shared.security.sealing import MasterKey
+
+API_PORT = 8081
+WORKER_PORT = 8091
+
+_STATEMENT_TIMEOUT_SECONDS = 60.0
+_SWITCH_SECONDS = 0.001  # a reading thread gives way to the loop, which feeds the database and the broker
+
+
+def api_app(settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, health: Health) -> FastAPI:
+    """Assemble the app of `ingest-api`."""
+    app = create_app(title="Reprieve ingest", version=version("reprieve"), engine=engine, health=health)
+    app.include_router(
+        remittances_router(
+            engine=engine,
+            vault=vault,
+            max_upload_bytes=settings.max_upload_bytes,
+            cursor_key=cursor_key(settings.master_key.get_secret_value()),
+        )
+    )
+    app.include_router(feeds_router(engine))
+    app.include_router(reconciliation_router(engine))
+    app.include_router(parked_router(CLAIM_EVENTS, engine))
+    return app
+
+
+async def ingest_api(stop: asyncio.Event) -> None:
+    """Take files in and answer for them."""
+    settings = read_settings()
+    vault = Vault(settings.raw_dir, MasterKey.from_text(settings.master_key.get_secret_value()))
+    await asyncio.to_thread(vault.sweep)
+    engine = create_engine(
+        settings.database_url.get_secret_value(),
+        name="ingest-api",
+        pool_size=10,
+        statement_timeout_seconds=_STATEMENT_TIMEOUT_SECONDS,
+    )
+    app = api_app(settings, engine, vault=vault, health=Health())
+    try:
+        await serve(app, settings.host, settings.port or API_PORT, stop)
+    finally:
+        await engine.dispose()
+
+
+async def ingest_worker(stop: asyncio.Event) -> None:
+    """Read files, send events, settle them."""
+    settings = read_settings()
+    master_key = MasterKey.from_text(settings.master_key.get_secret_value())
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    health = Health()
+    engine = create_engine(settings.database_url.get_secret_value(), name="ingest-worker", pool_size=12)
+    workshop = Workshop(
+        engine, Vault(settings.raw_dir, master_key), Keyring(engine, master_key), Payees(engine)
+    )
+    app = create_app(
+        title="Reprieve ingest worker", version=version("reprieve"), engine=engine, health=health
+    )
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(engine.dispose)
+        producer = await opened.enter_async_context(open_producer(settings.kafka_bootstrap_servers))
+        relay = Relay(
+            engine,
+            CLAIM_EVENTS,
+            producer,
+            window_bytes_per_partition=settings.kafka_window_bytes,
+            health=health,
+        )
+        settling = settlement_consumer(
+            settings.kafka_bootstrap_servers,
+            producer_name=CLAIM_EVENTS.service,
+            engine=engine,
+            table=CLAIM_EVENTS,
+            producer=producer,
+            stop=stop,
+            health=health,
+        )
+        await _run_together(
+            stop,
+            serve(app, settings.host, settings.port or WORKER_PORT, stop),
+            Reading(workshop, health).run(stop),
+            watch_held(workshop, health, stop),
+            relay.run(stop),
+            settling,
+        )
+
+
+async def _run_together(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
+    """Run loops until `stop`; when one of them fails the others finish what they are at, and it is raised."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        stop.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+PROCESSES: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
+    "ingest-api": ingest_api,
+    "ingest-worker": ingest_worker,
+}

@@ -1,0 +1,41 @@
+"""What ingest's processes are told from outside: REPRIEVE_* in the environment."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import InvalidInputError
+
+
+class IngestSettings(BaseSettings):
+    """
+    One process's settings. `port` None is the process's usual one.
+
+    `raw_dir` must be on a disk that all ingest processes share; `master_key` is the base64 of 32 bytes.
+    `kafka_window_bytes` bounds what is in flight per partition.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="REPRIEVE_", frozen=True, extra="ignore")
+
+    database_url: SecretStr
+    master_key: SecretStr
+    raw_dir: Path
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_window_bytes: int = Field(default=16 * 1024 * 1024, ge=100_000)
+    max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
+    host: str = "127.0.0.1"
+    port: int | None = None
+
+
+def read_settings() -> IngestSettings:
+    """Read the environment. Raises InvalidInputError that lists all mistakes, never a value."""
+    try:
+        return IngestSettings()  # type: ignore[call-arg]  # they come from the environment
+    except ValidationError as error:
+        mistakes = [
+            f"REPRIEVE_{'_'.join(map(str, one['loc'])).upper()} ({one['type']})" for one in error.errors()
+        ]
+        raise InvalidInputError(
+            f"The settings are wrong: {', '.join(mistakes)}.", remedy="Set them in the environment."
+        ) from None

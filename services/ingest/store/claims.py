@@ -1,0 +1,250 @@
+"""
+Claims: a compact row per claim read, for ever. The unique row decides what is new, mine, or a duplicate.
+
+Rows are written in the order of their ids, so that two files with the same claims wait and never deadlock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ingest.domain.claim import ClaimKind
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """One claim as it is kept; `byte_offset` and `byte_length` point to its loop in the raw file."""
+
+    event_id: UUID
+    revision: int
+    position: int
+    ordinal: int
+    claim_key: UUID
+    sibling_key: UUID
+    kind: ClaimKind
+    charge_amount: Decimal
+    paid_amount: Decimal
+    byte_offset: int
+    byte_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A kept claim that is not an event yet, and the remittance that reported it."""
+
+    event_id: UUID
+    revision: int
+    remittance_id: UUID
+    position: int
+    ordinal: int
+    sibling_key: UUID
+    kind: ClaimKind
+    charge_amount: Decimal
+    byte_offset: int
+    byte_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Positions of the claims that are new, and of those that another remittance or place brought before."""
+
+    new: frozenset[int]
+    duplicates: frozenset[int]
+
+
+_INSERT = text("""
+    insert into ingest.claims (organization_id, event_id, revision, remittance_id, position, ordinal,
+        claim_key, sibling_key, kind, evented, charge_amount, paid_amount, byte_offset, byte_length)
+    select :organization_id, event_id, revision, :remittance_id, position, ordinal, claim_key,
+        sibling_key, kind, kind = 'denied', charge_amount, paid_amount, byte_offset, byte_length
+    from unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[]), cast(:positions as integer[]),
+        cast(:ordinals as integer[]), cast(:claim_keys as uuid[]), cast(:sibling_keys as uuid[]),
+        cast(:kinds as text[]), cast(:charges as numeric[]), cast(:paids as numeric[]),
+        cast(:offsets as bigint[]), cast(:lengths as integer[]))
+        as claim(event_id, revision, position, ordinal, claim_key, sibling_key, kind, charge_amount,
+            paid_amount, byte_offset, byte_length)
+    order by event_id, position
+    on conflict do nothing
+    returning position
+""")
+_MINE = text("""
+    select c.position from ingest.claims c
+    join unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[]), cast(:positions as integer[]))
+        as again(event_id, revision, position) using (event_id, revision, position)
+    where c.organization_id = :organization_id and c.remittance_id = :remittance_id
+""")
+_SIBLINGS = text("""
+    select distinct on (mine.event_id) mine.event_id, c.event_id as sibling_id
+    from unnest(cast(:event_ids as uuid[]), cast(:sibling_keys as uuid[]), cast(:kinds as text[]),
+        cast(:remittances as uuid[]), cast(:positions as integer[]), cast(:received as timestamptz[]))
+        as mine(event_id, sibling_key, kind, remittance_id, position, received_at)
+    join ingest.claims c on c.organization_id = :organization_id and c.sibling_key = mine.sibling_key
+        and c.kind = mine.kind and c.event_id <> mine.event_id
+    left join ingest.remittances r on r.organization_id = c.organization_id
+        and r.remittance_id = c.remittance_id
+    where case when c.remittance_id = mine.remittance_id then c.position < mine.position
+        else mine.received_at is null or r.received_at < mine.received_at end
+    order by mine.event_id, c.remittance_id = mine.remittance_id, r.received_at, c.position, c.event_id
+""")
+_WAITING = text("""
+    select distinct c.event_id, c.revision, c.remittance_id, c.position, c.ordinal, c.sibling_key, c.kind,
+        c.charge_amount, c.byte_offset, c.byte_length
+    from ingest.claims mine
+    join ingest.claims c on c.organization_id = mine.organization_id and c.claim_key = mine.claim_key
+        and c.kind in ('reversed', 'adjudicated') and not c.evented
+    join ingest.remittances r on r.organization_id = c.organization_id and r.remittance_id = c.remittance_id
+        and r.released_at is not null
+    where mine.organization_id = :organization_id and mine.remittance_id = :remittance_id
+        and mine.position > :after and mine.position <= :through
+        and exists (
+            select from ingest.claims d
+            join ingest.remittances rd on rd.organization_id = d.organization_id
+                and rd.remittance_id = d.remittance_id and rd.released_at is not null
+            where d.organization_id = mine.organization_id and d.claim_key = mine.claim_key
+                and d.kind = 'denied'
+        )
+    order by c.remittance_id, c.byte_offset
+""")
+_LAST_POSITION = text("""
+    select max(position) from ingest.claims
+    where organization_id = :organization_id and remittance_id = :remittance_id
+""")
+_LOCK_WAITING = text("""
+    select c.event_id, c.revision from ingest.claims c
+    join unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[])) as wanted(event_id, revision)
+        using (event_id, revision)
+    where c.organization_id = :organization_id and not c.evented
+    order by c.event_id, c.revision
+    for update of c
+""")
+_MARK_EVENTED = text("""
+    update ingest.claims c set evented = true
+    from unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[])) as done(event_id, revision)
+    where c.organization_id = :organization_id and (c.event_id, c.revision) = (done.event_id, done.revision)
+""")
+
+
+async def write_claims(
+    connection: AsyncConnection, claims: Sequence[ClaimRow], *, organization_id: UUID, remittance_id: UUID
+) -> Written:
+    """Keep claims of one remittance. Those neither new nor duplicates were written by an earlier attempt."""
+    if not claims:
+        return Written(frozenset(), frozenset())
+    place = {"organization_id": organization_id, "remittance_id": remittance_id}
+    inserted = await connection.execute(
+        _INSERT,
+        {
+            **place,
+            "event_ids": [claim.event_id for claim in claims],
+            "revisions": [claim.revision for claim in claims],
+            "positions": [claim.position for claim in claims],
+            "ordinals": [claim.ordinal for claim in claims],
+            "claim_keys": [claim.claim_key for claim in claims],
+            "sibling_keys": [claim.sibling_key for claim in claims],
+            "kinds": [claim.kind for claim in claims],
+            "charges": [claim.charge_amount for claim in claims],
+            "paids": [claim.paid_amount for claim in claims],
+            "offsets": [claim.byte_offset for claim in claims],
+            "lengths": [claim.byte_length for claim in claims],
+        },
+    )
+    new = frozenset(inserted.scalars())
+    there = [claim for claim in claims if claim.position not in new]
+    if not there:
+        return Written(new, frozenset())
+    found = await connection.execute(
+        _MINE,
+        {
+            **place,
+            "event_ids": [claim.event_id for claim in there],
+            "revisions": [claim.revision for claim in there],
+            "positions": [claim.position for claim in there],
+        },
+    )
+    mine = frozenset(found.scalars())
+    return Written(new, frozenset(claim.position for claim in there) - mine)
+
+
+async def earlier_siblings(
+    connection: AsyncConnection,
+    claims: Sequence[ClaimRow | Observation],
+    *,
+    organization_id: UUID,
+    remittances: Sequence[UUID],
+    received: Sequence[datetime | None],
+) -> dict[UUID, UUID]:
+    """
+    Find, per event, an earlier claim of the same trace, numbers and kind but other content.
+
+    Within a remittance the lower position is earlier; across remittances what was received before, or, where
+    `received` is None, whatever is kept already.
+    """
+    if not claims:
+        return {}
+    found = await connection.execute(
+        _SIBLINGS,
+        {
+            "organization_id": organization_id,
+            "event_ids": [claim.event_id for claim in claims],
+            "sibling_keys": [claim.sibling_key for claim in claims],
+            "kinds": [claim.kind for claim in claims],
+            "remittances": list(remittances),
+            "positions": [claim.position for claim in claims],
+            "received": list(received),
+        },
+    )
+    return {row.event_id: row.sibling_id for row in found}
+
+
+async def last_position(connection: AsyncConnection, *, organization_id: UUID, remittance_id: UUID) -> int:
+    """Give the highest position among the kept claims of a remittance, 0 without any."""
+    place = {"organization_id": organization_id, "remittance_id": remittance_id}
+    return int(await connection.scalar(_LAST_POSITION, place) or 0)
+
+
+async def waiting_observations(
+    connection: AsyncConnection, *, organization_id: UUID, remittance_id: UUID, after: int, through: int
+) -> list[Observation]:
+    """
+    Give released observations, not events yet, of the denied claim keys that this remittance touches.
+
+    Looks at the remittance's positions above `after` up to `through`. It finds both directions: payments here
+    of a denial elsewhere, and payments elsewhere of a denial here.
+    """
+    found = await connection.execute(
+        _WAITING,
+        {
+            "organization_id": organization_id,
+            "remittance_id": remittance_id,
+            "after": after,
+            "through": through,
+        },
+    )
+    return [Observation(*row) for row in found]
+
+
+async def lock_waiting(
+    connection: AsyncConnection, observations: Sequence[Observation], *, organization_id: UUID
+) -> frozenset[tuple[UUID, int]]:
+    """Lock those that nobody made an event meanwhile; gives (event_id, revision) of each."""
+    found = await connection.execute(_LOCK_WAITING, _ids(observations, organization_id))
+    return frozenset((row.event_id, row.revision) for row in found)
+
+
+async def mark_evented(
+    connection: AsyncConnection, observations: Sequence[Observation], *, organization_id: UUID
+) -> None:
+    await connection.execute(_MARK_EVENTED, _ids(observations, organization_id))
+
+
+def _ids(observations: Sequence[Observation], organization_id: UUID) -> dict[str, object]:
+    return {
+        "organization_id": organization_id,
+        "event_ids": [one.event_id for one in observations],
+        "revisions": [one.revision for one in observations],
+    }

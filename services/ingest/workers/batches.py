@@ -1,0 +1,131 @@
+"""What the reader gives, cut into batches that fit one transaction, with identities and events made ready."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+
+from services.ingest.domain.claim import Claim
+from services.ingest.domain.events import EventContext, claim_event
+from services.ingest.domain.identity import claim_key, event_id, sibling_key
+from services.ingest.domain.remittance import (
+    ClaimQuarantined,
+    ClaimRead,
+    FileClosed,
+    ReaderItem,
+    SetClosed,
+    SetHeader,
+    SetOpened,
+)
+from services.ingest.store.claims import ClaimRow
+from shared.contracts.claim_denied import ClaimDenied
+from shared.kafka.outbox import Message
+from shared.security.sealing import Sealer
+
+BATCH_CLAIMS = 500
+
+
+@dataclass(slots=True)
+class ClaimBatch:
+    """Claims of one transaction set in their order; `closed` comes with the set's last batch."""
+
+    claims: list[Claim] = field(default_factory=list)
+    quarantined: list[ClaimQuarantined] = field(default_factory=list)
+    closed: SetClosed | None = None
+
+
+Step = SetOpened | ClaimBatch | FileClosed
+
+
+def steps(items: Iterator[ReaderItem], *, batch_claims: int = BATCH_CLAIMS) -> Iterator[Step]:
+    """Gather claims; each SetOpened is followed by batches, of which the last one is closed."""
+    batch = ClaimBatch()
+    for item in items:
+        match item:
+            case ClaimRead(claim):
+                batch.claims.append(claim)
+            case ClaimQuarantined():
+                batch.quarantined.append(item)
+            case SetClosed():
+                batch.closed = item
+            case _:
+                yield item
+        if batch.closed or len(batch.claims) + len(batch.quarantined) >= batch_claims:
+            yield batch
+            batch = ClaimBatch()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the claims of a transaction set go: whose they are, and what their events tell of the arrival."""
+
+    header: SetHeader
+    context: EventContext
+    sealer: Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class DenialEvent:
+    """The event of one denied claim, ready to be sent."""
+
+    row: ClaimRow
+    event: ClaimDenied
+    message: Message
+    denied_amount: Decimal
+
+    def as_duplicate_of(self, sibling_id: UUID) -> "DenialEvent":
+        """Mark an earlier event of the same claim in the same payment."""
+        event = msgspec.structs.replace(self.event, possible_duplicate_of=UUID(bytes=sibling_id.bytes))
+        return replace(self, event=event, message=Message.of(event))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedBatch:
+    """A batch as it goes into the database: a row per claim, an event per denied one."""
+
+    rows: list[ClaimRow]
+    denials: list[DenialEvent]
+
+
+def prepare(batch: ClaimBatch, destination: Destination) -> PreparedBatch:
+    """Give every claim its identity and every denied one its event. Pure, and most of ingest's work."""
+    header, context = destination.header, destination.context
+    if batch.closed and batch.closed.truncated:
+        context = msgspec.structs.replace(context, truncated=True)
+    rows: list[ClaimRow] = []
+    denials: list[DenialEvent] = []
+    for claim in batch.claims:
+        row = _row(claim, header, context)
+        rows.append(row)
+        if claim.kind == "denied":
+            denials.append(_denial(claim, row, header, context, destination.sealer))
+    return PreparedBatch(rows, denials)
+
+
+def _row(claim: Claim, header: SetHeader, context: EventContext) -> ClaimRow:
+    organization_id = context.organization_id
+    event = event_id(organization_id, header, claim)
+    return ClaimRow(
+        event_id=event,
+        revision=context.revision,
+        position=claim.position,
+        ordinal=claim.ordinal,
+        claim_key=claim_key(organization_id, claim, event),
+        sibling_key=sibling_key(organization_id, header, claim),
+        kind=claim.kind,
+        charge_amount=claim.charge_amount,
+        paid_amount=claim.paid_amount,
+        byte_offset=claim.byte_offset,
+        byte_length=claim.byte_length,
+    )
+
+
+def _denial(
+    claim: Claim, row: ClaimRow, header: SetHeader, context: EventContext, sealer: Sealer
+) -> DenialEvent:
+    event = claim_event(claim, header, context, sealer)
+    if not isinstance(event, ClaimDenied):
+        raise TypeError(type(event).__name__)
+    return DenialEvent(row, event, Message.of(event), claim.denied_amount)

@@ -1,0 +1,220 @@
+"""
+One file, from its sealed bytes to released events: open, resolve each set's payee, stage, release, follow up.
+
+Reading and sealing happen in a thread, one batch ahead of the database, so that the loop stays free.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ingest.domain.events import EventContext
+from services.ingest.domain.reader import read
+from services.ingest.domain.remittance import FileClosed, SetClosed, SetHeader, SetOpened
+from services.ingest.store import remittances
+from services.ingest.store.receipts import Outcome, Receipt
+from services.ingest.store.remittances import HeldSet, Remittance, remittance_id_of
+from services.ingest.store.vault import Vault, VaultReader
+from services.ingest.workers.batches import ClaimBatch, Destination, PreparedBatch, Step, prepare, steps
+from services.ingest.workers.follow_ups import follow_up
+from services.ingest.workers.payees import Organization, Payees
+from services.ingest.workers.staging import FindingList, StagedSet, stage
+from shared.observability import metrics
+from shared.security.keyring import Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What reading a file needs."""
+
+    engine: AsyncEngine
+    vault: Vault
+    keyring: Keyring
+    payees: Payees
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a file came to, for its one log line."""
+
+    claims_read: int = 0
+    denied_claims: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    held: int = 0
+    evented: int = 0
+
+
+class FileInWork:
+    """
+    One attempt at one file.
+
+    `only` names the sets, by ordinal, that can still add something; None: all of them.
+    """
+
+    def __init__(self, workshop: Workshop, receipt: Receipt, *, only: frozenset[int] | None) -> None:
+        self.tally = Tally()
+        self._workshop = workshop
+        self._receipt = receipt
+        self._only = only
+        self._findings = FindingList()
+        self._header: SetHeader | None = None
+        self._organization: Organization | None = None
+        self._staged: StagedSet | None = None
+
+    async def read(self, stop: asyncio.Event) -> Outcome | None:
+        """Read the whole file; None when `stop` came first. May be repeated after any failure."""
+        reader = await asyncio.to_thread(self._workshop.vault.open, self._receipt.stored)
+        ahead: asyncio.Task[tuple[Step, PreparedBatch | None]] | None = None
+        try:
+            advance = _Advance(reader)
+            ahead = asyncio.create_task(asyncio.to_thread(advance, None))
+            while not stop.is_set():
+                step, prepared = await ahead
+                if isinstance(step, FileClosed):
+                    return self._outcome(step)
+                if isinstance(step, SetOpened):
+                    await self._open(step.header)
+                destination = self._staged.destination if self._staged else None
+                ahead = asyncio.create_task(asyncio.to_thread(advance, destination))
+                if isinstance(step, ClaimBatch):
+                    await self._take(step, prepared)
+            return None
+        finally:
+            if ahead is not None:
+                await asyncio.gather(
+                    ahead, return_exceptions=True
+                )  # the thread must be done before the file closes
+            reader.close()
+
+    async def abandon(self) -> None:
+        """Release what an unreadable set had staged: its denials are real, though others may be missing."""
+        staged = self._staged
+        if staged is None or not staged.in_database:
+            return
+        closed = SetClosed(
+            set_ordinal=staged.remittance.set_ordinal,
+            truncated=True,
+            claims_read=staged.claims_read,
+            quarantined=staged.quarantined,
+            charge_amount=staged.charge_amount,
+            paid_amount=staged.paid_amount,
+            provider_adjustments=(),
+            balance_findings=(),
+            findings=(),
+        )
+        await self._take(ClaimBatch(closed=closed), PreparedBatch([], []))
+
+    async def _open(self, header: SetHeader) -> None:
+        """Find out whose the set is."""
+        self._header, self._organization, self._staged = header, None, None
+        if self._only is not None and header.set_ordinal not in self._only:
+            return
+        self._organization = await self._workshop.payees.resolve(header.payee_identifiers)
+        if self._organization is not None:
+            self._staged = await self._begin(header, self._organization)
+
+    async def _begin(self, header: SetHeader, organization: Organization) -> StagedSet:
+        receipt = self._receipt
+        received_on = receipt.received_at.astimezone(organization.zone).date()
+        remittance_id = remittance_id_of(receipt.receipt_id, header.set_ordinal)
+        context = EventContext(
+            organization_id=organization.organization_id,
+            remittance_id=remittance_id,
+            received_at=receipt.received_at,
+            received_on=received_on,
+            submitter_id=receipt.submitter_id,
+            feed=receipt.feed,
+            receipt_id=receipt.receipt_id,
+        )
+        remittance = Remittance(
+            organization_id=organization.organization_id,
+            remittance_id=remittance_id,
+            submitter_id=receipt.submitter_id,
+            receipt_id=receipt.receipt_id,
+            feed=receipt.feed,
+            set_ordinal=header.set_ordinal,
+            received_at=receipt.received_at,
+            is_test=header.is_test,
+            header=msgspec.json.encode(header).decode(),
+            payer_name=header.payer.name,
+            trace_number=header.trace_number,
+            payment_on=header.payment_on,
+            payment_amount=header.payment_amount,
+            payer_date=header.payer_date or received_on,
+        )
+        sealer = await self._workshop.keyring.sealer(organization.organization_id, received_on)
+        return StagedSet(remittance, Destination(header, context, sealer))
+
+    async def _take(self, batch: ClaimBatch, prepared: PreparedBatch | None) -> None:
+        self._note(batch)
+        if self._staged is not None and prepared is not None:
+            await stage(self._workshop.engine, self._staged, batch, prepared)
+            self.tally.denied_claims += len(prepared.denials)
+        if batch.closed is not None:
+            await self._close(batch.closed)
+
+    async def _close(self, closed: SetClosed) -> None:
+        workshop, receipt = self._workshop, self._receipt
+        if self._staged is not None and self._organization is not None:
+            self.tally.duplicates += self._staged.duplicates
+            self.tally.evented += await follow_up(
+                workshop.engine,
+                workshop.vault,
+                workshop.keyring,
+                organization=self._organization,
+                remittance_id=self._staged.remittance.remittance_id,
+            )
+        elif self._header is not None and (self._only is None or closed.set_ordinal in self._only):
+            self.tally.held += 1
+            held = HeldSet(
+                closed.set_ordinal, self._header.payee_identifiers, closed.claims_read, closed.charge_amount
+            )
+            await remittances.hold_set(
+                workshop.engine, held, submitter_id=receipt.submitter_id, receipt_id=receipt.receipt_id
+            )
+        self._staged = None
+
+    def _note(self, batch: ClaimBatch) -> None:
+        """Keep for the submitter's receipt what is wrong, whoever the claims belong to."""
+        self.tally.claims_read += len(batch.claims) + len(batch.quarantined)
+        self.tally.quarantined += len(batch.quarantined)
+        for claim in batch.claims:
+            self._findings.add(claim.findings)
+        for quarantined in batch.quarantined:
+            self._findings.add(quarantined.findings)
+        if batch.closed is not None:
+            self._findings.add(batch.closed.findings)
+
+    def _outcome(self, closed: FileClosed) -> Outcome:
+        if closed.refusal is not None:
+            self._findings.add((closed.refusal,))
+        self._findings.add(closed.findings)
+        metrics.CLAIMS_READ.labels("read").inc(self.tally.claims_read)
+        metrics.CLAIMS_READ.labels("denied").inc(self.tally.denied_claims)
+        metrics.CLAIMS_READ.labels("duplicate").inc(self.tally.duplicates)
+        metrics.CLAIMS_READ.labels("quarantined").inc(self.tally.quarantined)
+        return Outcome(
+            status="processed" if closed.accepted else "refused",
+            refused_reason=closed.refusal.code if closed.refusal else None,
+            bytes_read=closed.bytes_read,
+            transaction_sets=closed.transaction_sets,
+            claims_read=self.tally.claims_read,
+            finding_count=self._findings.count,
+            findings=self._findings.as_json(),
+        )
+
+
+class _Advance:
+    """The reading side: called in a thread, never twice at once."""
+
+    def __init__(self, reader: VaultReader) -> None:
+        self._steps = steps(read(reader.blocks()))
+
+    def __call__(self, destination: Destination | None) -> tuple[Step, PreparedBatch | None]:
+        step = next(self._steps)
+        if isinstance(step, ClaimBatch) and destination is not None:
+            return step, prepare(step, destination)
+        return step, None

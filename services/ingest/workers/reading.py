@@ -1,0 +1,190 @@
+"""
+The reading loop: takes the files that are due, some at a time, each under its advisory lock.
+
+Two workers never read the same file, and a killed one frees its files at once. A file on which the reader
+itself fails does not hold up the others: after some attempts it is refused, visibly.
+"""
+
+import asyncio
+import time
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ingest.store import receipts, remittances
+from services.ingest.store.receipts import Outcome, Receipt
+from services.ingest.workers.files import FileInWork, Workshop
+from shared.errors import ReprieveError, UnavailableError
+from shared.http.probes import Health
+from shared.kafka.backoff import Backoff, sleep_unless
+from shared.observability import metrics
+from shared.postgres import LockSession, lock_session
+
+LOOP = "reading"
+
+_FILES_AT_ONCE = 2
+_LOOKED_AHEAD = 100  # due files among which a free one is sought
+_IDLE_SECONDS = 0.2
+_ATTEMPTS = 5  # of a file that makes the reader raise
+_STARTS = 30  # of a file that may kill the process: many more, since processes die for other reasons
+_WAIT_SECONDS = 5.0  # for what is not the file's fault
+
+log = structlog.get_logger()
+
+
+class Reading:
+    """Reads due files until stopped. One per process."""
+
+    def __init__(self, workshop: Workshop, health: Health, *, files_at_once: int = _FILES_AT_ONCE) -> None:
+        self._workshop = workshop
+        self._health = health
+        self._files_at_once = files_at_once
+        self._in_work: dict[int, asyncio.Task[None]] = {}
+        self._not_before: dict[UUID, float] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Loop until `stop`; waits while the database is away. A file under way stops at its next batch."""
+        backoff = Backoff()
+        while not stop.is_set():
+            self._health.beat(LOOP)
+            try:
+                async with lock_session(self._workshop.engine, "receipt") as locks:
+                    await self._work(locks, stop, backoff)
+            except UnavailableError:
+                log.warning("reading_waits", loop=LOOP)
+                await backoff.wait(stop)
+        self._health.retire(LOOP)
+
+    async def _work(self, locks: LockSession, stop: asyncio.Event, backoff: Backoff) -> None:
+        try:
+            while not stop.is_set():
+                self._health.beat(LOOP)
+                await self._take_due(locks, stop)
+                backoff.reset()
+                if self._in_work:
+                    await asyncio.wait(
+                        self._in_work.values(), timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    await self._free_finished(locks)
+                else:
+                    await sleep_unless(stop, _IDLE_SECONDS)
+        finally:
+            if not stop.is_set():  # the locks are lost: another worker may already have taken the files
+                for task in self._in_work.values():
+                    task.cancel()
+            await asyncio.gather(*self._in_work.values(), return_exceptions=True)
+            self._in_work.clear()
+
+    async def _take_due(self, locks: LockSession, stop: asyncio.Event) -> None:
+        if len(self._in_work) >= self._files_at_once:
+            return
+        now = time.monotonic()
+        self._not_before = {one: until for one, until in self._not_before.items() if until > now}
+        due = await receipts.due_receipts(self._workshop.engine, limit=_LOOKED_AHEAD)
+        metrics.FILES_WAITING.set(len(due))
+        for submitter_id, receipt_id in due:
+            if len(self._in_work) >= self._files_at_once:
+                return
+            number = lock_number(receipt_id)
+            if receipt_id in self._not_before or number in self._in_work:
+                continue
+            if await locks.take([number]):
+                self._in_work[number] = asyncio.create_task(self._one(submitter_id, receipt_id, stop))
+
+    async def _free_finished(self, locks: LockSession) -> None:
+        for number in [number for number, task in self._in_work.items() if task.done()]:
+            self._in_work.pop(number)
+            await locks.free(number)
+
+    async def _one(self, submitter_id: UUID, receipt_id: UUID, stop: asyncio.Event) -> None:
+        """Process one file; whatever happens stays with this file."""
+        try:
+            wait_seconds = await process(
+                self._workshop, submitter_id=submitter_id, receipt_id=receipt_id, stop=stop
+            )
+        except Exception:
+            log.exception("file_not_begun", receipt_id=receipt_id, submitter_id=submitter_id)
+            wait_seconds = _WAIT_SECONDS
+        if wait_seconds:
+            self._not_before[receipt_id] = time.monotonic() + wait_seconds
+
+
+def lock_number(receipt_id: UUID) -> int:
+    """Give the number of a receipt's lock: 32 of its bits. Files that share one wait for each other."""
+    return (receipt_id.int & 0xFFFFFFFF) - (1 << 31)
+
+
+async def process(workshop: Workshop, *, submitter_id: UUID, receipt_id: UUID, stop: asyncio.Event) -> float:
+    """Read one file and close its receipt; gives the seconds to wait before the next attempt, 0 when done."""
+    engine = workshop.engine
+    receipt = await receipts.begin(engine, submitter_id=submitter_id, receipt_id=receipt_id)
+    if receipt is None:
+        return 0
+    only = None
+    if receipt.processed_before:
+        only = await remittances.held_ordinals(engine, submitter_id=submitter_id, receipt_id=receipt_id)
+    file = FileInWork(workshop, receipt, only=only)
+    if receipt.attempts > _STARTS:
+        return await _give_up(engine, receipt, file)
+    return await _attempt(engine, receipt, file, stop=stop)
+
+
+async def _attempt(engine: AsyncEngine, receipt: Receipt, file: FileInWork, *, stop: asyncio.Event) -> float:
+    started = time.perf_counter()
+    ids = {"receipt_id": receipt.receipt_id, "submitter_id": receipt.submitter_id}
+    try:
+        outcome = await file.read(stop)
+    except ReprieveError as error:
+        # The database or the vault is away, or the key is another one: the file is not to blame, it waits.
+        log.exception("file_waits", code=error.slug, **ids)
+        await receipts.leave(engine, receipt)
+        return _WAIT_SECONDS
+    except Exception:
+        log.exception("file_failed", attempt=receipt.attempts, **ids)
+        if receipt.attempts >= _ATTEMPTS:
+            return await _give_up(engine, receipt, file)
+        return float(2 ** (receipt.attempts - 1))
+    if outcome is None:
+        await receipts.leave(engine, receipt)
+        return 0
+    await receipts.finish(engine, receipt, outcome)
+    _log_file(receipt, outcome, file, seconds=time.perf_counter() - started)
+    return 0
+
+
+async def _give_up(engine: AsyncEngine, receipt: Receipt, file: FileInWork) -> float:
+    await file.abandon()
+    await receipts.give_up(engine, receipt)
+    metrics.RECEIPTS.labels(receipts.DEFECT).inc()
+    log.error(
+        "file_given_up",
+        receipt_id=receipt.receipt_id,
+        submitter_id=receipt.submitter_id,
+        attempts=receipt.attempts,
+    )
+    return 0
+
+
+def _log_file(receipt: Receipt, outcome: Outcome, file: FileInWork, *, seconds: float) -> None:
+    metrics.RECEIPTS.labels(outcome.status).inc()
+    metrics.PARSE_SECONDS.observe(seconds)
+    tally = file.tally
+    log.info(
+        "file_read",
+        receipt_id=receipt.receipt_id,
+        submitter_id=receipt.submitter_id,
+        feed=receipt.feed,
+        outcome=outcome.status,
+        reason=outcome.refused_reason,
+        bytes_read=outcome.bytes_read,
+        transaction_sets=outcome.transaction_sets,
+        held=tally.held,
+        claims_read=tally.claims_read,
+        denied_claims=tally.denied_claims,
+        duplicates=tally.duplicates,
+        quarantined=tally.quarantined,
+        evented=tally.evented,
+        findings=outcome.finding_count,
+        duration_ms=round(seconds * 1000, 1),
+    )
