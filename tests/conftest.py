@@ -1,14 +1,23 @@
 """Fixtures that all tests share. The database is real; see tests/support/."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.brokers import apache_kafka, broker  # noqa: F401  fixtures
 from tests.support.database import Database, PostgresForTests
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "835"
+
+# A run on a busy machine is no reason to fail; `make fuzz` looks a hundred times longer.
+settings.register_profile("default", deadline=None)
+settings.register_profile(
+    "fuzz", deadline=None, max_examples=10_000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,68 @@
+"""What every `reprieve` command has in common."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.cli import COMMANDS
+from tests.support.stack import REPRIEVE
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([REPRIEVE, *arguments], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+
+def test_help_names_every_command_and_loads_none() -> None:
+    told = run("--help")
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", REPRIEVE, "--help"], capture_output=True, text=True, check=True
+    ).stderr
+
+    assert told.returncode == 0
+    assert all(command.name in told.stdout for command in COMMANDS)
+    assert not [
+        name
+        for name in ("sqlalchemy", "fastapi", "aiokafka", "msgspec", "services.ingest")
+        if f" {name}\n" in loaded
+    ]
+
+
+@pytest.mark.parametrize("command", [one.name for one in COMMANDS])
+def test_every_command_explains_itself(command: str) -> None:
+    told = run(command, "--help")
+
+    assert told.returncode == 0, told.stderr
+    assert "Usage" in told.stdout
+
+
+def test_an_unknown_command_is_bad_usage() -> None:
+    assert run("explian").returncode == 2
+
+
+def test_an_unknown_process_is_bad_usage() -> None:
+    told = run("serve", "ingest-everything")
+
+    assert told.returncode == 2
+    assert "ingest-worker" in told.stderr
+
+
+def test_what_we_raise_on_purpose_is_told_with_its_remedy_and_without_a_traceback(tmp_path: Path) -> None:
+    told = run("db", "upgrade", env={"PATH": ""}, cwd=tmp_path)
+
+    assert told.returncode == 2
+    assert "REPRIEVE_ADMIN_DATABASE_URL" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{REPRIEVE} --help | head -n 1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
