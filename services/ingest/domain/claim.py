@@ -1,4 +1,4 @@
-"""A claim as the reader hands it on: what every claim needs, and the raw loop for those that become events."""
+"""A claim as the reader hands it on: what every claim needs, and its raw loop for the event."""
 
 from decimal import Decimal
 from typing import Literal

@@ -1,15 +1,19 @@
 """A claim to the event that tells of it (shared/contracts)."""
 
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from services.ingest.domain.claim import Claim
+from services.ingest.domain.detail import Detail
+from services.ingest.domain.identity import claim_key, event_id
 from services.ingest.domain.remittance import SetHeader
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_reversed import ClaimReversed
+from shared.security.sealing import Sealer, seal_person
 
 READER_REVISION = 1
 """Rises when a fix of the reader changes the reading of claims already sent; the highest wins."""
@@ -31,7 +35,47 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def claim_event(
-    claim: Claim, header: SetHeader, context: EventContext, sealer: object | None
+    claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None
 ) -> ClaimDenied | ClaimReversed | ClaimAdjudicated:
     """Build the contract's event. Without a sealer the people in it are left out, not left open."""
-    raise NotImplementedError
+    facts = _facts(claim, header, context, sealer)
+    if claim.kind == "denied":
+        return ClaimDenied(**facts, denied=claim.denied)
+    return ClaimReversed(**facts) if claim.kind == "reversed" else ClaimAdjudicated(**facts)
+
+
+def _facts(claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None) -> dict[str, Any]:
+    detail = Detail(claim.segments, header.delimiters)
+    identity = event_id(context.organization_id, header, claim)
+    people = {role: seal_person(person, sealer) for role, person in detail.people.items()}
+    return {
+        **detail.facts,
+        **people,
+        "organization_id": context.organization_id,
+        "event_id": identity,
+        "revision": context.revision,
+        "claim_key": claim_key(context.organization_id, claim, identity),
+        "submitter_id": context.submitter_id,
+        "feed": context.feed,
+        "receipt_id": context.receipt_id,
+        "remittance_id": context.remittance_id,
+        "received_at": context.received_at,
+        "received_on": context.received_on,
+        "is_test": header.is_test,
+        "position": claim.position,
+        "version": header.version,
+        "payer": header.payer,
+        "payee": header.payee,
+        "trace_number": header.trace_number,
+        "payer_trace_id": header.payer_trace_id,
+        "payment_on": header.payment_on,
+        "payment_method": header.payment_method,
+        "production_on": header.production_on,
+        "payer_date": header.payer_date or context.received_on,
+        "payer_date_source": header.payer_date_source,
+        "charge_amount": claim.charge_amount,
+        "paid_amount": claim.paid_amount,
+        "balance_findings": claim.balance_findings,
+        "truncated": claim.truncated or context.truncated,
+        "possible_duplicate_of": context.possible_duplicate_of,
+    }

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 
-from services.ingest.domain.remittance import ReaderItem
+from services.ingest.domain.block import SEGMENT_IDS, Block
+from services.ingest.domain.envelope import REMITTANCE, EnvelopeLedger
+from services.ingest.domain.findings import finding
+from services.ingest.domain.header import read_header
+from services.ingest.domain.loop import LoopReader
+from services.ingest.domain.open_set import OpenSet
+from services.ingest.domain.remittance import ReaderItem, SetOpened
+from services.ingest.x12.delimiters import Delimiters
+from services.ingest.x12.tokenizer import Batch, Foreign, Interchange, Oversized, tokenize
 
 
 def read(blocks: Iterable[bytes]) -> Iterator[ReaderItem]:
@@ -10,6 +18,170 @@ def read(blocks: Iterable[bytes]) -> Iterator[ReaderItem]:
     Read the 835s of a file, in order, from blocks of any size; never raises on bad input.
 
     Per transaction set: SetOpened, then ClaimRead or ClaimQuarantined as they end, then SetClosed.
-    FileClosed comes last, always. Memory does not grow with the file.
+    FileClosed comes last, always. Memory does not grow with the file, but for a hash per claim of the
+    transaction set at hand.
     """
-    raise NotImplementedError
+    return _Reader().read(blocks)
+
+
+class _Reader:
+    """
+    Groups segments into blocks, each begun by a boundary tag, and hands a block on when the next one begins.
+
+    What begins no block belongs to the one before it: so the last segment of the last claim is never lost.
+    """
+
+    def __init__(self) -> None:
+        self._ledger = EnvelopeLedger()
+        self._delimiters: Delimiters | None = None
+        self._boundaries: frozenset[bytes] = frozenset()
+        self._loops: LoopReader | None = None
+        self._block: Block | None = None
+        self._set: OpenSet | None = None
+        self._skipping = False  # inside a transaction set that is no 835
+        self._bytes = 0
+        self._items: list[ReaderItem] = []
+
+    def read(self, blocks: Iterable[bytes]) -> Iterator[ReaderItem]:
+        for token in tokenize(blocks):
+            if isinstance(token, Batch):
+                self._read_batch(token)
+                self._bytes = token.end(len(token.segments) - 1)
+            else:
+                self._read_other(token)
+            yield from self._items
+            self._items = []
+        self._finish(b"")
+        yield from self._items
+        yield self._ledger.close_file(self._bytes)
+
+    def _read_other(self, token: Interchange | Oversized | Foreign) -> None:
+        if isinstance(token, Interchange):
+            self._finish(b"ISA")
+            self._ledger.open_interchange(token)
+            self._use(token.envelope.delimiters)
+            self._bytes = token.offset + token.envelope.length
+            return
+        self._bytes = token.offset + token.length
+        if isinstance(token, Foreign):
+            self._ledger.foreign(token)
+        else:
+            found = finding("oversized_segment", segment_number=token.number, byte_offset=token.offset)
+            if self._set is not None:
+                self._set.note(found)
+            else:
+                self._ledger.note(found)
+
+    def _use(self, delimiters: Delimiters) -> None:
+        if delimiters == self._delimiters:
+            return
+        element = delimiters.element[:1]
+        self._delimiters = delimiters
+        self._loops = LoopReader(delimiters)
+        self._boundaries = frozenset(
+            [b"CLP", b"PLB", b"IEA", b"TS2", b"TS3"]
+            + [tag + element for tag in (b"GS", b"ST", b"LX", b"SE", b"GE")]
+        )
+
+    def _read_batch(self, batch: Batch) -> None:
+        boundaries = self._boundaries
+        segments = batch.segments
+        starts = [index for index, segment in enumerate(segments) if segment[:3] in boundaries]
+        starts.append(len(segments))
+        if starts[0]:
+            if self._block is None:
+                self._block = Block(batch, 0, starts[0])
+            else:
+                self._block.extend(batch, starts[0])
+        for index in range(len(starts) - 1):
+            begin = starts[index]
+            self._finish(segments[begin][:3])
+            self._block = Block(batch, begin, starts[index + 1])
+
+    def _finish(self, by: bytes) -> None:
+        """Hand on the block that ends because a segment of tag `by` begins (empty at the end of the file)."""
+        ends_set = by[:2] in _ENDS_SET or by in (b"ISA", b"IEA", b"")
+        block, self._block = self._block, None
+        if block is not None:
+            tag = block.segments[0][:3]
+            if tag == b"CLP":
+                self._finish_claim(block, truncated=ends_set)
+            else:
+                self._finish_other(block)
+        if ends_set and self._set is not None:
+            self._items.append(self._set.close_truncated())
+            self._set = None
+        self._skipping = self._skipping and not ends_set
+
+    def _finish_claim(self, block: Block, *, truncated: bool) -> None:
+        if self._set is not None:
+            self._items.append(self._set.read_claim(block, truncated=truncated))
+        elif not self._skipping:
+            self._ledger.note(block.finding("misplaced_segment"))
+
+    def _finish_other(self, block: Block) -> None:  # noqa: C901 - one dispatch by segment
+        if self._delimiters is None:
+            return
+        parts = block.segments[0].split(self._delimiters.element)
+        name = parts[0]
+        if name == b"ST":
+            self._open_set(block, parts)
+            return
+        if name == b"SE":
+            self._close_set(block, parts)
+        elif name == b"PLB" and self._set is not None:
+            self._set.read_provider(block)
+        elif name == b"GS":
+            self._ledger.open_group(block, parts)
+        elif name == b"GE":
+            self._ledger.close_group(block, parts)
+        elif name == b"IEA":
+            self._ledger.close_interchange(block, parts)
+        elif name == b"TA1":
+            self._ledger.acknowledgment()
+        elif name not in _WITHIN_SET or self._set is None:
+            self._stray(block, 0)
+        for index in range(1, len(block.segments)):
+            self._stray(block, index)
+        if self._set is not None:
+            self._set.count_empty(block)
+
+    def _open_set(self, block: Block, parts: list[bytes]) -> None:
+        if self._ledger.open_set(block, parts) != REMITTANCE or self._loops is None:
+            self._skipping = True
+            return
+        header, findings = read_header(
+            block, self._ledger.surroundings(), set_ordinal=self._ledger.remittances
+        )
+        self._set = OpenSet(header, self._loops, block)
+        for found in findings:
+            self._set.note(found)
+        self._items.append(SetOpened(header))
+
+    def _close_set(self, block: Block, parts: list[bytes]) -> None:
+        if self._set is not None:
+            self._items.append(self._set.close(block, parts))
+            self._set = None
+        elif not self._skipping:
+            self._ledger.note(block.finding("trailer_without_header"))
+        self._skipping = False
+
+    def _stray(self, block: Block, index: int) -> None:
+        """A segment that stands where none of its kind belongs."""
+        if self._skipping:
+            return
+        segment = block.segments[index]
+        if segment[:3] == b"TA1":
+            self._ledger.acknowledgment()
+            return
+        known = segment[:3] in SEGMENT_IDS or segment[:2] in SEGMENT_IDS
+        code = ("misplaced_segment" if known else "unknown_segment") if segment else "empty_segment"
+        found = block.finding(code, index)
+        if self._set is not None:
+            self._set.note(found)
+        else:
+            self._ledger.note(found)
+
+
+_ENDS_SET = frozenset((b"ST", b"GS", b"GE"))
+_WITHIN_SET = frozenset((b"LX", b"TS2", b"TS3", b"PLB"))

@@ -1,0 +1,348 @@
+"""
+One claim loop, read as far as every claim needs: amounts, balance, denial, identity. The hot path.
+
+It works on raw segments and builds no object per segment: most claims are paid as expected and need no more.
+What the few events need is read in detail.py, from the same segments.
+"""
+
+import re
+from decimal import Decimal
+from hashlib import blake2b
+
+from msgspec.structs import replace
+
+from services.ingest.domain.balancing import balance_finding, dollars
+from services.ingest.domain.block import Block
+from services.ingest.domain.claim import Claim, ClaimKind
+from services.ingest.domain.findings import Finding
+from services.ingest.domain.ordinary import DENIES_WHOLE_CHARGE, ORDINARY_REASONS
+from services.ingest.x12.delimiters import Delimiters
+from services.ingest.x12.elements import (
+    Cents,
+    is_absurd_date,
+    read_amount,
+    read_date,
+    read_number,
+    read_text,
+    read_text_or_none,
+)
+from shared.contracts.claim import BalanceFinding, DeniedAdjustment
+
+REVERSAL = b"22"
+PREDETERMINATION = b"25"
+
+_FINDINGS_MAX = 100  # of one claim
+_CENTS_MAX = 99_999_999_99  # TR3 1.3.1 limits monetary amounts to ten characters
+_AMOUNT_ELEMENTS = {
+    b"MIA": (1, 2, 3, 4, *range(6, 20), 24),
+    b"MOA": (1, 2, 8, 9),
+}
+_IDENTIFYING = frozenset((b"6R", b"G1", b"BB"))
+_TRAILING = re.compile(rb"[\x1d\x1f]+(?=[\x1d\x1e]|$)")
+
+
+class LoopReader:
+    """Reads the claim loops of sets that share their delimiters."""
+
+    def __init__(self, delimiters: Delimiters) -> None:
+        self.element = delimiters.element
+        self.component = delimiters.component
+        self.remark = b"LQ" + delimiters.element[:1]
+        self.first = 3 + len(delimiters.element)  # where element 1 begins after a tag of three letters
+        self.second = self.first + 3 + len(delimiters.element)  # and element 2, after a qualifier of three
+
+    def read(
+        self, block: Block, *, position: int, truncated: bool, ordinals: dict[bytes, int]
+    ) -> Claim | list[Finding]:
+        """
+        Read one claim; where it cannot be read, give the findings that quarantine it.
+
+        `ordinals` counts the equal loops of the set so far, by digest.
+        """
+        head = block.segments[0].split(self.element)
+        charge, paid = _amount(head, 3), _amount(head, 4)
+        if charge is None or paid is None or block.oversized:
+            return _quarantine(block, head)
+        loop = _Loop(self, block, charge[0], paid[0])
+        loop.read_head(head)
+        loop.read_segments()
+        loop.close()
+        kind = loop.decide(head[2], truncated=truncated)
+        digest = loop.digest()
+        ordinals[digest] = ordinal = ordinals.get(digest, 0) + 1
+        begin = block.start(0)
+        return Claim(
+            kind=kind,
+            position=position,
+            ordinal=ordinal,
+            digest=digest,
+            claim_number=read_text(head[1]),
+            payer_claim_number=read_text_or_none(head, 7),
+            charge_amount=loop.charge_amount,
+            paid_amount=loop.paid_amount,
+            denied=tuple(loop.denied),
+            balance_findings=tuple(loop.balance),
+            findings=tuple(loop.findings[:_FINDINGS_MAX]),
+            byte_offset=begin,
+            byte_length=block.end() - begin,
+            segment_number=block.number(0),
+            truncated=truncated,
+            segments=tuple(block.segments),
+        )
+
+
+def readable_charge(block: Block, element: bytes) -> Decimal | None:
+    """Give CLP03 of a claim that is quarantined, where at least that can be read."""
+    head = block.segments[0].split(element)
+    return read_number(head[3]) if len(head) > 3 else None
+
+
+def _amount(parts: list[bytes], index: int) -> tuple[Cents, bytes] | None:
+    return read_amount(parts[index]) if index < len(parts) else None
+
+
+def _quarantine(block: Block, head: list[bytes]) -> list[Finding]:
+    if block.oversized:
+        return [block.finding("oversized_loop")]
+    return [block.finding("claim_unreadable", 0, at) for at in (3, 4) if _amount(head, at) is None]
+
+
+class _Loop:
+    """The running state of one claim. `level` is the claim itself until the first SVC, then each line."""
+
+    __slots__ = (
+        "_adjusted",
+        "_block",
+        "_canonical",
+        "_charge",
+        "_claim_charge",
+        "_claim_paid",
+        "_explained",
+        "_line",
+        "_paid",
+        "_reader",
+        "_taken_back",
+        "_total",
+        "_unreadable",
+        "balance",
+        "charge_amount",
+        "denied",
+        "findings",
+        "paid_amount",
+    )
+
+    def __init__(self, reader: LoopReader, block: Block, charge: Cents, paid: Cents) -> None:
+        self._reader = reader
+        self._block = block
+        self._claim_charge = self._charge = charge
+        self._claim_paid = self._paid = paid
+        self._line = 0  # 0 is claim level
+        self._adjusted: Cents = 0  # at this level
+        self._total: Cents = 0  # of the levels closed
+        self._explained = False  # some adjustment has an amount
+        self._unreadable: list[tuple[int, bytes, bytes]] = []  # line, group, reason without amount
+        self._taken_back: list[tuple[int, bytes, bytes, Cents]] = []  # line, group, reason, negative cents
+        self._canonical: list[bytes] = []
+        self.charge_amount = self.paid_amount = Decimal(0)
+        self.denied: list[DeniedAdjustment] = []
+        self.balance: list[BalanceFinding] = []
+        self.findings: list[Finding] = []
+
+    def read_head(self, head: list[bytes]) -> None:
+        """CLP."""
+        self.charge_amount = read_number(head[3]) or Decimal(0)
+        self.paid_amount = read_number(head[4]) or Decimal(0)
+        for at, cents in ((3, self._charge), (4, self._paid)):
+            if not -_CENTS_MAX <= cents <= _CENTS_MAX:
+                self._note("amount_absurd", 0, at)
+        if not head[1].strip() and not (len(head) > 7 and head[7].strip()):
+            self._note("claim_unidentified", 0, 1)
+        self._normalise(0, head, (3, 4, 5))
+
+    def read_segments(self) -> None:  # noqa: C901, PLR0912 - one dispatch, flat, ordered by frequency
+        """All segments behind the CLP, in one pass."""
+        reader = self._reader
+        element, remark, first, second = reader.element, reader.remark, reader.first, reader.second
+        qualifier_end = first + 2
+        keep = self._canonical.append
+        for index, segment in enumerate(self._block.segments):
+            tag = segment[:3]
+            if tag == b"DTM":
+                keep(segment)
+                if read_date(segment[second:]) is None:
+                    self._check_date(index, segment)
+            elif tag == b"REF":
+                if segment[first:qualifier_end] in _IDENTIFYING:
+                    keep(segment)
+            elif tag == b"CAS":
+                self._read_adjustments(index, segment.split(element))
+            elif tag == b"SVC":
+                self._read_line(index, segment.split(element))
+            elif tag == b"AMT" or tag == b"QTY":  # noqa: PLR1714 - a set costs more here
+                parts = segment.split(element)
+                if len(parts) < 3 or read_number(parts[2]) is None:
+                    self._note("amount_unreadable", index, 2)
+            elif tag == remark:
+                keep(segment)
+            elif tag == b"NM1" or tag == b"PER":  # noqa: PLR1714
+                pass
+            elif tag in _AMOUNT_ELEMENTS:
+                self._normalise(index, segment.split(element), _AMOUNT_ELEMENTS[tag])
+            elif index:
+                self._note("unknown_segment" if segment else "empty_segment", index)
+
+    def _read_line(self, index: int, parts: list[bytes]) -> None:
+        """SVC: the level before it ends, a line begins."""
+        self._close_level()
+        self._line += 1
+        charge, paid = _amount(parts, 2), _amount(parts, 3)
+        if charge is None or paid is None:
+            self._note("amount_unreadable", index, 2 if charge is None else 3)
+            self._charge = self._paid = 0
+            self._canonical.append(self._reader.element.join(parts))
+            return
+        self._charge, parts[2] = charge
+        self._paid, parts[3] = paid
+        self._canonical.append(self._reader.element.join(parts))
+
+    def _read_adjustments(self, index: int, parts: list[bytes]) -> None:
+        """CAS: up to six triplets of reason, amount, quantity; some in the middle may be empty."""
+        count = len(parts)
+        for at in range(2, count, 3):
+            reason = parts[at]
+            text = parts[at + 1] if at + 1 < count else b""
+            if not reason and not text:
+                continue
+            amount = read_amount(text)
+            if amount is None:
+                self._note("amount_unreadable", index, at + 1)
+                self._unreadable.append((self._line, parts[1], reason))
+                continue
+            cents, parts[at + 1] = amount
+            self._adjusted += cents
+            if cents:
+                self._explained = True
+            if cents > 0 and (reason not in ORDINARY_REASONS or self._takes_all(cents, reason, index)):
+                self._deny(index, parts, at)
+            elif cents < 0 and reason not in ORDINARY_REASONS:
+                self._taken_back.append((self._line, parts[1], reason, cents))
+        self._canonical.append(self._reader.element.join(parts))
+
+    def _takes_all(self, cents: Cents, reason: bytes, index: int) -> bool:
+        """Tell a price adjustment that is none: it takes the whole charge and nothing is paid."""
+        if self._paid or not cents >= self._charge > 0 or reason not in DENIES_WHOLE_CHARGE:
+            return False
+        self._note("contractual_equals_charge", index)
+        return True
+
+    def _deny(self, index: int, parts: list[bytes], at: int) -> None:
+        reason = parts[at]
+        if not reason:
+            self._note("reason_missing", index, at)
+        self.denied.append(
+            DeniedAdjustment(
+                line_number=self._line or None,
+                group=read_text(parts[1]),
+                reason=read_text(reason),
+                amount=read_number(parts[at + 1]) or Decimal(0),
+                quantity=read_number(parts[at + 2]) if at + 2 < len(parts) else None,
+            )
+        )
+
+    def _close_level(self) -> None:
+        """Balance the line that ends; the claim's own adjustments are balanced with the claim."""
+        computed = self._charge - self._adjusted
+        if self._line and self._paid != computed:
+            self.balance.append(
+                balance_finding("line", reported=self._paid, computed=computed, line_number=self._line)
+            )
+            self._note("line_out_of_balance", 0)
+        self._total += self._adjusted
+        self._adjusted = 0
+
+    def close(self) -> None:
+        """Balance the last line and the claim."""
+        self._close_level()
+        computed = self._claim_charge - self._total
+        if self._claim_paid != computed:
+            self.balance.append(balance_finding("claim", reported=self._claim_paid, computed=computed))
+            self._note("claim_out_of_balance", 0)
+
+    def decide(self, status: bytes, *, truncated: bool) -> ClaimKind:
+        """Tell the claim's kind, and clear or complete what is denied; the rule is docs/x12-835.md."""
+        status = status.strip()
+        if self._claim_charge < 0 or status in (REVERSAL, PREDETERMINATION):
+            self.denied = []
+            return "adjudicated" if status == PREDETERMINATION else "reversed"
+        if self._taken_back:
+            self.denied = _standing(self.denied, self._taken_back)
+        self._deny_unreadable()
+        unpaid = self._claim_charge > 0 and self._claim_paid == 0
+        if unpaid and not self._explained and not self.denied and not truncated:
+            self._note("unpaid_unexplained", 0)
+            self.denied = [DeniedAdjustment(group="", reason="", amount=self.charge_amount)]
+        return "denied" if self.denied else "adjudicated"
+
+    def _deny_unreadable(self) -> None:
+        """A denial whose amount cannot be read denies what its line or claim leaves unexplained."""
+        for line, group, reason in self._unreadable:
+            level = next((b for b in self.balance if (b.line_number or 0) == line), None)
+            if reason not in ORDINARY_REASONS and level is not None and level.difference < 0:
+                self.denied.append(
+                    DeniedAdjustment(
+                        line_number=line or None,
+                        group=read_text(group),
+                        reason=read_text(reason),
+                        amount=-level.difference,
+                    )
+                )
+                return
+
+    def digest(self) -> bytes:
+        """Hash the canonical loop: the same for any delimiters, padding and way of writing an amount."""
+        text = b"\x1e".join(self._canonical)
+        text = text.replace(self._reader.element, b"\x1d")
+        if self._reader.component:
+            text = text.replace(self._reader.component, b"\x1f")
+        if b"\x1d\x1e" in text or b"\x1f\x1d" in text or b"\x1f\x1e" in text or text[-1:] < b"\x20":
+            text = _TRAILING.sub(b"", text)
+        return blake2b(text, digest_size=16).digest()
+
+    def _normalise(self, index: int, parts: list[bytes], elements: tuple[int, ...]) -> None:
+        for at in elements:
+            if at < len(parts) and parts[at]:
+                amount = read_amount(parts[at])
+                if amount is None:
+                    self._note("amount_unreadable", index, at)
+                else:
+                    parts[at] = amount[1]
+        self._canonical.append(self._reader.element.join(parts))
+
+    def _check_date(self, index: int, segment: bytes) -> None:
+        parts = segment.split(self._reader.element)
+        text = parts[2] if len(parts) > 2 else b""
+        if read_date(text) is None:
+            self._note("date_absurd" if is_absurd_date(text) else "date_unreadable", index, 2)
+
+    def _note(self, code: str, index: int, element: int | None = None) -> None:
+        if len(self.findings) < _FINDINGS_MAX:
+            self.findings.append(self._block.finding(code, index, element))
+
+
+def _standing(
+    denied: list[DeniedAdjustment], taken_back: list[tuple[int, bytes, bytes, Cents]]
+) -> list[DeniedAdjustment]:
+    """Net what a negative triplet of the same line, group and reason takes back: only the rest is denied."""
+    left: dict[tuple[int | None, str, str], Decimal] = {}
+    for line, group, reason, cents in taken_back:
+        key = (line or None, read_text(group), read_text(reason))
+        left[key] = left.get(key, Decimal(0)) - dollars(cents)
+    standing = []
+    for item in denied:
+        key = (item.line_number, item.group, item.reason)
+        back = min(left.get(key, Decimal(0)), item.amount)
+        if back:
+            left[key] -= back
+        if item.amount > back:
+            standing.append(replace(item, amount=item.amount - back) if back else item)
+    return standing

@@ -1,0 +1,74 @@
+"""
+Elements to amounts, dates and text.
+
+Amounts and dates repeat millions of times in remittances, so their readings are remembered, within bounds.
+"""
+
+import re
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+
+Cents = int | Decimal
+"""An exact number of cents: an int, or a Decimal where somebody sent fractions of a cent."""
+
+_NUMBER = re.compile(rb"[+-]?(?=\.?\d)(\d*)(?:\.(\d*))?")
+_DIGITS_MAX = 18  # X12: R 1/18
+
+_YEARS = range(1980, 2100)
+
+
+@lru_cache(maxsize=1 << 16)
+def read_amount(element: bytes) -> tuple[Cents, bytes] | None:
+    """
+    Read an amount in dollars: exact cents, and one form in which 100, 100.0 and 100.00 are equal.
+
+    None where it is no X12 decimal number: empty, a thousands separator, a currency sign, more than 18 digits.
+    """
+    number = read_number(element)
+    if number is None:
+        return None
+    cents = number * 100
+    normal = format(number.normalize(), "f") if number else "0"
+    return (int(cents) if cents == int(cents) else cents), normal.encode()
+
+
+@lru_cache(maxsize=1 << 16)
+def read_number(element: bytes) -> Decimal | None:
+    """Read an X12 decimal number as sent ("100.0" stays 100.0); None where it is none."""
+    element = element.strip()
+    found = _NUMBER.fullmatch(element)
+    if found is None or len(found[1]) + len(found[2] or b"") > _DIGITS_MAX:
+        return None
+    return Decimal(element.decode("ascii"))
+
+
+@lru_cache(maxsize=1 << 14)
+def read_date(element: bytes) -> date | None:
+    """Read CCYYMMDD. None where it is no date, or of a year that no remittance of ours can mean."""
+    element = element.strip()
+    if len(element) != 8 or not element.isdigit() or int(element[:4]) not in _YEARS:
+        return None
+    try:
+        return date(int(element[:4]), int(element[4:6]), int(element[6:]))
+    except ValueError:
+        return None
+
+
+def is_absurd_date(element: bytes) -> bool:
+    """Tell a date of an impossible year from what is no date at all."""
+    element = element.strip()
+    return len(element) == 8 and element.isdigit() and int(element[:4]) not in _YEARS
+
+
+def read_text(element: bytes) -> str:
+    """Decode an element: UTF-8, or Latin-1 where it is not UTF-8. Blanks at the edges are padding."""
+    try:
+        return element.decode().strip()
+    except UnicodeDecodeError:
+        return element.decode("latin-1").strip()
+
+
+def read_text_or_none(elements: list[bytes], index: int) -> str | None:
+    """Give the text of an element, None where it is empty or the segment is shorter."""
+    return (read_text(elements[index]) or None) if index < len(elements) else None

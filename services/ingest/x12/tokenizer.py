@@ -1,0 +1,319 @@
+"""
+Bytes to segments, in batches, for any delimiters and any chunking; every byte is accounted for.
+
+A batch holds the segments of one block: splitting a block at once is what makes reading fast. Delimiters are
+found anew for each interchange. What stands outside envelopes is counted and named, never silently dropped.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Literal
+
+import msgspec
+
+from services.ingest.x12.delimiters import BLANK, ENVELOPE_BYTES_MAX, Delimiters, Envelope, read_envelope
+
+SEGMENT_BYTES_MAX = 64 * 1024
+"""Longest segment that is read. The longest that the 835 allows has a few hundred bytes."""
+
+_BLOCK_BYTES = 256 * 1024
+_ALPHANUMERIC_TAIL = re.compile(rb"[0-9A-Za-z]\Z")
+_ENVELOPE_START = re.compile(rb"ISA(?![0-9A-Za-z])")
+_REMITTANCE = re.compile(rb"ST([^0-9A-Za-z])835\1")
+
+
+class Interchange(msgspec.Struct, frozen=True):
+    """An ISA segment, which opens an interchange. `number` is its segment number in the file, from 1."""
+
+    offset: int
+    number: int
+    envelope: Envelope
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """
+    Consecutive segments of one interchange.
+
+    `segments` are without terminators and blanks around; an empty one is a terminator after a terminator.
+    `ends[i]` is the length of all raw segments through i, from which `start` and `end` tell file offsets.
+    """
+
+    delimiters: Delimiters
+    offset: int
+    number: int  # segment number of segments[0]
+    segments: list[bytes]
+    raw: list[bytes]
+    ends: list[int]
+    unterminated: bool  # the file ends within the last segment
+
+    def start(self, index: int) -> int:
+        """Give the offset in the file of the segment's first byte that is not blank."""
+        raw = self.raw[index]
+        return self._raw_end(index) - len(raw.lstrip(BLANK))
+
+    def end(self, index: int) -> int:
+        """Give the offset just behind the segment's terminator."""
+        missing = self.unterminated and index == len(self.raw) - 1
+        return self._raw_end(index) + (0 if missing else len(self.delimiters.terminator))
+
+    def _raw_end(self, index: int) -> int:
+        return self.offset + self.ends[index] + index * len(self.delimiters.terminator)
+
+
+class Oversized(msgspec.Struct, frozen=True):
+    """A segment of more than SEGMENT_BYTES_MAX bytes, skipped. It counts as one segment."""
+
+    offset: int
+    number: int
+    length: int
+    terminated: bool
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """
+    Bytes outside any interchange: before the first ISA, or behind an IEA.
+
+    `blank`: only white space, padding or a byte order mark. `envelope_like`: "ISA" stands there, unreadable.
+    `remittance_like`: an 835 transaction set begins there, without an envelope.
+    """
+
+    offset: int
+    length: int
+    blank: bool
+    envelope_like: bool
+    remittance_like: bool
+
+
+Token = Interchange | Batch | Oversized | Foreign
+
+
+def tokenize(blocks: Iterable[bytes]) -> Iterator[Token]:
+    """Give the tokens of a file, from blocks of any size: any chunking gives the same segments."""
+    return _Tokenizer().tokens(_bounded(blocks))
+
+
+def split_loop(loop: bytes, terminator: bytes) -> list[bytes]:
+    """Give the segments of a byte range that begins and ends at segment boundaries."""
+    return [segment for raw in loop.split(terminator) if (segment := raw.strip(BLANK))]
+
+
+def _bounded(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut large blocks, so that a batch never holds more than its share of memory."""
+    for block in blocks:
+        if len(block) <= _BLOCK_BYTES:
+            yield bytes(block)
+        else:
+            for at in range(0, len(block), _BLOCK_BYTES):
+                yield bytes(block[at : at + _BLOCK_BYTES])
+
+
+class _Tokenizer:
+    """The state between blocks: the bytes not yet consumed, where they stand, and what surrounds them."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._at = 0  # consumed of the buffer: moving it copies nothing, however many interchanges follow
+        self._base = 0  # offset in the file of the buffer's first byte
+        self._number = 1  # of the next segment
+        self._delimiters: Delimiters | None = None  # None outside interchanges
+        self._oversized_from: int | None = None  # offset of the segment being skipped
+        self._foreign = _ForeignBytes(0)
+
+    def tokens(self, blocks: Iterable[bytes]) -> Iterator[Token]:
+        for block in blocks:
+            self._base += self._at
+            self._buffer, self._at = self._buffer[self._at :] + block, 0
+            yield from self._advance(final=False)
+        yield from self._advance(final=True)
+        yield from self._foreign.flush(self._offset)
+
+    @property
+    def _offset(self) -> int:
+        return self._base + self._at
+
+    @property
+    def _left(self) -> int:
+        return len(self._buffer) - self._at
+
+    def _take(self, count: int) -> bytes:
+        self._at += count
+        return self._buffer[self._at - count : self._at]
+
+    def _advance(self, *, final: bool) -> Iterator[Token]:
+        """Consume what the buffer allows: interchanges may begin and end within one block."""
+        while self._left:
+            before = (self._at, self._delimiters, self._oversized_from)
+            if self._delimiters is None:
+                yield from self._outside(final=final)
+            elif self._oversized_from is not None:
+                yield from self._skip(self._oversized_from, self._delimiters.terminator, final=final)
+            else:
+                yield from self._inside(self._delimiters, final=final)
+            if (self._at, self._delimiters, self._oversized_from) == before:
+                return
+
+    def _outside(self, *, final: bool) -> Iterator[Token]:
+        """Look for an envelope; what is none is foreign."""
+        found = self._buffer.find(b"ISA", self._at)
+        if found < 0:
+            self._foreign.add(self._take(self._left if final else max(0, self._left - 2)))
+            return
+        self._foreign.add(self._take(found - self._at))
+        if self._left < ENVELOPE_BYTES_MAX and not final:
+            return
+        envelope = None if self._foreign.ends_in_word else self._envelope_at(self._at)
+        if envelope is None:
+            self._foreign.add(self._take(3))
+            return
+        yield from self._foreign.flush(self._offset)
+        yield Interchange(self._offset, self._number, envelope)
+        self._take(envelope.length)
+        self._number += 1
+        self._delimiters = envelope.delimiters
+
+    def _envelope_at(self, at: int) -> Envelope | None:
+        return read_envelope(self._buffer[at : at + ENVELOPE_BYTES_MAX])
+
+    def _inside(self, delimiters: Delimiters, *, final: bool) -> Iterator[Token]:
+        """Split what the buffer holds, up to the next segment that may be no ordinary one."""
+        if (envelope := self._envelope_ahead(final=final)) != "no":
+            if envelope == "yes":  # the interchange before it has no IEA
+                self._leave()
+            return
+        raw = self._buffer[self._at : self._ordinary_end(delimiters.terminator)].split(delimiters.terminator)
+        tail = raw.pop()
+        count = _readable(raw)
+        if count:
+            begin = raw[count - 1].lstrip(BLANK)
+            yield self._batch(delimiters, raw[:count])
+            if begin[:3] == b"IEA" and begin[3:].startswith(delimiters.element):
+                self._leave()
+        elif raw or len(tail) > SEGMENT_BYTES_MAX:
+            self._oversized_from = self._offset
+        elif final and tail:
+            yield from self._last(delimiters, tail)
+
+    def _envelope_ahead(self, *, final: bool) -> Literal["yes", "no", "wait"]:
+        """Tell whether the buffer goes on with a new interchange, whatever its delimiters."""
+        begin = self._at
+        while self._buffer[begin : begin + 1] in _BLANKS:
+            begin += 1
+        if not _ENVELOPE_START.match(self._buffer, begin):
+            return "no"
+        if len(self._buffer) < begin + ENVELOPE_BYTES_MAX and not final:
+            return "wait"
+        return "yes" if self._envelope_at(begin) else "no"
+
+    def _ordinary_end(self, terminator: bytes) -> int:
+        """Give where splitting stops: behind a trailer, before what may be an envelope, else at the end."""
+        trailer = self._buffer.find(b"IEA", self._at)
+        limit = len(self._buffer) if trailer < 0 else trailer
+        # Not from the first byte: what begins there has just been found to be no envelope.
+        envelope = self._buffer.find(b"ISA", self._at + len(terminator), limit)
+        while envelope >= 0 and not self._begins_segment(envelope, terminator):
+            envelope = self._buffer.find(b"ISA", envelope + 3, limit)
+        if envelope >= 0:
+            return envelope
+        if trailer < 0:
+            return limit
+        end = self._buffer.find(terminator, trailer)
+        return len(self._buffer) if end < 0 else end + len(terminator)
+
+    def _begins_segment(self, at: int, terminator: bytes) -> bool:
+        while at > self._at and not self._buffer.endswith(terminator, self._at, at):
+            if self._buffer[at - 1 : at] not in _BLANKS:
+                return False
+            at -= 1
+        return at > self._at
+
+    def _batch(self, delimiters: Delimiters, raw: list[bytes], *, unterminated: bool = False) -> Batch:
+        ends = list(accumulate(map(len, raw)))
+        begin = self._at
+        offset = self._offset
+        self._take(ends[-1] + (len(raw) - unterminated) * len(delimiters.terminator))
+        clean = _is_clean(self._buffer[begin : self._at], raw)
+        segments = raw if clean else [text.strip(BLANK) for text in raw]
+        self._number += len(raw)
+        return Batch(delimiters, offset, self._number - len(raw), segments, raw, ends, unterminated)
+
+    def _last(self, delimiters: Delimiters, tail: bytes) -> Iterator[Token]:
+        """Give what stands behind the last terminator of the file: padding, or a segment without one."""
+        if tail.strip(BLANK):
+            yield self._batch(delimiters, [tail], unterminated=True)
+        else:
+            self._leave()
+
+    def _skip(self, begin: int, terminator: bytes, *, final: bool) -> Iterator[Token]:
+        """Drop a segment that is too long, in constant memory."""
+        end = self._buffer.find(terminator, self._at)
+        if end < 0:
+            self._take(self._left if final else max(0, self._left - len(terminator) + 1))
+            if not final:
+                return
+        else:
+            self._take(end + len(terminator) - self._at)
+        yield Oversized(begin, self._number, self._offset - begin, end >= 0)
+        self._number += 1
+        self._oversized_from = None
+
+    def _leave(self) -> None:
+        self._delimiters = None
+        self._foreign = _ForeignBytes(self._offset)
+
+
+def _readable(raw: list[bytes]) -> int:
+    """Count the raw segments before the first that is too long."""
+    if max(map(len, raw), default=0) <= SEGMENT_BYTES_MAX:
+        return len(raw)
+    return next(index for index, text in enumerate(raw) if len(text) > SEGMENT_BYTES_MAX)
+
+
+def _is_clean(buffer: bytes, raw: list[bytes]) -> bool:
+    """Tell cheaply that no segment has blanks around it: no line breaks anywhere, no space at an edge."""
+    if any(blank in buffer for blank in _LINE_BLANKS):
+        return False
+    return not any(text[:1] == b" " or text[-1:] == b" " for text in raw)
+
+
+_BLANK_OR_MARK = BLANK + b"\xef\xbb\xbf"
+_BLANKS = frozenset(BLANK[index : index + 1] for index in range(len(BLANK)))
+_LINE_BLANKS = _BLANKS - {b" "}
+
+
+class _ForeignBytes:
+    """Counts bytes outside interchanges, keeping only their last few."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._length = 0
+        self._blank = True
+        self._envelope_like = False
+        self._remittance_like = False
+        self._memory = b""
+
+    def add(self, text: bytes) -> None:
+        if not text:
+            return
+        seen = self._memory + text
+        self._length += len(text)
+        self._blank = self._blank and not text.strip(_BLANK_OR_MARK)
+        self._envelope_like = self._envelope_like or _ENVELOPE_START.search(seen) is not None
+        self._remittance_like = self._remittance_like or _REMITTANCE.search(seen) is not None
+        self._memory = seen[-8:]
+
+    @property
+    def ends_in_word(self) -> bool:
+        """True where an ISA right here would be the end of a word."""
+        return _ALPHANUMERIC_TAIL.search(self._memory) is not None
+
+    def flush(self, end: int) -> Iterator[Foreign]:
+        if self._length:
+            yield Foreign(
+                offset=self._offset,
+                length=self._length,
+                blank=self._blank,
+                envelope_like=self._envelope_like,
+                remittance_like=self._remittance_like,
+            )
+        self._offset, self._length, self._memory = end, 0, b""
