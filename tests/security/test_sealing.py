@@ -63,6 +63,20 @@ def test_a_sealed_value_opens_only_unchanged(plaintext: bytes, data: st.DataObje
         sealer().open(sealed[:at])
 
 
+def test_only_the_one_spelling_of_a_sealed_value_opens():
+    sealed = sealer().seal(b"")  # 28 bytes: the last character before == has four bits that mean nothing
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    loose = alphabet[alphabet.index(sealed[-3]) ^ 1]
+    for respelled in (
+        sealed[:-3] + loose + "==",
+        sealed[:20] + "\n" + sealed[20:],
+        sealed + "=",
+        sealed + "!",
+    ):
+        with pytest.raises(InvalidInputError):
+            sealer().open(respelled)
+
+
 def test_the_same_keys_do_not_open_for_another_organization_or_month():
     sealed = sealer().seal(b"secret")
     with pytest.raises(InvalidInputError, match="another organization") as failure:
