@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.api.decisions import decisions_router
 from services.triage.api.policies import policies_router
 from services.triage.api.reconciliation import reconciliation_router
 from services.triage.domain.calendars import Calendar
+from services.triage.domain.policies import Policies
 from services.triage.policies import shipped_policies
 from services.triage.settings import TriageSettings, read_settings
 from services.triage.store.decisions import DECISIONS
@@ -75,7 +77,7 @@ async def run_worker(stop: asyncio.Event) -> None:
             loops.create_task(consuming)
             loops.create_task(relay.run(stop))
             loops.create_task(settling)
-            loops.create_task(serve(app, settings.host, settings.port or WORKER_PORT, stop))
+            loops.create_task(serve(app, settings.host, _port(settings, WORKER_PORT), stop))
 
 
 async def run_api(stop: asyncio.Event) -> None:
@@ -83,12 +85,21 @@ async def run_api(stop: asyncio.Event) -> None:
     settings = read_settings()
     policies = shipped_policies(settings.policies_dir)
     async with _engine(settings, "triage-api", statement_timeout_seconds=_STATEMENT_SECONDS) as engine:
-        app = create_app(title="triage", version=version("reprieve"), engine=engine, health=Health())
-        app.include_router(policies_router(policies))
-        app.include_router(decisions_router(engine))
-        app.include_router(reconciliation_router(engine))
-        app.include_router(parked_router(DECISIONS, engine))
-        await serve(app, settings.host, settings.port or API_PORT, stop)
+        await serve(api(engine, policies), settings.host, _port(settings, API_PORT), stop)
+
+
+def api(engine: AsyncEngine, policies: Policies) -> FastAPI:
+    """Put the API together."""
+    app = create_app(title="triage", version=version("reprieve"), engine=engine, health=Health())
+    app.include_router(policies_router(policies))
+    app.include_router(decisions_router(engine))
+    app.include_router(reconciliation_router(engine))
+    app.include_router(parked_router(DECISIONS, engine))
+    return app
+
+
+def _port(settings: TriageSettings, usual: int) -> int:
+    return usual if settings.port is None else settings.port
 
 
 @asynccontextmanager
