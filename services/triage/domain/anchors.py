@@ -2,8 +2,8 @@
 From which day a clock runs, as far as it is known.
 
 An 835 names few of the days that payers count from. A stand-in is never taken for the day itself: it bounds
-the day from one side, and says so. A statement can begin after an admission (interim bills), so DTM*232 is the
-admission's latest day; a letter may precede the remittance, so the remittance's day is the letter's latest.
+the day from one side, and says so. A statement can begin after an admission (interim bills), so DTM*232 is
+the admission's latest day; a letter may precede the remittance, whose day is the letter's latest.
 """
 
 from collections.abc import Callable, Sequence
@@ -87,7 +87,8 @@ def _earliest(starts: Sequence[Start]) -> Start:
 
 def _combined(starts: Sequence[Start], low: Start | None, high: Start | None) -> Start:
     governing = low or high or starts[0]
-    earliest, latest = low and low.earliest, high and high.latest
+    earliest = None if low is None else low.earliest
+    latest = None if high is None else high.latest
     settled = earliest is not None and earliest == latest
     return Start(
         anchor=governing.anchor,

@@ -1,39 +1,143 @@
-"""The decision on one denied claim."""
+"""The decision on one denied claim: what it means, which doors are open, until when, what to do."""
 
 from collections.abc import Sequence
 from datetime import date
 from uuid import uuid5
 
+from services.triage.domain.advice import Advice, advise
+from services.triage.domain.anchors import Dates, sane
 from services.triage.domain.calendars import Calendar
-from services.triage.domain.policies import Policies
+from services.triage.domain.classification import Classification, classify
+from services.triage.domain.clocks import RunningClock, clocks_of
+from services.triage.domain.cues import cues_of
+from services.triage.domain.facts import Facts, weigh
+from services.triage.domain.policies import PayerMatch, Policies
+from services.triage.domain.priority import confidence_of, priority_of
+from services.triage.domain.urgency import emergency_evidence
 from shared.contracts.claim_denied import ClaimDenied
-from shared.contracts.decision import Decision
+from shared.contracts.decision import Decision, UrgencyClass
 from shared.contracts.fact_recorded import FactRecorded
 
 
 def decide(
     event: ClaimDenied,
     facts: Sequence[FactRecorded],
-    *,
     policies: Policies,
     calendar: Calendar,
     as_of: date,
     decision_revision: int = 1,
 ) -> Decision:
-    """Say what a denial means, what can still be done, and until when. Pure: same inputs, same bytes."""
+    """
+    Say what a denial means, what can still be done, and until when, as of a day.
+
+    Pure: the same arguments give the same bytes. `facts` may hold facts of other denials; those that name
+    this event are weighed, and `fact_ids` lists them all, replaced and unreadable ones too.
+    """
+    told = weigh(facts, event.event_id)
+    classification = classify(event)
+    remarks = _all_remarks(event)
+    match = policies.match(event, told)
+    dates = Dates(event=event, facts=told, category=classification.main.category, lines=classification.lines)
+    running = clocks_of(match, dates, calendar, remarks)
+    advice = advise(event, classification, running=running, facts=told, remarks=remarks, as_of=as_of)
+    confidence = confidence_of(classification, match, balanced=not event.balance_findings)
+    priority, how = priority_of(classification, advice, as_of=as_of, confidence=confidence)
+    human = _human_reasons(event, classification, match, told, advice)
+    urgency, evidence = _urgency(event, told)
     return Decision(
         decision_id=uuid5(event.event_id, f"{event.revision}:{decision_revision}"),
         decision_revision=decision_revision,
         as_of=as_of,
-        auth_related=False,
-        category="unclear",
-        items=(),
-        amount_at_stake=event.charge_amount,
-        amount_basis="",
-        urgency_class="unknown",
-        responsible_party="unknown",
-        recommended_action="review_by_hand",
-        priority=0,
-        confidence=0.0,
-        needs_human=True,
+        auth_related=classification.auth_related,
+        category=classification.main.category,
+        route=classification.main.route,
+        items=classification.items,
+        amount_at_stake=classification.amount_at_stake,
+        amount_basis=classification.amount_basis,
+        urgency_class=urgency,
+        urgency_evidence=evidence,
+        responsible_party=classification.party,
+        payer_match=None if match.by_default else match.policies[0].id,
+        clocks=tuple(one.clock for one in running),
+        recommended_action=advice.action,
+        next_actions=advice.next_actions,
+        documents=advice.documents,
+        channel=advice.channel,
+        priority=priority,
+        confidence=confidence,
+        needs_human=bool(human),
+        needs_human_reasons=human,
+        explanation=_explanation(classification, match, running, advice, remarks=remarks, priority=how),
+        fact_ids=told.ids,
     )
+
+
+def _all_remarks(event: ClaimDenied) -> frozenset[str]:
+    own = [remark.code for remark in event.remarks if remark.code_list == "HE"]
+    lines = [remark.code for line in event.lines for remark in line.remarks if remark.code_list == "HE"]
+    return frozenset(own + lines)
+
+
+def _urgency(event: ClaimDenied, facts: Facts) -> tuple[UrgencyClass, tuple[str, ...]]:
+    evidence = emergency_evidence(event)
+    told = facts.words.get("urgency")
+    if told is not None:
+        return told, ("a person recorded the urgency", *evidence)  # type: ignore[return-value]
+    return ("emergency", evidence) if evidence else ("unknown", ())
+
+
+def _human_reasons(
+    event: ClaimDenied, classification: Classification, match: PayerMatch, facts: Facts, advice: Advice
+) -> tuple[str, ...]:
+    reasons = [*classification.human, *advice.human]
+    if classification.auth_related and match.ambiguous:
+        reasons.append(match.how)
+    if event.balance_findings:
+        reasons.append("the amounts of the remittance do not add up")
+    if event.truncated:
+        reasons.append("the transaction set was cut off: more may be missing")
+    if event.possible_duplicate_of is not None:
+        reasons.append("another remittance reports the same claim with other content")
+    if classification.auth_related and not sane(event.payer_date):
+        reasons.append("the remittance's date cannot be true")
+    reasons += [f"the recorded {kind.replace('_', ' ')} cannot be read" for kind in facts.unreadable]
+    return tuple(reasons)
+
+
+def _explanation(
+    classification: Classification,
+    match: PayerMatch,
+    running: Sequence[RunningClock],
+    advice: Advice,
+    *,
+    remarks: frozenset[str],
+    priority: str,
+) -> tuple[str, ...]:
+    lines = [
+        f"{item.group}-{item.reason or 'none'} on "
+        f"{'the claim' if item.line_number is None else f'line {item.line_number}'}, "
+        f"{item.amount:,.2f}: {item.why}{' It fell with another line.' if item.dependent else ''}"
+        for item in classification.items
+    ]
+    lines += classification.notes
+    if classification.auth_related:
+        lines.append(_policy_line(match))
+        governing = advice.governing
+        if governing is not None:
+            lines.append(f"Next clock: {governing.clock.label} ({governing.clock.policy_id})")
+            lines += governing.clock.steps
+        elif not running:
+            lines.append("No policy states a clock for this: nothing here says that it is too late")
+        lines += advice.shut
+    if remarks:
+        lines += cues_of(remarks)
+    lines.append(priority)
+    return tuple(lines)
+
+
+def _policy_line(match: PayerMatch) -> str:
+    if match.by_default:
+        return f"Policy: {match.how}; cautious general windows only, ask the payer"
+    unconfirmed = any(policy.file.status == "unconfirmed" for policy in match.policies)
+    warning = "; unconfirmed: check its source before relying on a date" if unconfirmed else ""
+    return f"Policy: {match.how}{warning}"

@@ -20,7 +20,7 @@ from services.triage.domain.facts import Facts, read_date, read_word
 from services.triage.domain.policy_file import Anchor, ClockEntry, OtherSpan, PolicyFile, read_table
 from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window
 from shared.contracts.claim_denied import ClaimDenied
-from shared.contracts.decision import FactKind
+from shared.contracts.decision import ClockKind, FactKind
 from shared.errors import InvalidInputError
 
 _LEGAL_FORMS = re.compile(r"\b(INC|INCORPORATED|LLC|CORP|CORPORATION|CO|COMPANY|THE|LTD)\b")
@@ -48,6 +48,7 @@ class Policy:
 
     file: PolicyFile
     rules: tuple[ClockRule, ...]
+    kinds: frozenset[ClockKind]
 
     @property
     def id(self) -> str:
@@ -209,8 +210,8 @@ def _fits(policy: Policy, event: ClaimDenied, facts: Facts) -> bool | None:
 
 def _overlap(policies: Sequence[Policy]) -> bool:
     """Two policies of one payer stand side by side only if no clock of theirs is of the same kind."""
-    kinds = [{rule.entry.kind for rule in policy.rules} for policy in policies]
-    return len(set().union(*kinds)) < sum(map(len, kinds))
+    kinds = [policy.kinds for policy in policies]
+    return len(frozenset().union(*kinds)) < sum(map(len, kinds))
 
 
 def _overlapping_versions(policies: Sequence[Policy]) -> list[str]:
@@ -244,7 +245,7 @@ def _read_policy(text: bytes, mistakes: list[str]) -> Policy | None:
         _rule(entry, file, kept, at=f"clocks[{number}]", mistakes=mistakes)
         for number, entry in enumerate(file.clocks, start=1)
     )
-    return Policy(file=file, rules=rules)
+    return Policy(file=file, rules=rules, kinds=frozenset(entry.kind for entry in file.clocks))
 
 
 def _check_policy(file: PolicyFile, mistakes: list[str]) -> None:
@@ -330,8 +331,8 @@ def _rule(
 
 def _check_clock(entry: ClockEntry, *, at: str, mistakes: list[str]) -> None:
     counted = entry.unit is not None
-    if entry.permitted and not counted and entry.certain:
-        mistakes.append(f"{at}.unit is missing: a permitted clock needs a length, or certain = false")
+    if entry.permitted and entry.certain and counted == entry.open_ended:
+        mistakes.append(f"{at}: give either a unit and an amount, or open_ended = true")
     if counted and entry.unit != "end_of_next_month" and entry.amount is None:
         mistakes.append(f"{at}.amount is missing")
     if counted and not entry.anchors:

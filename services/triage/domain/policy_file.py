@@ -74,6 +74,7 @@ class ClockEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
     `requires` (all) and `requires_any` (one): without them the payer does not permit it, and the reason is
     shown. `excludes`: any of them forbids it. `amount_latest`: the widest reading, where sources differ.
+    `open_ended`: permitted without a time limit. `certain` false: whether it is permitted is not known.
     `caps`: it ends with the earliest of itself and these. `after`: it opens with the decision of that level.
     """
 
@@ -81,6 +82,7 @@ class ClockEntry(Struct, frozen=True, forbid_unknown_fields=True):
     label: Text
     permitted: bool = True
     certain: bool = True
+    open_ended: bool = False
     unit: Unit | None = None
     amount: Amount | None = None
     amount_latest: Amount | None = None
@@ -96,7 +98,6 @@ class ClockEntry(Struct, frozen=True, forbid_unknown_fields=True):
     requires_any: tuple[Text, ...] = ()
     excludes: tuple[Text, ...] = ()
     after: ClockKind | None = None
-    action: Action | None = None
     fallback: Text | None = None
     consequence: Text | None = None
     channel: Text | None = None

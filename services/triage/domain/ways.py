@@ -1,0 +1,59 @@
+"""Which ways out a category of denial has, in the order to try them, and the clocks that govern each."""
+
+from dataclasses import dataclass
+
+from shared.contracts.decision import Action, Category, ClockKind
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """
+    `first` are the ways that cure the defect itself: a clock's kind, and the action while it is open.
+
+    `then` are those left once the first are shut or forbidden.
+    """
+
+    first: tuple[tuple[ClockKind, Action], ...]
+    then: tuple[tuple[ClockKind, Action], ...]
+
+    @property
+    def kinds(self) -> frozenset[ClockKind]:
+        return frozenset(kind for kind, _ in (*self.first, *self.then))
+
+
+_DISPUTE: tuple[tuple[ClockKind, Action], ...] = (
+    ("respond", "send_records"),
+    ("reconsideration", "request_reconsideration"),
+    ("peer_to_peer", "appeal"),
+    ("appeal_level_1", "appeal"),
+    ("appeal_level_2", "appeal"),
+)
+
+
+def _retro(action: Action) -> Ways:
+    return Ways((("retro_authorization", action),), _DISPUTE)
+
+
+WAYS: dict[Category, Ways] = {
+    "authorization_absent": Ways(
+        (("retro_authorization", "request_retro_authorization"), ("notification", "notify_payer")), _DISPUTE
+    ),
+    "authorization_exceeded": _retro("request_extension"),
+    "authorization_expired": _retro("request_date_change"),
+    "authorization_not_for_service": _retro("amend_authorization"),
+    "authorization_not_for_provider": _retro("amend_authorization"),
+    "authorization_number_invalid": Ways(
+        (("corrected_claim", "send_corrected_claim"), ("retro_authorization", "request_retro_authorization")),
+        _DISPUTE,
+    ),
+    "authorization_untimely": Ways((), _DISPUTE),
+    "authorization_denied": Ways((), _DISPUTE),
+    "notification_untimely": Ways((("notification", "notify_payer"),), _DISPUTE),
+    "referral_absent": _retro("obtain_referral"),
+    "referral_exceeded": _retro("obtain_referral"),
+    "referral_not_authorized": _retro("obtain_referral"),
+    "not_authorization": Ways((), ()),
+    "unclear": Ways((), ()),
+}
+KINDS: dict[Category, frozenset[ClockKind]] = {category: ways.kinds for category, ways in WAYS.items()}
+APPEALS: frozenset[ClockKind] = frozenset(kind for kind, _ in _DISPUTE) - {"respond"}
