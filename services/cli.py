@@ -54,7 +54,9 @@ COMMANDS = (
         "policies", "services.triage.commands:policies", "The payers' rules: list and check them.", _FILES
     ),
     Command("up", "services.embedded.up:up", "Start everything on this machine.", _RUNNING),
-    Command("push", "services.ingest.commands:push", "Send 835 files to ingest; safe to repeat.", _RUNNING),
+    Command(
+        "push", "services.ingest.client_commands:push", "Send 835 files to ingest; safe to repeat.", _RUNNING
+    ),
     Command("cases", "services.cases:cases", "The denials being worked: list them, read one.", _RUNNING),
     Command(
         "reconcile",
@@ -75,7 +77,7 @@ COMMANDS = (
     Command(
         "submitters", "shared.security.commands:submitters", "Clearinghouses that send files.", _OPERATIONS
     ),
-    Command("feeds", "services.ingest.commands:feeds", "Where files come from.", _OPERATIONS),
+    Command("feeds", "services.ingest.client_commands:feeds", "Where files come from.", _OPERATIONS),
     Command("keys", "shared.security.commands:keys", "API keys: create, list, revoke.", _OPERATIONS),
     Command("bench", "services.operations:bench", "Measure this machine.", _OPERATIONS),
 )

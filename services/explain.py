@@ -186,8 +186,13 @@ def _sum_up(readings: list[FileReading]) -> None:
         sum(getattr(reading, name) for reading in readings)
         for name in ("claims", "denied", "quarantined", "warnings")
     )
-    typer.echo(
-        f"{len(readings)} file{'s' * (len(readings) != 1)}: {claims} claims read, {denied} denied, "
-        f"{quarantined} quarantined, {warnings} warnings (`reprieve validate` shows them).",
-        err=True,
-    )
+    told = f"{_counted(len(readings), 'file')}: {_counted(claims, 'claim')} read, {denied} denied"
+    if quarantined:
+        told += f", {quarantined} set aside as unreadable"
+    if warnings:
+        told += f", {_counted(warnings, 'warning')} (`reprieve validate` shows them)"
+    typer.echo(f"{told}.", err=True)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

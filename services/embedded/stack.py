@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from services.embedded.children import Child, keep_running, rotate
-from services.embedded.demo import show_what_was_found
+from services.embedded.demo import open_feed, show_what_was_found
 from services.embedded.folder import DataFolder
 from services.embedded.postgres import EmbeddedPostgres
 from services.embedded.up_file import Running, UpFile, write_up_file
@@ -66,6 +66,7 @@ class Stack:
 
     async def _work(self, *, demo: bool) -> None:
         await self._until_ready()
+        await open_feed(self.content)
         self._write()
         where = ", ".join(f"{child.name} {child.url}" for child in self.services if "-api" in child.name)
         say(f"reprieve is ready: {where}")

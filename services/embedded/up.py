@@ -25,6 +25,7 @@ from services.embedded.folder import DataFolder
 from services.embedded.plan import DATABASE, Kafka, broker_child, service_children
 from services.embedded.stack import Stack, say
 from services.embedded.up_file import Running, UpFile, read_up_file, write_up_file
+from shared.kafka.topics import create_topics
 
 # Rows written by the thousand: fewer checkpoints. The rest of PostgreSQL's defaults suit a laptop.
 _POSTGRES_SETTINGS = {"max_wal_size": "2GB", "checkpoint_timeout": "15min"}
@@ -89,6 +90,8 @@ def _run(folder: DataFolder, *, tether: int, demo: bool, kafka: str | None, log_
             processes={"postgres-guard": Running(pid=guard.pid)},
             demo_pushed_on=last.demo_pushed_on if last else None,
         )
+        if kafka:
+            asyncio.run(create_topics(kafka))
         write_up_file(folder.up_file, content)  # the keys are known nowhere else
         stack = Stack(
             folder=folder,
