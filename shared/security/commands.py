@@ -1,15 +1,16 @@
 """`reprieve orgs`, `submitters` and `keys`: the operators' commands on the `access` schema."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
-from uuid import UUID
 
 import msgspec
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -178,13 +179,22 @@ def _show(rows: Sequence[Any], kind: type[Any], output: Format) -> None:
         for row in rows:
             print(msgspec.json.encode(asdict(row)).decode())
         return
-    names = [column.name for column in fields(kind)]
-    table = Table()
+    # A column in which nothing stands only takes the others' room.
+    names = [
+        column.name
+        for column in fields(kind)
+        if not rows or any(_cell(getattr(row, column.name)) for row in rows)
+    ]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(name.replace("_", " "), overflow="fold")  # an id that is cut off helps nobody
+        whole = name.endswith("_id") or name == "prefix"  # these are copied into the next command
+        table.add_column(name.replace("_", " "), no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(getattr(row, name)) for name in names))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(table)
+
+
+_WIDTH_IN_PIPES = 200
 
 
 def _cell(value: Any) -> str:
@@ -192,6 +202,4 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, tuple):
         return ", ".join(value)
-    if isinstance(value, UUID):
-        return str(value)
-    return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "hour") else str(value)
+    return f"{value:%Y-%m-%d}" if isinstance(value, datetime) else str(value)
