@@ -26,7 +26,9 @@ _RANGES = {
     "oncology": (("J9000", "J9999"), ("77261", "77799"), ("96401", "96549")),
     "maternity": (("59000", "59899"),),
 }
-DECIDABLE = SETTINGS | frozenset(_RANGES)
+# Deliveries and newborns: MS-DRG 765 to 833, APR-DRG 540 to 640. CLP11 does not say which system it is of, so a
+# number inside either range stays unknown; one outside both is no maternity stay.
+_PERHAPS_MATERNITY_DRGS = ((540, 640), (765, 833))
 _PROCEDURE = re.compile(r"[A-Z0-9]\d{3}[A-Z0-9]")
 
 
@@ -46,6 +48,8 @@ def has_category(event: ClaimDenied, word: str) -> bool | None:
     if word in SETTINGS:
         found = setting(event)
         return None if found is None else found == word
+    if word == "maternity" and event.drg and not _perhaps_maternity(event.drg):
+        return False
     ranges = _RANGES.get(word)
     if ranges is None:
         return None
@@ -53,3 +57,8 @@ def has_category(event: ClaimDenied, word: str) -> bool | None:
     if any(low <= code <= high for code in codes for low, high in ranges):
         return True
     return False if codes and all(map(_PROCEDURE.fullmatch, codes)) else None
+
+
+def _perhaps_maternity(drg: str) -> bool:
+    digits = drg.strip()[:3]
+    return not digits.isdigit() or any(low <= int(digits) <= high for low, high in _PERHAPS_MATERNITY_DRGS)

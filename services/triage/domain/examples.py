@@ -10,8 +10,16 @@ from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import Policies, Policy
 from services.triage.domain.policy_file import Example, ExpectedClock
-from shared.contracts.claim import Adjustment, DateSource, Party, Reference, Remark, ServiceLine
-from shared.contracts.claim_denied import ClaimDenied, DeniedAdjustment
+from shared.contracts.claim import (
+    Adjustment,
+    DateSource,
+    DeniedAdjustment,
+    Party,
+    Reference,
+    Remark,
+    ServiceLine,
+)
+from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Clock, Decision, FactKind
 from shared.contracts.fact_recorded import FactRecorded
 

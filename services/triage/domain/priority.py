@@ -33,9 +33,9 @@ def priority_of(
     """
     Rank a denial from 0 to 100, higher first, and say how: money + time + chance.
 
-    Money, up to 40: logarithmic, 0 at nothing and 40 from $50,000, so that $500 weighs about 11 and $5,000 25.
-    Time, up to 40: 40 when the governing clock ends today, falling evenly to 5 at 60 days and more; 15 where
-    no end is known; 0 where nothing is open. Chance, up to 20: 20 times the confidence.
+    Money, up to 40: logarithmic, 0 at nothing and 40 from $50,000; $500 weighs about 12, $5,000 about 25.
+    Time, up to 40: 40 when the governing clock ends today, falling evenly to 5 at 60 days and more; 15
+    where no end is known; 0 where nothing is open. Chance, up to 20: 20 times the confidence.
     What is not about authorization keeps a quarter of its sum: it is another team's work.
     """
     amount = max(classification.amount_at_stake, Decimal(0))
