@@ -33,6 +33,7 @@ class Up:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
+        self.options = options
         self.lines: list[str] = []
         self._unread: queue.Queue[str | None] = queue.Queue()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REPRIEVE_")}

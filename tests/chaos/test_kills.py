@@ -1,0 +1,188 @@
+"""
+`kill -9` in the middle of a file of 20,000 claims: of each worker, of the broker, of everything at once.
+
+What is expected is counted from the file by the reader alone, before anything is pushed.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import pytest
+
+from services.ingest.domain.identity import claim_key, event_id
+from services.ingest.domain.reader import read
+from services.ingest.domain.remittance import ClaimRead, SetHeader, SetOpened
+from services.ingest.simulate import Simulation, simulate
+from shared.postgres import create_engine, rows, transaction
+from tests.support.apache_kafka import ApacheKafka, MissingKafkaError
+from tests.support.stack import Up, wait_until
+
+pytestmark = pytest.mark.slow
+
+CLAIMS = 20_000
+SETTLED_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the ledger must hold of a file's denials, and not once more."""
+
+    events: set[UUID]
+    keys: set[UUID]
+    denied: Decimal
+
+    @classmethod
+    def of(cls, file: Path, organization: UUID) -> "Expected":
+        events: set[UUID] = set()
+        keys: set[UUID] = set()
+        denied = Decimal(0)
+        header: SetHeader | None = None
+        for item in read([file.read_bytes()]):
+            if isinstance(item, SetOpened):
+                header = item.header
+            if isinstance(item, ClaimRead) and item.claim.kind == "denied":
+                assert header
+                event = event_id(organization, header, item.claim)
+                events.add(event)
+                keys.add(claim_key(organization, item.claim, event))
+                denied += item.claim.denied_amount
+        return cls(events, keys, denied)
+
+
+class Ledger:
+    """Looks into the database as its owner."""
+
+    def __init__(self, up: Up) -> None:
+        self.url = up.up_file["admin_database_url"]
+        self.organization = UUID(up.up_file["organization_id"])
+
+    def ask(self, sql: str) -> list[tuple[object, ...]]:
+        async def run() -> list[tuple[object, ...]]:
+            engine = create_engine(self.url, name="chaos", pool_size=1)
+            try:
+                async with transaction(engine, organizations=[self.organization]) as connection:
+                    return [tuple(row) for row in await rows(connection, sql)]
+            finally:
+                await engine.dispose()
+
+        return asyncio.run(run())
+
+    def count(self, table: str) -> int:
+        return int(self.ask(f"select count(*) from {table}")[0][0])  # type: ignore[call-overload]
+
+    def events(self) -> list[UUID]:
+        return [
+            UUID(str(row[0]))
+            for row in self.ask(
+                "select event_id from tracker.ledger where type = 'DenialTriaged' and decision_revision = 1"
+            )
+        ]
+
+
+class Machine:
+    """A stack that may be replaced by its next start."""
+
+    def __init__(self, folder: Path, kafka: ApacheKafka | None) -> None:
+        self.kafka = kafka
+        self.up = Up(folder, *(["--kafka", kafka.bootstrap] if kafka else [])).wait_until_ready()
+        self.ledger = Ledger(self.up)
+
+    def kill(self, process: str) -> None:
+        if process == "broker" and self.kafka:
+            self.kafka.kill()
+            self.kafka.start()
+        else:
+            psutil.Process(self.up.pid(process)).kill()
+
+    def cut_the_power(self) -> None:
+        self.up.kill_everything()
+        assert self.up.everything() == []
+        self.up = Up(self.up.folder, *self.up.options).wait_until_ready()
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("apache", marks=pytest.mark.apache)])
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    folder = tmp_path_factory.mktemp("chaos")
+    kafka: ApacheKafka | None = None
+    if request.param == "apache":
+        try:
+            kafka = ApacheKafka(folder / "kafka")
+        except MissingKafkaError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(str(error))
+        kafka.start()
+    machine = Machine(folder / ".reprieve", kafka)
+    try:
+        yield machine
+    finally:
+        machine.up.end()
+        if kafka:
+            kafka.stop()
+
+
+# What is killed, and the table whose growth tells that it is in the middle of its work.
+KILLS = [
+    ("ingest-worker", "ingest.claims"),
+    ("triage-worker", "tracker.ledger"),
+    ("tracker-worker", "tracker.ledger"),
+    ("ingest-api", "ingest.claims"),
+    ("broker", "tracker.ledger"),
+    ("everything", "ingest.claims"),
+    ("everything", "tracker.ledger"),
+]
+
+
+@pytest.mark.parametrize(("victim", "table"), KILLS, ids=[f"{victim}-{table}" for victim, table in KILLS])
+def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(
+    machine: Machine, tmp_path: Path, victim: str, table: str
+) -> None:
+    file = tmp_path / "twenty-thousand.835"
+    seed = 100 + KILLS.index((victim, table))
+    file.write_bytes(b"".join(simulate(Simulation(seed=seed, claims=CLAIMS, reversed=0.0))))
+    expected = Expected.of(file, machine.ledger.organization)
+    assert len(expected.events) > CLAIMS / 10
+    ledger_before = machine.ledger.count("tracker.ledger")
+    rows_before = machine.ledger.count(table)
+    cases_before = machine.ledger.count("tracker.cases")
+
+    machine.up.run("push", str(file))
+    wait_until(lambda: machine.ledger.count(table) > rows_before + 500, seconds=120, what=f"{table} grows")
+    recorded = machine.ledger.count("tracker.ledger") - ledger_before
+    if victim == "everything":
+        machine.cut_the_power()
+    else:
+        machine.kill(victim)
+    assert recorded < len(expected.events), "it was over before the blow: nothing was tested"
+
+    wait_until(
+        lambda: expected.events <= set(machine.ledger.events()),
+        seconds=SETTLED_SECONDS,
+        what="every denial is there",
+    )
+    reconciled = machine.up.run("reconcile", "--wait", str(SETTLED_SECONDS), seconds=2 * SETTLED_SECONDS)
+    assert reconciled.returncode == 0
+    events = machine.ledger.events()
+    assert len(events) == len(set(events))
+    assert machine.ledger.count("tracker.cases") - cases_before == len(expected.keys)
+    assert expected.events <= set(events)
+
+
+def test_pushing_it_all_again_changes_nothing(machine: Machine, tmp_path: Path) -> None:
+    file = tmp_path / "again.835"
+    file.write_bytes(b"".join(simulate(Simulation(seed=100, claims=CLAIMS, reversed=0.0))) + b"\n")
+    ledger, cases = machine.ledger.count("tracker.ledger"), machine.ledger.count("tracker.cases")
+
+    machine.up.run("push", str(file), "--wait")
+
+    assert (
+        machine.up.run("reconcile", "--wait", str(SETTLED_SECONDS), seconds=2 * SETTLED_SECONDS).returncode
+        == 0
+    )
+    assert (machine.ledger.count("tracker.ledger"), machine.ledger.count("tracker.cases")) == (ledger, cases)
