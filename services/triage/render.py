@@ -1,30 +1,279 @@
 """What `reprieve explain` prints: a table for people, JSON lines and CSV for programs."""
 
-from collections.abc import Iterable, Iterator
-from datetime import date
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Literal
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from services.triage.domain.advice import ACTION_WORDS
 from services.triage.domain.calendars import Calendar
+from services.triage.domain.clocks import plan_for, state_of
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import Policies
+from shared.contracts.base import encode
 from shared.contracts.claim_denied import ClaimDenied
+from shared.contracts.decision import Clock
 from shared.contracts.denial_triaged import DenialTriaged
 
 Format = Literal["table", "json", "csv"]
 
+CSV_COLUMNS = (
+    "payer",
+    "claim_number",
+    "payer_claim_number",
+    "payer_date",
+    "service_from",
+    "service_to",
+    "charge_amount",
+    "amount_at_stake",
+    "auth_related",
+    "category",
+    "route",
+    "codes",
+    "responsible_party",
+    "urgency",
+    "recommended_action",
+    "next_clock",
+    "permitted",
+    "deadline_at",
+    "earliest",
+    "latest",
+    "days_left",
+    "policy",
+    "policy_status",
+    "missing_facts",
+    "priority",
+    "confidence",
+    "needs_human",
+    "needs_human_reasons",
+    "explanation",
+    "as_of",
+)
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_SOON_DAYS = 7
+
 
 def explain_rows(
-    events: Iterable[ClaimDenied], policies: Policies, *, as_of: date, calendar: Calendar | None = None
+    events: Iterable[ClaimDenied], policies: Policies, as_of: date, calendar: Calendar | None = None
 ) -> Iterator[DenialTriaged]:
     """Decide each denial as of one day, in order, holding none."""
     calendar = calendar or Calendar()
     for event in events:
-        decision = decide(event, (), policies=policies, calendar=calendar, as_of=as_of)
-        yield DenialTriaged.of(event, decision)
+        yield DenialTriaged.of(event, decide(event, (), policies, calendar, as_of))
 
 
-def render(rows: Iterable[DenialTriaged], format: Format, *, console: Console, as_of: date) -> int:  # noqa: A002
-    """Print the rows to the console's file; gives how many there were. JSON and CSV stream."""
-    return sum(1 for _ in rows)
+def render(rows: Iterable[DenialTriaged], format: Format, console: Console, as_of: date) -> int:  # noqa: A002
+    """
+    Print the rows to the console's file; gives how many there were.
+
+    JSON and CSV hold one row at a time; the table holds all, since what is about authorization comes first.
+    """
+    if format == "json":
+        return _json(rows, console)
+    if format == "csv":
+        return _csv(rows, console, as_of)
+    return _table(list(rows), console, as_of)
+
+
+def _json(rows: Iterable[DenialTriaged], console: Console) -> int:
+    count = 0
+    for row in rows:
+        console.file.write(encode(row).decode() + "\n")
+        count += 1
+    return count
+
+
+# -- CSV ----------------------------------------------------------------------------------------------------
+
+
+def _csv(rows: Iterable[DenialTriaged], console: Console, as_of: date) -> int:
+    writer = csv.writer(console.file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    count = 0
+    for row in rows:
+        writer.writerow([_cell(value) for value in _columns(row, as_of)])
+        count += 1
+    return count
+
+
+def _columns(row: DenialTriaged, as_of: date) -> tuple[object, ...]:
+    clock = next_clock(row.clocks, as_of)
+    end = None if clock is None else plan_for(clock, as_of)
+    return (
+        row.payer.name,
+        row.claim_number,
+        row.payer_claim_number,
+        row.payer_date,
+        row.service_from,
+        row.service_to,
+        row.charge_amount,
+        row.amount_at_stake,
+        row.auth_related,
+        row.category,
+        row.route,
+        " ".join(dict.fromkeys(_code(item.group, item.reason) for item in row.items)),
+        row.responsible_party,
+        row.urgency_class,
+        row.recommended_action,
+        clock and clock.label,
+        clock and {True: "yes", False: "no", None: "unknown"}[clock.permitted],
+        clock and clock.deadline_at,
+        clock and clock.earliest,
+        clock and clock.latest,
+        end and (end.date() - as_of).days,
+        row.payer_match or "default",
+        clock and clock.policy_status,
+        clock and " ".join(clock.missing_facts),
+        row.priority,
+        row.confidence,
+        row.needs_human,
+        "; ".join(row.needs_human_reasons),
+        " | ".join(row.explanation),
+        row.as_of,
+    )
+
+
+def _cell(value: object) -> str:
+    """Write a cell so that no spreadsheet takes text of a file for a formula (CWE-1236)."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal | int | float):
+        return str(value)
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+# -- the table ----------------------------------------------------------------------------------------------
+
+
+def _table(rows: Sequence[DenialTriaged], console: Console, as_of: date) -> int:
+    first = sorted((row for row in rows if row.auth_related), key=lambda row: -row.priority)
+    unclear = [row for row in rows if row.category == "unclear"]
+    others = [row for row in rows if not row.auth_related and row.category != "unclear"]
+    _section(first, "About authorization, the most pressing first", console, as_of)
+    _section(unclear, "Unclear: a person must look", console, as_of)
+    _section(others, "Not about authorization", console, as_of)
+    console.print(Text(_summary(rows, as_of), style="bold"))
+    return len(rows)
+
+
+def _section(rows: Sequence[DenialTriaged], title: str, console: Console, as_of: date) -> None:
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left", expand=True, show_lines=True, padding=(0, 1))
+    table.add_column("Denial", ratio=5, overflow="fold")
+    table.add_column("Clocks", ratio=6, overflow="fold")
+    table.add_column("Next action, and why", ratio=10, overflow="fold")
+    for row in rows:
+        table.add_row(_denial(row), _clocks(row, as_of), _why(row))
+    console.print(table)
+
+
+def _denial(row: DenialTriaged) -> Text:
+    text = Text()
+    text.append(printable(row.payer.name or "payer not named") + "\n", style="bold")
+    text.append(f"{printable(row.claim_number) or 'no claim number'}\n")
+    text.append(f"${row.amount_at_stake:,.2f}", style="bold")
+    if row.amount_at_stake != row.charge_amount:
+        text.append(f" of ${row.charge_amount:,.2f}", style="dim")
+    kind = row.category if row.route is None else f"{row.route} (not authorization)"
+    text.append(f"\n{kind.replace('_', ' ')}", style="cyan")
+    if row.urgency_class != "unknown":
+        text.append(f"\n{row.urgency_class}", style="magenta")
+    return text
+
+
+def _clocks(row: DenialTriaged, as_of: date) -> Text:
+    text = Text()
+    for clock in row.clocks:
+        if text:
+            text.append("\n")
+        text.append(clock.label, style="bold")
+        words, style = _clock_words(clock, as_of)
+        text.append(f"\n{words}", style=style)
+        if clock.policy_status == "unconfirmed":
+            text.append(" (unconfirmed)", style="dim")
+        if clock.missing_facts and clock.permitted is not False:
+            missing = ", ".join(fact.replace("_", " ") for fact in clock.missing_facts)
+            text.append(f"\nneeds: {missing}", style="dim")
+    if not text:
+        text.append("no clock is known", style="dim")
+    return text
+
+
+def _clock_words(clock: Clock, as_of: date) -> tuple[str, str]:
+    state = state_of(clock, as_of)
+    end = plan_for(clock, as_of)
+    if state == "forbidden":
+        return "not permitted", "dim"
+    if end is None:
+        return ("open, no end stated" if state != "unknown" else "no date yet"), "yellow"
+    days = (end.date() - as_of).days
+    if state == "closed":
+        return f"closed on {end:%Y-%m-%d}", "red"
+    style = "bold red" if days <= _SOON_DAYS else "green" if state == "open" else "yellow"
+    if clock.deadline_at is not None:
+        hour = "" if end.hour == 23 else f" {end:%H:%M}"
+        return f"until {end:%Y-%m-%d}{hour}, {_days(days)} left", style
+    if clock.earliest is not None and clock.latest is not None:
+        return f"until {clock.earliest:%Y-%m-%d} to {clock.latest:%Y-%m-%d}, {_days(days)} left", style
+    bound = "at the earliest" if end == clock.earliest else "at the latest"
+    return f"until {end:%Y-%m-%d} {bound}, {_days(days)} left", style
+
+
+def _why(row: DenialTriaged) -> Text:
+    text = Text(ACTION_WORDS[row.recommended_action], style="bold")
+    for number, step in enumerate(row.next_actions, start=1):
+        text.append(f"\n{number}. {step}", style="not bold")
+    for reason in row.needs_human_reasons:
+        text.append(f"\nA person must look: {reason}", style="not bold yellow")
+    for line in row.explanation:
+        text.append(f"\n{printable(line)}", style="not bold dim")
+    return text
+
+
+def next_clock(clocks: Iterable[Clock], as_of: date) -> Clock | None:
+    """Give the clock to watch: of those neither closed nor forbidden the one to plan for first."""
+    alive = [clock for clock in clocks if state_of(clock, as_of) not in {"closed", "forbidden"}]
+    dated = [(end, index) for index, clock in enumerate(alive) if (end := plan_for(clock, as_of)) is not None]
+    if dated:
+        return alive[min(dated)[1]]
+    return alive[0] if alive else None
+
+
+def _summary(rows: Sequence[DenialTriaged], as_of: date) -> str:
+    about = [row for row in rows if row.auth_related]
+    watched = [(row, clock) for row in about if (clock := next_clock(row.clocks, as_of)) is not None]
+    amount = sum((row.amount_at_stake for row, _ in watched), Decimal(0))
+    ends = [end for _, clock in watched if (end := plan_for(clock, as_of)) is not None]
+    denials = f"{len(rows)} denial{'' if len(rows) == 1 else 's'}"
+    text = f"{denials}, {len(about)} about authorization"
+    if not about:
+        return f"{text}."
+    text += f", ${amount:,.2f} in denied charges with a clock still open"
+    if not ends:
+        return f"{text}, no deadline known."
+    soonest = min(ends).date()
+    return f"{text}, next deadline in {_days((soonest - as_of).days)} ({soonest})."
+
+
+def _days(days: int) -> str:
+    return f"{days} day{'' if days == 1 else 's'}"
+
+
+def _code(group: str, reason: str) -> str:
+    return f"{group}-{reason or 'none'}"
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal would obey: text of a file must not move the cursor or change colours."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
