@@ -1,4 +1,4 @@
-"""`reprieve push` and `reprieve feeds`: files go to a running ingest, as any clearinghouse would send them."""
+"""`reprieve push` and `reprieve feeds`: files go to a running ingest as any clearinghouse would send them."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ class Pushed:
 def push(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)],
     feed: Annotated[str | None, typer.Option(help="The feed to push into; by default that of `up`.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until every file has been read.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every file has been read.")] = False,  # noqa: FBT002  an option
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 600.0,
     format_: Annotated[
         Literal["table", "json"], typer.Option("--format", help="json: one receipt a line.")

@@ -74,7 +74,7 @@ def remittances_router(
         if taken.duplicate:
             response.status_code = 200
         response.headers["Location"] = f"/v1/remittances/{taken.receipt['receipt_id']}"
-        return PushedView(**ReceiptView.of(taken.receipt).model_dump(), duplicate=taken.duplicate)
+        return PushedView(**taken.receipt, duplicate=taken.duplicate)
 
     @router.get("/v1/remittances/{receipt_id}", operation_id="get_receipt")
     async def get_receipt(principal: _Submitter, receipt_id: UUID) -> ReceiptView:
@@ -82,7 +82,7 @@ def remittances_router(
         found = await receipts.receipt_summary(
             engine, submitter_id=submitter_of(principal), receipt_id=receipt_id
         )
-        return ReceiptView.of(found)
+        return ReceiptView(**found)
 
     @router.get("/v1/remittances", operation_id="list_remittances")
     async def list_remittances(
@@ -95,7 +95,7 @@ def remittances_router(
         found = await remittances.page_of_remittances(
             engine, organization_id=principal.organization_id, before=before, limit=limit + 1
         )
-        page = [RemittanceView.of(row) for row in found[:limit]]
+        page = [RemittanceView(**row) for row in found[:limit]]
         has_more = len(found) > limit
         last = (page[-1].received_at, page[-1].remittance_id) if has_more else None
         return RemittancePage(

@@ -1,12 +1,10 @@
 """What ingest shows of its rows. Amounts are US dollars, written as strings."""
 
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-import msgspec
 from pydantic import AwareDatetime, BaseModel
 
 
@@ -51,10 +49,6 @@ class ReceiptView(BaseModel):
     finding_count: int
     findings: list[FindingView]
 
-    @classmethod
-    def of(cls, row: Mapping[str, Any], **more: Any) -> "ReceiptView":
-        return cls(**{**row, "findings": msgspec.json.decode(row["findings"])}, **more)
-
 
 class PushedView(ReceiptView):
     """`duplicate`: the same bytes were here before; this is the receipt of then."""
@@ -85,11 +79,6 @@ class RemittanceView(BaseModel):
     provider_adjustments: list[dict[str, Any]]
     finding_count: int
     findings: list[FindingView]
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "RemittanceView":
-        decoded = {name: msgspec.json.decode(row[name]) for name in ("findings", "provider_adjustments")}
-        return cls(**{**row, **decoded})
 
 
 class RemittancePage(BaseModel):

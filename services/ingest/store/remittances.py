@@ -89,7 +89,8 @@ _RELEASE = text("""
     where organization_id = :organization_id and remittance_id = :remittance_id
 """)
 _SOURCES = text("""
-    select remittance_id, submitter_id, receipt_id, feed, received_at, truncated, header
+    select remittance_id, submitter_id, receipt_id, feed, received_at, truncated,
+        cast(header as text) as header
     from ingest.remittances
     where organization_id = :organization_id and remittance_id = any (cast(:remittances as uuid[]))
 """)
