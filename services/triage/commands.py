@@ -47,15 +47,15 @@ def classification_page() -> str:
 
 _PREFACE = """# What the codes mean
 
-Printed by `reprieve codes --format markdown` from `services/triage/domain/meanings.py`: change that table, not
-this page. The words are ours; the official wording belongs to X12.
+Printed by `reprieve codes --format markdown` from `services/triage/domain/meanings.py`: change that table,
+not this page. The words are ours; the official wording belongs to X12.
 
 - A code that requires a remark is never read alone, and an Alert never explains: without an explaining remark
   the denial is `unclear` and a person must look.
 - A code that is not in these tables is `unclear`, in the open.
 - A remark that defines an authorization problem is more precise than a code marked "remark refines".
 - 45 for the whole charge, and no code at all, are `unclear`.
-- 97 and B15 beside a line that failed for authorization are that line's dependents: their money is at stake too.
+- 97 and B15 beside a line that failed for authorization are its dependents: their money is at stake too.
 - A number echoed in REF G1 or BB beside an absent authorization changes the action to
   `check_authorization_on_file`.
 - Retired codes are read as payers used them.

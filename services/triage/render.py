@@ -161,7 +161,7 @@ def _table(rows: Sequence[DenialTriaged], console: Console, as_of: date) -> int:
     others = [row for row in rows if not row.auth_related and row.category != "unclear"]
     _section(first, "About authorization, the most pressing first", console, as_of)
     _section(unclear, "Unclear: a person must look", console, as_of)
-    _section(others, "Not about authorization", console, as_of)
+    _elsewhere(others, console)
     console.print(Text(_summary(rows, as_of), style="bold"))
     return len(rows)
 
@@ -175,6 +175,25 @@ def _section(rows: Sequence[DenialTriaged], title: str, console: Console, as_of:
     table.add_column("Next action, and why", ratio=10, overflow="fold")
     for row in rows:
         table.add_row(_denial(row), _clocks(row, as_of), _why(row))
+    console.print(table)
+
+
+def _elsewhere(rows: Sequence[DenialTriaged], console: Console) -> None:
+    """What other teams work on, in few lines: the file may hold thousands of them."""
+    if not rows:
+        return
+    table = Table(title="Not about authorization", title_justify="left", expand=True, padding=(0, 1))
+    table.add_column("Payer, claim", ratio=5, overflow="fold")
+    table.add_column("Amount", justify="right")
+    table.add_column("Next action, and why", ratio=10, overflow="fold")
+    for row in rows:
+        who = f"{printable(row.payer.name or 'payer not named')}, {printable(row.claim_number)}"
+        why = dict.fromkeys(f"{_code(item.group, item.reason)}: {item.why}" for item in row.items)
+        text = Text(f"{row.next_actions[0] if row.next_actions else ACTION_WORDS[row.recommended_action]}. ")
+        text.append(" ".join(why), style="dim")
+        for clock in row.clocks:
+            text.append(f" {clock.label}: {clock_words(clock, row.as_of)[0]}.", style="dim")
+        table.add_row(Text(who), f"{row.amount_at_stake:,.2f}", text)
     console.print(table)
 
 
@@ -198,7 +217,7 @@ def _clocks(row: DenialTriaged, as_of: date) -> Text:
         if text:
             text.append("\n")
         text.append(clock.label, style="bold")
-        words, style = _clock_words(clock, as_of)
+        words, style = clock_words(clock, as_of)
         text.append(f"\n{words}", style=style)
         if clock.policy_status == "unconfirmed":
             text.append(" (unconfirmed)", style="dim")
@@ -210,16 +229,18 @@ def _clocks(row: DenialTriaged, as_of: date) -> Text:
     return text
 
 
-def _clock_words(clock: Clock, as_of: date) -> tuple[str, str]:
+def clock_words(clock: Clock, as_of: date) -> tuple[str, str]:
+    """Say where a clock stands on a day, and in which style."""
     state = state_of(clock, as_of)
     end = plan_for(clock, as_of)
     if state == "forbidden":
         return "not permitted", "dim"
     if end is None:
-        return ("open, no end stated" if state != "unknown" else "no date yet"), "yellow"
+        return ("no date yet" if clock.missing_facts else "open, no end stated"), "yellow"
     days = (end.date() - as_of).days
     if state == "closed":
-        return f"closed on {end:%Y-%m-%d}", "red"
+        # Where the rule itself is unknown nothing closed for certain.
+        return f"{'closed' if clock.permitted else 'if it applied, closed'} on {end:%Y-%m-%d}", "red"
     style = "bold red" if days <= _SOON_DAYS else "green" if state == "open" else "yellow"
     if clock.deadline_at is not None:
         hour = "" if end.hour == 23 else f" {end:%H:%M}"

@@ -6,6 +6,7 @@ from datetime import date
 
 from services.triage.domain.classification import Classification
 from services.triage.domain.clocks import RunningClock, State, plan_for, state_of
+from services.triage.domain.cues import NO_APPEAL
 from services.triage.domain.facts import Facts
 from services.triage.domain.policy_file import PolicyFile
 from services.triage.domain.ways import APPEALS, WAYS
@@ -44,6 +45,7 @@ _ROUTE_WORDS = {
     "other": "Hand it to denials review",
 }
 
+_SEARCH = "Search for an authorization on file first; if one covers the service, correct the claim"
 _ON_THE_REMITTANCE = "claim number, dates, codes, units, charges and rendering provider: on this remittance"
 _NOT_ON_AN_835 = "diagnoses, referring provider and clinical notes: not on an 835, from the chart"
 _REASON = "a short reason why no authorization was obtained, with a fact that can be checked"
@@ -138,10 +140,15 @@ def _choose(
         return _Choice("send_corrected_claim")
     if not classification.auth_related:
         return _Choice(classification.main.action)
-    return _first_open(classification, states)
+    return _first_open(classification, states, appeal_is_barred=not remarks.isdisjoint(NO_APPEAL))
 
 
-def _first_open(classification: Classification, states: Sequence[tuple[RunningClock, State]]) -> _Choice:
+def _first_open(
+    classification: Classification,
+    states: Sequence[tuple[RunningClock, State]],
+    *,
+    appeal_is_barred: bool,
+) -> _Choice:
     ways = WAYS[classification.main.category]
     usual = classification.main.action
     first = {kind for kind, _ in ways.first}
@@ -155,10 +162,9 @@ def _first_open(classification: Classification, states: Sequence[tuple[RunningCl
     for wanted in ("open", "perhaps_open", "unknown"):
         for kind, action in ways.then:
             for clock, state in states:
-                if clock.clock.kind == kind and state == wanted and clock.clock.kind != "appeal_level_2":
+                if clock.clock.kind == kind and state == wanted and not _waits(clock):
                     return _Choice(action, clock)
-    stated = any(clock.clock.kind in APPEALS for clock, _ in states)
-    if stated:
+    if appeal_is_barred or any(clock.clock.kind in APPEALS for clock, _ in states):
         return _Choice("review_by_hand", human=("every window that the policy states has closed",))
     return _Choice("appeal" if first else usual)
 
@@ -182,6 +188,22 @@ def has_authorization_number(event: ClaimDenied) -> bool:
     return bool(event.authorization_numbers) or any(line.authorization_numbers for line in event.lines)
 
 
+def _first_steps(
+    classification: Classification, choice: _Choice, facts: Facts, as_of: date
+) -> tuple[list[str], RunningClock | None]:
+    """Give the steps that the chosen action means, and the clock that they already name."""
+    if choice.action == "check_authorization_on_file":
+        return [
+            "Check the dates, codes, units and provider of the number that the payer echoes",
+            "If they match: ask for reconsideration, the payer has the authorization; else have it amended",
+        ], None
+    searches = classification.main.action == "search_existing_authorization"
+    steps = [_SEARCH] if searches and "authorization_found" not in facts.words else []
+    if choice.action == "search_existing_authorization":
+        return steps, None
+    return [*steps, ACTION_WORDS[choice.action] + _by_when(choice.governing, as_of)], choice.governing
+
+
 def _next_actions(
     classification: Classification,
     choice: _Choice,
@@ -192,30 +214,21 @@ def _next_actions(
     if not classification.auth_related:
         route = classification.main.route
         steps = [_ROUTE_WORDS[route]] if route and choice.action == "route_elsewhere" else []
-        return [*(steps or [f"{ACTION_WORDS[choice.action]}."[:-1]])]
-    steps = []
-    if (
-        classification.main.action == "search_existing_authorization"
-        and "authorization_found" not in facts.words
-    ):
-        steps.append(
-            "Search for an authorization on file first; if one covers the service, correct the claim"
-        )
-    if choice.action == "check_authorization_on_file":
-        steps = [
-            "Check the dates, codes, units and provider of the number that the payer echoes",
-            "If they match: ask for reconsideration, the payer has the authorization; else have it amended",
-        ]
-    elif choice.action != "search_existing_authorization":
-        steps.append(ACTION_WORDS[choice.action] + _by_when(choice.governing, as_of))
+        return steps or [ACTION_WORDS[choice.action]]
+    steps, told = _first_steps(classification, choice, facts, as_of)
     steps += [
         f"Else: {clock.clock.label}{_by_when(clock, as_of)}"
         for clock, state in states
-        if clock is not choice.governing and state in {"open", "perhaps_open", "unknown"}
+        if clock is not told and state in {"open", "perhaps_open", "unknown"} and not _waits(clock)
     ]
     if choice.governing is None and choice.action in {"appeal", "request_reconsideration"}:
         steps.append("No rule that we know states the time for it: read the payer's letter or manual today")
-    missing = [fact for clock, state in states if state != "closed" for fact in clock.clock.missing_facts]
+    missing = [
+        fact
+        for clock, state in states
+        if state not in {"closed", "forbidden"} and not _waits(clock)
+        for fact in clock.clock.missing_facts
+    ]
     if missing:
         words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))
         steps.append(f"Find out and record: {words}")
@@ -226,6 +239,12 @@ def _next_actions(
     elif classification.party == "provider":
         steps.append("Do not bill the patient for it")
     return steps
+
+
+def _waits(running: RunningClock) -> bool:
+    """Tell whether the clock opens only with the decision on an earlier level."""
+    rule = running.rule
+    return rule is not None and rule.entry.after is not None and running.clock.anchor_date is None
 
 
 def _patience(policy: PolicyFile) -> list[str]:

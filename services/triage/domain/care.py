@@ -26,8 +26,8 @@ _RANGES = {
     "oncology": (("J9000", "J9999"), ("77261", "77799"), ("96401", "96549")),
     "maternity": (("59000", "59899"),),
 }
-# Deliveries and newborns: MS-DRG 765 to 833, APR-DRG 540 to 640. CLP11 does not say which system it is of, so a
-# number inside either range stays unknown; one outside both is no maternity stay.
+# Deliveries and newborns: MS-DRG 765 to 833, APR-DRG 540 to 640. CLP11 does not say which system it is of, so
+# a number inside either range stays unknown; one outside both is no maternity stay.
 _PERHAPS_MATERNITY_DRGS = ((540, 640), (765, 833))
 _PROCEDURE = re.compile(r"[A-Z0-9]\d{3}[A-Z0-9]")
 

@@ -115,12 +115,13 @@ def _clock(
             missing.append(start.missing)
         if start.exact is not None and low is not None and high is not None and low.at != high.at:
             reasons += _why_a_range(rule, start, missing)
-        if later and start.earliest is None:
+        if later and start.earliest is None and permission.permitted is not False:
             reasons.append(f"it opens with the decision on the {str(entry.after).replace('_', ' ')}")
     settled = low is not None and high is not None and low.at == high.at
+    waits = entry.after is not None and start is not None and start.earliest is None
     return Clock(
         kind=entry.kind,
-        permitted=permission.permitted,
+        permitted=None if waits and permission.permitted else permission.permitted,
         policy_id=policy.id,
         policy_version=policy.version,
         policy_status=policy.status,

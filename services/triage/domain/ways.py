@@ -24,8 +24,8 @@ class Ways:
 _DISPUTE: tuple[tuple[ClockKind, Action], ...] = (
     ("respond", "send_records"),
     ("reconsideration", "request_reconsideration"),
-    ("peer_to_peer", "appeal"),
     ("appeal_level_1", "appeal"),
+    ("peer_to_peer", "request_reconsideration"),
     ("appeal_level_2", "appeal"),
 )
 
