@@ -84,7 +84,7 @@ def upgrade() -> None:
         "priority": "priority, case_id",
         "amount": "amount_at_stake, case_id",
         "opened": "opened_at, case_id",
-        "claim_number": "claim_number",
+        "claim_number": "upper(claim_number)",
         "payer_id": "payer_id",
         "payer_name": "lower(payer_name)",
         "member": "member_id_index",
@@ -98,7 +98,7 @@ def upgrade() -> None:
         "tracker.facts",
         role=ROLE,
         columns="case_id uuid not null, kind text not null, value text not null, note text,"
-        " recorded_by uuid not null, recorded_at timestamptz not null, event_ids uuid[] not null",
+        " recorded_by uuid not null, recorded_at timestamptz not null",
     )
     op.execute("create index facts_case on tracker.facts (organization_id, case_id)")
     create_outbox("tracker.outbox", role=ROLE, grants="select, insert, update, delete")

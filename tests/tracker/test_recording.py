@@ -183,9 +183,9 @@ async def test_the_decision_that_weighed_a_fact_settles_it(engine, record, selec
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
         await connection.exec_driver_sql(
             f"""insert into tracker.facts (organization_id, message_id, revision, type, topic, message_key, shard,
-                payload, size, case_id, kind, value, recorded_by, recorded_at, event_ids)
+                payload, size, case_id, kind, value, recorded_by, recorded_at)
             values ('{ORGANIZATION}', '{fact}', 1, 'FactRecorded', 'case-facts', '{KEY}', 1, 'x', 1, '{uuid4()}',
-                'urgency', 'urgent', '{uuid4()}', now(), '{{}}')"""
+                'urgency', 'urgent', '{uuid4()}', now())"""
         )
     await record(denial())
     assert [row.settled_at for row in await select("select settled_at from tracker.facts")] == [None]

@@ -1,14 +1,17 @@
 """The ledger: every decision that arrived, once, in the words in which it arrived. Rows are never changed."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.observations import DecisionEvent
+from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
 
 
@@ -79,8 +82,18 @@ def _denied_amount(event: DecisionEvent) -> Decimal:
     )
 
 
+async def stay_on_indexes(connection: AsyncConnection) -> None:
+    """
+    Plan this transaction's statements for a large ledger.
+
+    A prepared plan made while the tables were small reads them whole, and is kept long after they grew.
+    """
+    await connection.execute(text("select set_config('enable_seqscan', 'off', true)"))
+
+
 # One statement sees one snapshot: the ledger as it was before the insert, so that new rows are not read back.
-# The lateral join keeps the planner on the index, however large the ledger and however old its statistics.
+# The lateral join looks each key up; a join that the planner may choose would read the whole organization.
+# The wall names the organization already: saying it twice misleads the planner to just that (see cases.py).
 _RECORD = text("""
     with inserted as (
         insert into tracker.ledger (organization_id, event_id, revision, decision_revision, decision_id,
@@ -96,30 +109,36 @@ _RECORD = text("""
     select organization_id, claim_key, event_id, revision, decision_revision, cast(null as bytea) as payload
     from inserted
     union all
-    select touched.organization_id, touched.claim_key, known.event_id, known.revision,
+    select known.organization_id, touched.claim_key, known.event_id, known.revision,
         known.decision_revision, known.payload
-    from (select distinct organization_id, claim_key from inserted) as touched
+    from (select distinct claim_key from inserted) as touched
     cross join lateral (
-        select distinct on (l.event_id) l.event_id, l.revision, l.decision_revision, l.payload
+        select distinct on (l.event_id)
+            l.organization_id, l.event_id, l.revision, l.decision_revision, l.payload
         from tracker.ledger l
-        where l.organization_id = touched.organization_id and l.claim_key = touched.claim_key
+        where l.claim_key = touched.claim_key
         order by l.event_id, l.revision desc, l.decision_revision desc
     ) as known
 """)
 
 
 class Entry(NamedTuple):
-    """A decision as it stands in the ledger, and when it came to stand there."""
+    """A decision as it stands in the ledger, and since when it stands there."""
 
-    type: str
-    payload: bytes
-    recorded_at: Any
+    event: DecisionEvent
+    recorded_at: datetime
 
 
-async def entries(
+_decoders: dict[str, msgspec.json.Decoder[DecisionEvent]] = {
+    "DenialTriaged": msgspec.json.Decoder(DenialTriaged),
+    "ClaimOutcomeSeen": msgspec.json.Decoder(ClaimOutcomeSeen),
+}
+
+
+async def decisions_of(
     connection: AsyncConnection, organization_id: UUID, event_ids: Collection[UUID]
 ) -> list[Entry]:
-    """Give every decision ever recorded for these events, oldest first."""
+    """Give every decision ever recorded for these events, in the order of their recording."""
     found = await connection.execute(
         text("""
             select type, payload, recorded_at from tracker.ledger
@@ -128,7 +147,7 @@ async def entries(
         """),
         {"organization_id": organization_id, "event_ids": list(event_ids)},
     )
-    return [Entry(*row) for row in found]
+    return [Entry(_decoders[row.type].decode(row.payload), row.recorded_at) for row in found]
 
 
 async def denials_among(

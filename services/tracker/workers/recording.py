@@ -28,6 +28,9 @@ from shared.observability import metrics
 from shared.postgres import lock_shards, transaction
 from shared.values import shard_of
 
+GROUP = "tracker"
+TOPICS = (DenialTriaged.topic,)
+
 
 async def record_batch(engine: AsyncEngine, batch: Sequence[Received]) -> None:
     """Record what a consumer received; returns when it is committed."""
@@ -46,6 +49,7 @@ async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[Decisi
     events = [event for event, _ in once.values()]
     async with transaction(engine, organizations=ledger.organizations_of(events)) as connection:
         await lock_shards(connection, "tracker", {shard_of(event.claim_key) for event in events})
+        await ledger.stay_on_indexes(connection)
         new, before = await ledger.record(connection, list(once.values()))
         changes = await _fold(connection, [once[key][0] for key in new], before)
         receipts = receipts_for(events, batch_id=uuid4())

@@ -1,0 +1,93 @@
+"""Examples and error schemas for the OpenAPI description. Invented, like everything in them."""
+
+from typing import Any
+
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "remedy": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: _problem("No valid API key."),
+    403: _problem("The role may not do this."),
+    404: _problem("There is no such case, or none that the caller may see."),
+    422: _problem("The request is not as this route expects it."),
+    503: _problem("A part does not answer; repeating later helps."),
+}
+
+_CASE = {
+    "case_id": "0c1e3b1a-6a55-5b0e-9a44-7c0f8b1d9e63",
+    "version": 2,
+    "state": "open",
+    "closed_reason": None,
+    "merged_into": None,
+    "is_test": False,
+    "auth_related": True,
+    "category": "authorization_absent",
+    "route": None,
+    "recommended_action": "request_retro_authorization",
+    "payer_name": "ACME HEALTH PLAN",
+    "payer_id": "1999999999",
+    "claim_number": "ACCT-1001",
+    "payer_claim_number": "20260110001",
+    "patient": {"name": "•••", "member_id": "•••", "revealed": False},
+    "service_from": "2026-01-02",
+    "denied_on": "2026-01-10",
+    "charge_amount": "1240.00",
+    "denied_amount": "1240.00",
+    "amount_at_stake": "1240.00",
+    "paid_amount": "0",
+    "next_deadline_at": "2026-04-03T03:59:59Z",
+    "days_left": 12,
+    "urgency_class": "elective",
+    "priority": 72,
+    "confidence": 0.9,
+    "needs_human": False,
+    "needs_human_reasons": [],
+    "opened_at": "2026-01-11T09:00:00Z",
+    "updated_at": "2026-01-12T09:00:00Z",
+    "closed_at": None,
+}
+
+
+def _answer(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {**PROBLEMS, 200: {"content": {"application/json": {"example": example}}}}
+
+
+CASE_PAGE = _answer({"data": [_CASE], "has_more": False, "next_cursor": None})
+CASE_DETAIL = _answer(
+    {
+        **_CASE,
+        "decision": None,
+        "further_decisions": [],
+        "observations": [],
+        "subscriber": None,
+        "corrected_patient": None,
+    }
+)
+NEW_FACT: dict[int | str, dict[str, Any]] = {**PROBLEMS, 409: _problem("The case has ended.")}
+
+FACTS: dict[str, Any] = {
+    "admission": {
+        "summary": "The patient was admitted on a day",
+        "value": {"kind": "admission_date", "value": "2026-01-01"},
+    },
+    "emergency": {
+        "summary": "The service was an emergency",
+        "value": {"kind": "urgency", "value": "emergency", "note": "Brought by ambulance."},
+    },
+}

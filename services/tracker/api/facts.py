@@ -1,0 +1,122 @@
+"""POST /v1/cases/{case_id}/facts: a person adds what the remittance cannot say, and triage decides again."""
+
+from typing import Annotated, Literal
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Body, status
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.tracker.api import examples
+from services.tracker.api.access import Reader, Worker, no_such_case, organization_of
+from services.tracker.api.cases import CaseId
+from services.tracker.api.views import View
+from services.tracker.domain.facts import check_fact
+from services.tracker.store.audit import audit
+from services.tracker.store.facts import facts_of, keep_fact
+from services.tracker.store.ledger import denials_among
+from services.tracker.store.search import find_case
+from shared import clock
+from shared.contracts.decision import FactKind
+from shared.contracts.fact_recorded import FactRecorded
+from shared.errors import ConflictError
+from shared.http.auth import scope_of
+from shared.postgres import lock_shards, transaction
+from shared.values import shard_of
+
+
+class NewFact(BaseModel):
+    """`value` is an ISO date or instant, a month (YYYY-MM), or a word, as its kind asks for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: FactKind
+    value: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00]+$")
+    note: str | None = Field(default=None, max_length=2000, pattern=r"^[^\x00]*$")
+
+
+class FactView(View):
+    """A fact. `state`: sent to triage, weighed by a decision, or parked because triage could not read it."""
+
+    fact_id: UUID
+    case_id: UUID
+    kind: FactKind
+    value: str
+    note: str | None
+    recorded_by: UUID
+    recorded_at: AwareDatetime
+    state: Literal["sent", "weighed", "parked"]
+
+
+class FactList(View):
+    data: list[FactView]
+
+
+def facts_router(engine: AsyncEngine) -> APIRouter:
+    """Make the routes."""
+    router = APIRouter(tags=["facts"])
+
+    @router.post(
+        "/v1/cases/{case_id}/facts",
+        operation_id="record_fact",
+        status_code=status.HTTP_201_CREATED,
+        responses=examples.NEW_FACT,
+    )
+    async def record_fact(
+        principal: Worker, case_id: CaseId, new: Annotated[NewFact, Body(openapi_examples=examples.FACTS)]
+    ) -> FactView:
+        """State a fact. A later fact of the same kind replaces it; the case shows the new decision soon."""
+        value = check_fact(new.kind, new.value)
+        organization_id = organization_of(principal)
+        async with transaction(engine, **scope_of(principal)) as connection:
+            row = await find_case(connection, organization_id, case_id)
+            if row is None:
+                raise no_such_case()
+            # A batch of the worker may be moving the case's events at this moment.
+            await lock_shards(connection, "tracker", [shard_of(row["claim_key"])])
+            row = await find_case(connection, organization_id, case_id)
+            if row is None or row["closed_reason"] in ("merged", "withdrawn"):
+                raise ConflictError(
+                    "This case has ended.", remedy="State the fact on the case in `merged_into`."
+                )
+            fact = FactRecorded(
+                organization_id=organization_id,
+                fact_id=uuid4(),
+                claim_key=UUID(str(row["claim_key"])),
+                case_id=case_id,
+                event_ids=tuple(await denials_among(connection, organization_id, row["event_ids"])),
+                kind=new.kind,
+                value=value,
+                recorded_at=clock.now(),
+                recorded_by=UUID(str(principal.principal_id)),
+            )
+            await keep_fact(connection, fact, note=new.note)
+            await audit(
+                connection,
+                principal,
+                "fact_recorded",
+                case_id=case_id,
+                detail={"fact_id": str(fact.fact_id), "kind": fact.kind},
+            )
+        return FactView(
+            fact_id=fact.fact_id,
+            case_id=case_id,
+            kind=fact.kind,
+            value=fact.value,
+            note=new.note,
+            recorded_by=fact.recorded_by,
+            recorded_at=fact.recorded_at,
+            state="sent",
+        )
+
+    @router.get("/v1/cases/{case_id}/facts", operation_id="list_facts", responses=examples.PROBLEMS)
+    async def list_facts(principal: Reader, case_id: CaseId) -> FactList:
+        """List the facts of a case, oldest first."""
+        organization_id = organization_of(principal)
+        async with transaction(engine, **scope_of(principal)) as connection:
+            if await find_case(connection, organization_id, case_id) is None:
+                raise no_such_case()
+            facts = await facts_of(connection, organization_id, case_id)
+        return FactList(data=[FactView.model_validate(dict(row)) for row in facts])
+
+    return router

@@ -1,0 +1,53 @@
+"""GET /v1/summary: the whole of an organization's cases on one line."""
+
+from decimal import Decimal
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.tracker.api import examples
+from services.tracker.api.access import Reader, organization_of
+from services.tracker.api.views import View
+from services.tracker.domain.clocks import days_between
+from services.tracker.store.search import summarize
+from shared import clock
+from shared.http.auth import scope_of
+from shared.postgres import transaction
+
+
+class Summary(View):
+    """
+    Counts and US dollars over all cases, test files left out.
+
+    `open_clock_amount` is what was denied in cases with a deadline still ahead, `paid_amount` what payers
+    paid after the denial.
+    """
+
+    denials: int
+    auth_related: int
+    open_cases: int
+    needs_human: int
+    denied_amount: Decimal
+    open_clock_cases: int
+    open_clock_amount: Decimal
+    paid_amount: Decimal
+    next_deadline_at: AwareDatetime | None
+    next_deadline_days_left: int | None
+
+
+def summary_router(engine: AsyncEngine) -> APIRouter:
+    """Make the route."""
+    router = APIRouter(tags=["cases"])
+
+    @router.get("/v1/summary", operation_id="get_summary", responses=examples.PROBLEMS)
+    async def get_summary(principal: Reader) -> Summary:
+        """Say how much is denied, and how much of it can still be saved."""
+        async with transaction(engine, **scope_of(principal)) as connection:
+            row = await summarize(connection, organization_of(principal))
+        deadline = row["next_deadline_at"]
+        return Summary(
+            **row, next_deadline_days_left=None if deadline is None else days_between(clock.now(), deadline)
+        )
+
+    return router

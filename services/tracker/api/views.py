@@ -1,0 +1,248 @@
+"""What the tracker shows of a case. Amounts are US dollars, as strings; names and member ids are masked."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from services.tracker.domain.clocks import ClockStatus, days_between, read_clock
+from services.tracker.domain.lifecycle import ClosedReason, State
+from services.tracker.domain.observations import DecisionEvent
+from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
+from shared.contracts.decision import Action, Category, Clock, DeniedItem, Route, UrgencyClass
+from shared.contracts.denial_triaged import DenialTriaged
+
+MASK = "•••"
+
+
+class View(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class PersonView(View):
+    """A person. Masked unless `revealed`; null where the remittance names nothing."""
+
+    name: str | None
+    member_id: str | None
+    revealed: bool = False
+
+
+class CaseSummary(View):
+    """
+    A case as a list shows it.
+
+    `days_left` counts days to `next_deadline_at`, the first deadline that has not passed; both are null once
+    no clock matters or all have passed. `merged_into` is the case that took this one's place.
+    """
+
+    case_id: UUID
+    version: int
+    state: State
+    closed_reason: ClosedReason | None
+    merged_into: UUID | None
+    is_test: bool
+    auth_related: bool
+    category: Category
+    route: Route | None
+    recommended_action: Action
+    payer_name: str | None
+    payer_id: str | None
+    claim_number: str
+    payer_claim_number: str | None
+    patient: PersonView
+    service_from: date | None
+    denied_on: date
+    charge_amount: Decimal
+    denied_amount: Decimal
+    amount_at_stake: Decimal
+    paid_amount: Decimal
+    next_deadline_at: AwareDatetime | None
+    days_left: int | None
+    urgency_class: UrgencyClass
+    priority: int = Field(description="0 to 100, higher first")
+    confidence: float = Field(description="0 to 1")
+    needs_human: bool
+    needs_human_reasons: list[str]
+    opened_at: AwareDatetime
+    updated_at: AwareDatetime
+    closed_at: AwareDatetime | None
+
+
+class CasePage(View):
+    """A page of cases. `next_cursor` leads to the next one; it is null on the last."""
+
+    data: list[CaseSummary]
+    has_more: bool
+    next_cursor: str | None
+
+
+class ClockView(View):
+    """
+    A payer's time limit for one way of saving the claim, and where it stands now.
+
+    `deadline_at` is the last instant that still counts; where an input is missing it is null, and `earliest`
+    and `latest` bound it. `steps` let a person recompute the date by hand.
+    """
+
+    kind: str
+    label: str
+    status: ClockStatus
+    days_left: int | None
+    permitted: bool | None
+    deadline_at: AwareDatetime | None
+    earliest: AwareDatetime | None
+    latest: AwareDatetime | None
+    zone: str
+    anchor: str | None
+    anchor_date: date | None
+    anchor_source: str | None
+    steps: list[str]
+    reasons: list[str]
+    missing_facts: list[str]
+    consequence: str | None
+    policy_id: str
+    policy_version: str
+    policy_status: str
+
+
+class ItemView(View):
+    """One denied adjustment, classified."""
+
+    line_number: int | None
+    group: str
+    reason: str
+    amount: Decimal
+    quantity: Decimal | None
+    remarks: list[str]
+    category: Category
+    route: Route | None
+    strength: str
+    why: str
+    dependent: bool
+
+
+class DecisionView(View):
+    """What triage concluded, and the rules by which the dates can be recomputed."""
+
+    decision_id: UUID
+    decision_revision: int
+    event_id: UUID
+    event_revision: int
+    as_of: date
+    auth_related: bool
+    category: Category
+    route: Route | None
+    recommended_action: Action
+    next_actions: list[str]
+    documents: list[str]
+    channel: str | None
+    items: list[ItemView]
+    clocks: list[ClockView]
+    amount_at_stake: Decimal
+    amount_basis: str
+    urgency_class: UrgencyClass
+    urgency_evidence: list[str]
+    responsible_party: str
+    payer_match: str | None
+    priority: int
+    confidence: float
+    needs_human: bool
+    needs_human_reasons: list[str]
+    explanation: list[str]
+    authorization_numbers: list[str]
+    fact_ids: list[UUID]
+
+
+class ObservationView(View):
+    """What one remittance says of the claim. `saw` is denied, reversed, paid or zero."""
+
+    event_id: UUID
+    revision: int
+    saw: Literal["denied", "reversed", "paid", "zero"]
+    remittance_id: UUID
+    receipt_id: UUID | None
+    feed: str | None
+    received_at: AwareDatetime
+    payer_date: date
+    payment_on: date | None
+    trace_number: str | None
+    position: int
+    claim_status: str
+    payer_claim_number: str | None
+    charge_amount: Decimal
+    paid_amount: Decimal
+    denied_amount: Decimal
+    possible_duplicate_of: UUID | None
+    truncated: bool
+
+
+class CaseDetail(CaseSummary):
+    """
+    A case with its evidence.
+
+    `decision` is the leading one; `further_decisions` are those of the other parts of a split claim. The
+    persons are opened with `reveal=true`, by roles that may, and each opening is written to the audit log.
+    """
+
+    decision: DecisionView | None
+    further_decisions: list[DecisionView]
+    observations: list[ObservationView]
+    subscriber: PersonView | None
+    corrected_patient: PersonView | None
+
+
+def case_summary(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
+    """Give the members of a CaseSummary for a row of tracker.cases."""
+    deadline = row["next_deadline_at"]
+    if deadline is not None and deadline <= at:
+        deadline = min((one for one in row["deadlines"] if one > at), default=None)  # the sweep will come
+    return {
+        **row,
+        "next_deadline_at": deadline,
+        "days_left": None if deadline is None else days_between(at, deadline),
+        "patient": PersonView(
+            name=MASK if row["patient_name_index"] else None,
+            member_id=MASK if row["member_id_index"] else None,
+        ),
+    }
+
+
+def clock_view(clock: Clock, *, at: datetime) -> ClockView:
+    reading = read_clock(clock, at)
+    members = {name: getattr(clock, name) for name in Clock.__struct_fields__}
+    return ClockView(**members, status=reading.status, days_left=reading.days_left)
+
+
+def decision_view(event: DenialTriaged, *, at: datetime) -> DecisionView:
+    members = {name: getattr(event, name) for name in DecisionView.model_fields if hasattr(event, name)}
+    numbers = [
+        *event.authorization_numbers,
+        *(one for line in event.lines for one in line.authorization_numbers),
+    ]
+    return DecisionView.model_validate(
+        {
+            **members,
+            "event_revision": event.revision,
+            "items": [_item_view(item) for item in event.items],
+            "clocks": [clock_view(clock, at=at) for clock in event.clocks],
+            "authorization_numbers": list(dict.fromkeys(one.value for one in numbers)),
+        }
+    )
+
+
+def _item_view(item: DeniedItem) -> ItemView:
+    return ItemView.model_validate(item)
+
+
+def observation_view(event: DecisionEvent) -> ObservationView:
+    members = {name: getattr(event, name) for name in ObservationView.model_fields if hasattr(event, name)}
+    return ObservationView(
+        **members,
+        saw=event.outcome if isinstance(event, ClaimOutcomeSeen) else "denied",
+        denied_amount=Decimal(0)
+        if isinstance(event, ClaimOutcomeSeen)
+        else sum((one.amount for one in event.denied), Decimal(0)),
+    )

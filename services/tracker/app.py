@@ -1,0 +1,141 @@
+"""
+The tracker's processes, and the one place where their objects meet.
+
+tracker-worker records decisions, sends receipts, case events and facts, and sweeps deadlines; tracker-api
+answers people. When one loop of a process crashes, the process ends and is started anew.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.tracker.api.cases import cases_router
+from services.tracker.api.facts import facts_router
+from services.tracker.api.reconciliation import reconciliation_router
+from services.tracker.api.summary import summary_router
+from services.tracker.api.timeline import timeline_router
+from services.tracker.settings import read_api_settings, read_worker_settings
+from services.tracker.store.outboxes import FACTS, OUTBOX
+from services.tracker.workers.recording import GROUP, TOPICS, record_batch
+from services.tracker.workers.sweeping import sweep_deadlines
+from shared.http.app import create_app
+from shared.http.cursors import cursor_key
+from shared.http.probes import Health
+from shared.http.server import serve
+from shared.kafka.consumer import consume
+from shared.kafka.parked import parked_router
+from shared.kafka.producer import open_producer
+from shared.kafka.relay import Relay
+from shared.kafka.settlement import settlement_consumer
+from shared.postgres import create_engine
+from shared.security.keyring import Keyring
+from shared.security.sealing import MasterKey
+
+API_PORT = 8083
+WORKER_PORT = 8093
+
+# Each relay keeps one connection for its locks and takes another to work.
+_WORKER_CONNECTIONS = 10
+_API_CONNECTIONS = 10
+
+
+async def run_worker(stop: asyncio.Event) -> None:
+    """Record, relay, settle and sweep until `stop` is set; the batch under way is finished."""
+    settings = read_worker_settings()
+    broker = settings.kafka_bootstrap_servers
+    health = Health()
+    async with (
+        _engine(settings.database_url, "tracker-worker", pool_size=_WORKER_CONNECTIONS) as engine,
+        open_producer(broker) as producer,
+    ):
+        app = create_app(title="tracker-worker", version=version("reprieve"), engine=engine, health=health)
+        relay = partial(
+            Relay,
+            engine,
+            producer=producer,
+            window_bytes_per_partition=settings.kafka_window_bytes,
+            health=health,
+        )
+        loops = (
+            consume(
+                broker,
+                group=GROUP,
+                topics=TOPICS,
+                handle=partial(record_batch, engine),
+                producer=producer,
+                health=health,
+                stop=stop,
+            ),
+            # Nobody sends receipts for receipts: what the broker has is done.
+            relay(OUTBOX, settle_on_ack=True).run(stop),
+            relay(FACTS).run(stop),
+            settlement_consumer(
+                broker,
+                producer_name=FACTS.service,
+                engine=engine,
+                table=FACTS,
+                producer=producer,
+                health=health,
+                stop=stop,
+            ),
+            sweep_deadlines(engine, health=health, stop=stop),
+            serve(app, settings.host, settings.port or WORKER_PORT, stop),
+        )
+        async with asyncio.TaskGroup() as running:
+            for loop in loops:
+                running.create_task(loop)
+
+
+async def run_api(stop: asyncio.Event) -> None:
+    """Answer until `stop` is set."""
+    settings = read_api_settings()
+    async with _engine(
+        settings.database_url,
+        "tracker-api",
+        pool_size=_API_CONNECTIONS,
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+    ) as engine:
+        app = api_app(engine, master_key=settings.master_key.get_secret_value(), health=Health())
+        await serve(app, settings.host, settings.port or API_PORT, stop)
+
+
+def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
+    """Assemble the app of tracker-api. `master_key` is base64; it opens identifiers and signs cursors."""
+    app = create_app(title="Reprieve tracker", version=version("reprieve"), engine=engine, health=health)
+    app.include_router(
+        cases_router(engine, Keyring(engine, MasterKey.from_text(master_key)), cursor_key(master_key))
+    )
+    app.include_router(timeline_router(engine))
+    app.include_router(facts_router(engine))
+    app.include_router(summary_router(engine))
+    app.include_router(reconciliation_router(engine))
+    app.include_router(parked_router(FACTS, engine))
+    return app
+
+
+@asynccontextmanager
+async def _engine(
+    url: SecretStr, name: str, *, pool_size: int, statement_timeout_seconds: float | None = None
+) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(
+        url.get_secret_value(),
+        name=name,
+        pool_size=pool_size,
+        statement_timeout_seconds=statement_timeout_seconds,
+    )
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+PROCESSES: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
+    "tracker-worker": run_worker,
+    "tracker-api": run_api,
+}

@@ -1,0 +1,39 @@
+"""The audit log: who did what to which case. Rows are added with what they tell, and never changed."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.security.principals import Principal
+
+Action = Literal["identifiers_opened", "fact_recorded"]
+
+_ADD = text("""
+    insert into tracker.audit_log (organization_id, principal_id, action, subject_id, detail)
+    values (:organization_id, :principal_id, :action, :subject_id, cast(:detail as jsonb))
+""")
+
+
+async def audit(
+    connection: AsyncConnection,
+    principal: Principal,
+    action: Action,
+    *,
+    case_id: UUID,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one row. `detail` names things by id and kind, and never holds what it is about."""
+    await connection.execute(
+        _ADD,
+        {
+            "organization_id": principal.organization_id,
+            "principal_id": principal.principal_id,
+            "action": action,
+            "subject_id": case_id,
+            "detail": msgspec.json.encode(detail or {}).decode(),
+        },
+    )
