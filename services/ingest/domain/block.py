@@ -46,6 +46,10 @@ class Block:
         batch, at = self._find(len(self.segments) - 1)
         return max(batch.end(at), self.last_end)
 
+    def empty(self) -> int:
+        """Count the segments that are none: a terminator behind a terminator."""
+        return self.segments.count(b"") if any(batch.has_empty for batch, _, _ in self._pieces) else 0
+
     def finding(self, code: str, index: int = 0, element: int | None = None) -> Finding:
         """Make a finding at segments[index]."""
         tag = self.segments[index][:3]

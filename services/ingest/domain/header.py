@@ -66,7 +66,7 @@ def read_header(block: Block, around: Surroundings, *, set_ordinal: int) -> tupl
 
 
 def _registered_by(ids: list[Reference]) -> tuple[str, ...]:
-    """Give NPIs, then tax ids, digits only, without repetition: the keys under which payees are registered."""
+    """Give NPIs, then tax ids, digits only, each once: the keys under which payees are registered."""
     ordered = sorted(
         (reference for reference in ids if reference.qualifier in _REGISTERED),
         key=lambda reference: _REGISTERED[reference.qualifier],

@@ -70,7 +70,7 @@ def _derive(organization_id: UUID, *parts: str) -> UUID:
     """UUIDv5 without uuid.uuid5, which builds the namespace's bytes again for each of millions of claims."""
     name = _SEPARATOR.join(parts).encode("utf-8", "surrogateescape")
     digest = sha1(_NAMESPACE + organization_id.bytes + name, usedforsecurity=False).digest()
-    return UUID(bytes=digest[:16], version=5)
+    return UUID(int=int.from_bytes(digest[:16], "big"), version=5)
 
 
 _NAMESPACE = REPRIEVE_NAMESPACE.bytes

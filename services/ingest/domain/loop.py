@@ -5,9 +5,8 @@ It works on raw segments and builds no object per segment: most claims are paid 
 What the few events need is read in detail.py, from the same segments.
 """
 
-import re
 from decimal import Decimal
-from hashlib import blake2b
+from hashlib import sha256
 
 from msgspec.structs import replace
 
@@ -38,7 +37,7 @@ _AMOUNT_ELEMENTS = {
     b"MOA": (1, 2, 8, 9),
 }
 _IDENTIFYING = frozenset((b"6R", b"G1", b"BB"))
-_TRAILING = re.compile(rb"[\x1d\x1f]+(?=[\x1d\x1e]|$)")
+_DIGEST_BYTES = 16
 
 
 class LoopReader:
@@ -50,6 +49,17 @@ class LoopReader:
         self.remark = b"LQ" + delimiters.element[:1]
         self.first = 3 + len(delimiters.element)  # where element 1 begins after a tag of three letters
         self.second = self.first + 3 + len(delimiters.element)  # and element 2, after a qualifier of three
+
+        self._table = None
+        if len(delimiters.element) == 1 and len(delimiters.component) == 1:
+            self._table = bytes.maketrans(delimiters.element + delimiters.component, b"\x1d\x1f")
+
+    def neutral(self, text: bytes) -> bytes:
+        """Give the text with delimiters that no file has, so that re-enveloping does not change it."""
+        if self._table is not None:
+            return text.translate(self._table)
+        text = text.replace(self.element, b"\x1d")
+        return text.replace(self.component, b"\x1f") if self.component else text
 
     def read(
         self, block: Block, *, position: int, truncated: bool, ordinals: dict[bytes, int]
@@ -150,8 +160,7 @@ class _Loop:
 
     def read_head(self, head: list[bytes]) -> None:
         """CLP."""
-        self.charge_amount = read_number(head[3]) or Decimal(0)
-        self.paid_amount = read_number(head[4]) or Decimal(0)
+        self.charge_amount, self.paid_amount = Decimal(head[3].decode()), Decimal(head[4].decode())
         for at, cents in ((3, self._charge), (4, self._paid)):
             if not -_CENTS_MAX <= cents <= _CENTS_MAX:
                 self._note("amount_absurd", 0, at)
@@ -164,26 +173,26 @@ class _Loop:
         reader = self._reader
         element, remark, first, second = reader.element, reader.remark, reader.first, reader.second
         qualifier_end = first + 2
+        amount_at = qualifier_end + len(element)
         keep = self._canonical.append
         for index, segment in enumerate(self._block.segments):
             tag = segment[:3]
             if tag == b"DTM":
                 keep(segment)
-                if read_date(segment[second:]) is None:
+                if read_date(segment[second:]) is None:  # remembered: dates repeat
                     self._check_date(index, segment)
             elif tag == b"REF":
                 if segment[first:qualifier_end] in _IDENTIFYING:
-                    keep(segment)
+                    keep(segment.rstrip(element))
             elif tag == b"CAS":
-                self._read_adjustments(index, segment.split(element))
+                self._read_adjustments(index, segment)
             elif tag == b"SVC":
-                self._read_line(index, segment.split(element))
+                self._read_line(index, segment)
             elif tag == b"AMT" or tag == b"QTY":  # noqa: PLR1714 - a set costs more here
-                parts = segment.split(element)
-                if len(parts) < 3 or read_number(parts[2]) is None:
-                    self._note("amount_unreadable", index, 2)
+                if not segment[amount_at:].replace(b".", b"", 1).isdigit():
+                    self._check_amount(index, segment)
             elif tag == remark:
-                keep(segment)
+                keep(segment.rstrip(element))
             elif tag == b"NM1" or tag == b"PER":  # noqa: PLR1714
                 pass
             elif tag in _AMOUNT_ELEMENTS:
@@ -191,42 +200,56 @@ class _Loop:
             elif index:
                 self._note("unknown_segment" if segment else "empty_segment", index)
 
-    def _read_line(self, index: int, parts: list[bytes]) -> None:
+    def _read_line(self, index: int, segment: bytes) -> None:
         """SVC: the level before it ends, a line begins."""
         self._close_level()
         self._line += 1
-        charge, paid = _amount(parts, 2), _amount(parts, 3)
+        parts = segment.split(self._reader.element)
+        charge = read_amount(parts[2]) if len(parts) > 3 else None
+        paid = read_amount(parts[3]) if len(parts) > 3 else None
         if charge is None or paid is None:
             self._note("amount_unreadable", index, 2 if charge is None else 3)
             self._charge = self._paid = 0
-            self._canonical.append(self._reader.element.join(parts))
-            return
-        self._charge, parts[2] = charge
-        self._paid, parts[3] = paid
-        self._canonical.append(self._reader.element.join(parts))
+        else:
+            self._charge, charge_form = charge
+            self._paid, paid_form = paid
+            if charge_form is not parts[2] or paid_form is not parts[3] or not parts[-1]:
+                parts[2], parts[3] = charge_form, paid_form
+                segment = self._reader.element.join(parts).rstrip(self._reader.element)
+        self._canonical.append(segment)
 
-    def _read_adjustments(self, index: int, parts: list[bytes]) -> None:
+    def _read_adjustments(self, index: int, segment: bytes) -> None:  # noqa: C901 - hot, so not split
         """CAS: up to six triplets of reason, amount, quantity; some in the middle may be empty."""
-        count = len(parts)
-        for at in range(2, count, 3):
-            reason = parts[at]
-            text = parts[at + 1] if at + 1 < count else b""
+        parts = segment.split(self._reader.element)
+        changed = not parts[-1]
+        for at in range(3, len(parts), 3):
+            reason, text = parts[at - 1], parts[at]
             if not reason and not text:
                 continue
             amount = read_amount(text)
             if amount is None:
-                self._note("amount_unreadable", index, at + 1)
+                self._note("amount_unreadable", index, at)
                 self._unreadable.append((self._line, parts[1], reason))
                 continue
-            cents, parts[at + 1] = amount
+            cents, form = amount
             self._adjusted += cents
-            if cents:
+            if cents > 0:
                 self._explained = True
-            if cents > 0 and (reason not in ORDINARY_REASONS or self._takes_all(cents, reason, index)):
-                self._deny(index, parts, at)
-            elif cents < 0 and reason not in ORDINARY_REASONS:
-                self._taken_back.append((self._line, parts[1], reason, cents))
-        self._canonical.append(self._reader.element.join(parts))
+                if reason not in ORDINARY_REASONS or self._takes_all(cents, reason, index):
+                    self._deny(index, parts, at - 1)
+            elif cents < 0:
+                self._explained = True
+                if reason not in ORDINARY_REASONS:
+                    self._taken_back.append((self._line, parts[1], reason, cents))
+            if form is not text:
+                parts[at] = form
+                changed = True
+        if len(parts) % 3 == 0 and parts[-1]:  # the last triplet has a reason and no amount
+            self._note("amount_unreadable", index, len(parts))
+            self._unreadable.append((self._line, parts[1], parts[-1]))
+        if changed:
+            segment = self._reader.element.join(parts).rstrip(self._reader.element)
+        self._canonical.append(segment)
 
     def _takes_all(self, cents: Cents, reason: bytes, index: int) -> bool:
         """Tell a price adjustment that is none: it takes the whole charge and nothing is paid."""
@@ -300,13 +323,8 @@ class _Loop:
 
     def digest(self) -> bytes:
         """Hash the canonical loop: the same for any delimiters, padding and way of writing an amount."""
-        text = b"\x1e".join(self._canonical)
-        text = text.replace(self._reader.element, b"\x1d")
-        if self._reader.component:
-            text = text.replace(self._reader.component, b"\x1f")
-        if b"\x1d\x1e" in text or b"\x1f\x1d" in text or b"\x1f\x1e" in text or text[-1:] < b"\x20":
-            text = _TRAILING.sub(b"", text)
-        return blake2b(text, digest_size=16).digest()
+        text = self._reader.neutral(b"\x1e".join(self._canonical))
+        return sha256(text, usedforsecurity=False).digest()[:_DIGEST_BYTES]
 
     def _normalise(self, index: int, parts: list[bytes], elements: tuple[int, ...]) -> None:
         for at in elements:
@@ -316,10 +334,16 @@ class _Loop:
                     self._note("amount_unreadable", index, at)
                 else:
                     parts[at] = amount[1]
-        self._canonical.append(self._reader.element.join(parts))
+        self._canonical.append(self._reader.element.join(parts).rstrip(self._reader.element))
+
+    def _check_amount(self, index: int, segment: bytes) -> None:
+        parts = segment.split(self._reader.element)
+        if _amount(parts, 2) is None:
+            self._note("amount_unreadable", index, 2)
 
     def _check_date(self, index: int, segment: bytes) -> None:
         parts = segment.split(self._reader.element)
+        self._canonical[-1] = self._reader.element.join(parts[:3])
         text = parts[2] if len(parts) > 2 else b""
         if read_date(text) is None:
             self._note("date_absurd" if is_absurd_date(text) else "date_unreadable", index, 2)

@@ -45,7 +45,7 @@ class OpenSet:
 
     def count_empty(self, block: Block) -> None:
         """Empty segments are no segments: SE01 does not count them."""
-        self._empty += block.segments.count(b"")
+        self._empty += block.empty()
 
     def read_claim(self, block: Block, *, truncated: bool) -> ClaimRead | ClaimQuarantined:
         self._position += 1

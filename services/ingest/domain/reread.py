@@ -43,6 +43,7 @@ def reread_claim(
         raw=raw,
         ends=list(accumulate(map(len, raw))),
         unterminated=unterminated,
+        has_empty=not all(segments),
     )
     claim = LoopReader(header.delimiters).read(
         Block(batch, 0, len(segments)), position=position, truncated=truncated, ordinals={}

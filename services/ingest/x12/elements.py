@@ -14,26 +14,43 @@ Cents = int | Decimal
 
 _NUMBER = re.compile(rb"[+-]?(?=\.?\d)(\d*)(?:\.(\d*))?")
 _DIGITS_MAX = 18  # X12: R 1/18
+_PLAIN_BYTES_MAX = 16
+_ZERO = ord("0")
 
 _YEARS = range(1980, 2100)
 
 
-@lru_cache(maxsize=1 << 16)
 def read_amount(element: bytes) -> tuple[Cents, bytes] | None:
     """
     Read an amount in dollars: exact cents, and one form in which 100, 100.0 and 100.00 are equal.
 
-    None where it is no X12 decimal number: empty, a thousands separator, a currency sign, more than 18 digits.
+    None where it is no X12 decimal number: empty, with thousands separators, of more than 18 digits.
     """
+    # Nearly all amounts are read here, by hand: Decimal and a pattern would cost ten times as much.
+    if len(element) < _PLAIN_BYTES_MAX:
+        whole, _, fraction = element.partition(b".")
+        if whole.isdigit() and (whole[0] != _ZERO or len(whole) == 1):
+            if not fraction:
+                return int(whole) * 100, whole
+            if len(fraction) == 2 and fraction.isdigit():
+                form = element if fraction[1] != _ZERO else element[:-1] if fraction[0] != _ZERO else whole
+                return int(whole + fraction), form
+            if len(fraction) == 1 and fraction.isdigit():
+                return int(whole + fraction) * 10, element if fraction[0] != _ZERO else whole
+    return _read_odd_amount(element)
+
+
+@lru_cache(maxsize=1 << 14)
+def _read_odd_amount(element: bytes) -> tuple[Cents, bytes] | None:
+    """Signs, padding, leading zeros, fractions of a cent, and what is no amount."""
     number = read_number(element)
     if number is None:
         return None
     cents = number * 100
-    normal = format(number.normalize(), "f") if number else "0"
-    return (int(cents) if cents == int(cents) else cents), normal.encode()
+    form = format(number.normalize(), "f") if number else "0"
+    return (int(cents) if cents == int(cents) else cents), form.encode()
 
 
-@lru_cache(maxsize=1 << 16)
 def read_number(element: bytes) -> Decimal | None:
     """Read an X12 decimal number as sent ("100.0" stays 100.0); None where it is none."""
     element = element.strip()
@@ -63,6 +80,7 @@ def is_absurd_date(element: bytes) -> bool:
 
 def read_text(element: bytes) -> str:
     """Decode an element: UTF-8, or Latin-1 where it is not UTF-8. Blanks at the edges are padding."""
+    element = element.replace(b"\0", b"")  # PostgreSQL keeps every character in a text but this one
     try:
         return element.decode().strip()
     except UnicodeDecodeError:

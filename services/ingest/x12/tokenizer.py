@@ -18,6 +18,7 @@ SEGMENT_BYTES_MAX = 64 * 1024
 """Longest segment that is read. The longest that the 835 allows has a few hundred bytes."""
 
 _BLOCK_BYTES = 256 * 1024
+_WINDOW_BYTES = SEGMENT_BYTES_MAX // 2
 _ALPHANUMERIC_TAIL = re.compile(rb"[0-9A-Za-z]\Z")
 _ENVELOPE_START = re.compile(rb"ISA(?![0-9A-Za-z])")
 _REMITTANCE = re.compile(rb"ST([^0-9A-Za-z])835\1")
@@ -46,6 +47,7 @@ class Batch(msgspec.Struct, frozen=True):
     raw: list[bytes]
     ends: list[int]
     unterminated: bool  # the file ends within the last segment
+    has_empty: bool
 
     def start(self, index: int) -> int:
         """Give the offset in the file of the segment's first byte that is not blank."""
@@ -181,9 +183,10 @@ class _Tokenizer:
             if envelope == "yes":  # the interchange before it has no IEA
                 self._leave()
             return
-        raw = self._buffer[self._at : self._ordinary_end(delimiters.terminator)].split(delimiters.terminator)
+        text = self._buffer[self._at : self._ordinary_end(delimiters.terminator)]
+        raw = text.split(delimiters.terminator)
         tail = raw.pop()
-        count = _readable(raw)
+        count = _readable(text, delimiters.terminator, raw)
         if count:
             begin = raw[count - 1].lstrip(BLANK)
             yield self._batch(delimiters, raw[:count])
@@ -232,10 +235,12 @@ class _Tokenizer:
         begin = self._at
         offset = self._offset
         self._take(ends[-1] + (len(raw) - unterminated) * len(delimiters.terminator))
-        clean = _is_clean(self._buffer[begin : self._at], raw)
+        clean = _is_clean(self._buffer[begin : self._at], delimiters.terminator)
         segments = raw if clean else [text.strip(BLANK) for text in raw]
         self._number += len(raw)
-        return Batch(delimiters, offset, self._number - len(raw), segments, raw, ends, unterminated)
+        return Batch(
+            delimiters, offset, self._number - len(raw), segments, raw, ends, unterminated, not all(segments)
+        )
 
     def _last(self, delimiters: Delimiters, tail: bytes) -> Iterator[Token]:
         """Give what stands behind the last terminator of the file: padding, or a segment without one."""
@@ -262,18 +267,20 @@ class _Tokenizer:
         self._foreign = _ForeignBytes(self._offset)
 
 
-def _readable(raw: list[bytes]) -> int:
+def _readable(text: bytes, terminator: bytes, raw: list[bytes]) -> int:
     """Count the raw segments before the first that is too long."""
-    if max(map(len, raw), default=0) <= SEGMENT_BYTES_MAX:
+    # Whatever is too long covers one of these windows, so that lengths need not be looked at one by one.
+    windows = range(0, len(text) - _WINDOW_BYTES, _WINDOW_BYTES)
+    if all(text.find(terminator, at, at + _WINDOW_BYTES) >= 0 for at in windows):
         return len(raw)
-    return next(index for index, text in enumerate(raw) if len(text) > SEGMENT_BYTES_MAX)
+    return next((index for index, one in enumerate(raw) if len(one) > SEGMENT_BYTES_MAX), len(raw))
 
 
-def _is_clean(buffer: bytes, raw: list[bytes]) -> bool:
+def _is_clean(text: bytes, terminator: bytes) -> bool:
     """Tell cheaply that no segment has blanks around it: no line breaks anywhere, no space at an edge."""
-    if any(blank in buffer for blank in _LINE_BLANKS):
+    if any(blank in text for blank in _LINE_BLANKS) or text[:1] == b" " or text[-1:] == b" ":
         return False
-    return not any(text[:1] == b" " or text[-1:] == b" " for text in raw)
+    return b" " + terminator not in text and terminator + b" " not in text
 
 
 _BLANK_OR_MARK = BLANK + b"\xef\xbb\xbf"
