@@ -1,12 +1,14 @@
 """triage's worker on a real database, without a broker."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.domain.calendars import Calendar
@@ -16,6 +18,7 @@ from services.triage.workers.handling import batch_handler
 from shared.contracts.base import Event
 from shared.contracts.events_receipted import EventsReceipted
 from shared.kafka.producer import OutgoingRecord
+from shared.observability.logging import configure_logging
 from shared.postgres import create_engine, rows, transaction
 from tests.support.database import Database
 from tests.triage.messages import received
@@ -64,6 +67,17 @@ class Triage:
         return [
             type("Row", (), {**row._mapping, "payload": msgspec.json.decode(row.payload)})() for row in found
         ]
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_production() -> Iterator[None]:
+    """Log as the processes do: structlog's own way renders every local of a traceback, which takes minutes."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    configure_logging("tests")
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    logging.root.handlers[:], logging.root.level = handlers, level
 
 
 @pytest.fixture(scope="session")
