@@ -194,7 +194,7 @@ def read_codes(reason: str, remarks: tuple[str, ...]) -> Reading:
         return _unclear(_no_rule(reason), notes=notes)
     if requires_remark(reason) and not any(rarc_status(code) != "unknown" for code in explaining):
         human = f"{reason} says nothing without a remark, and there is none that explains"
-        return _unclear(human, notes=notes, strength="needs_remark", action=meaning.action)
+        return _unclear(human, notes=notes, strength="needs_remark")
     confirmed = _confirmed(meaning, explaining)
     return Reading(
         category=meaning.category,
@@ -268,12 +268,11 @@ def _unclear(
     *,
     notes: tuple[str, ...] = (),
     strength: EvidenceStrength = "none",
-    action: Action = "review_by_hand",
 ) -> Reading:
     return Reading(
         category="unclear",
         why=human[0].upper() + human[1:] + ".",
-        action=action,
+        action="review_by_hand",
         route=None,
         strength=strength,
         confidence=0.2,

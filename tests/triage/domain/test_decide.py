@@ -67,7 +67,7 @@ ACTIONS = [
     ("16", ("M62",), "AETNA", "12", date(2026, 3, 21), "search_existing_authorization"),
     ("16", ("M44",), "AETNA", "12", date(2026, 3, 21), "send_corrected_claim"),
     ("252", ("N706",), "AETNA", "12", date(2026, 3, 21), "send_records"),
-    ("16", (), "AETNA", "12", date(2026, 3, 21), "send_corrected_claim"),
+    ("16", (), "AETNA", "12", date(2026, 3, 21), "review_by_hand"),
     ("29", (), "AETNA", "12", date(2026, 3, 21), "route_elsewhere"),
     ("50", (), "AETNA", "12", date(2026, 3, 21), "appeal"),
     ("18", (), "AETNA", "12", date(2026, 3, 21), "route_elsewhere"),
