@@ -274,7 +274,9 @@ def _shut(running: RunningClock, state: State) -> str:
     if state == "forbidden":
         return f"Not permitted ({clock.policy_id}): {clock.label}; {'; '.join(clock.reasons)}"
     end = clock.deadline_at or clock.latest
-    return f"Closed on {end:%Y-%m-%d} ({clock.policy_id}): {clock.label}"
+    # Where the rule itself is unknown nothing closed for certain.
+    closed = "Closed" if clock.permitted else "If it applied, closed"
+    return f"{closed} on {end:%Y-%m-%d} ({clock.policy_id}): {clock.label}"
 
 
 def _documents(choice: _Choice) -> tuple[str, ...]:

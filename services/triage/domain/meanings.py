@@ -298,6 +298,50 @@ CARC_MEANINGS: dict[str, Meaning] = {
     "144": _elsewhere("contractual", "An incentive adjustment."),
     "253": _elsewhere("contractual", "Sequestration."),
     "A2": _elsewhere("contractual", "Retired code: a contractual adjustment."),
+    "13": _elsewhere("eligibility", "The patient's date of death precedes the service."),
+    "14": _elsewhere("eligibility", "The patient's date of birth follows the service."),
+    "140": _elsewhere("eligibility", "The patient's id and name do not fit each other."),
+    "166": _elsewhere("eligibility", "Sent after the payer's responsibility had ended."),
+    "276": _elsewhere("coordination_of_benefits", "What the earlier payer refused is not covered here."),
+    "B11": _elsewhere("coordination_of_benefits", "Passed on to the payer or processor in charge."),
+    "58": _elsewhere(
+        "coding", "The place of service is invalid or does not fit.", action="send_corrected_claim"
+    ),
+    "110": _elsewhere("coding", "Billed before the service was given.", action="send_corrected_claim"),
+    "189": _elsewhere(
+        "coding", "Billed with an unlisted code where a listed one exists.", action="send_corrected_claim"
+    ),
+    "B16": _elsewhere("coding", "The rules for a new patient were not met.", action="send_corrected_claim"),
+    "B22": _elsewhere("coding", "Adjusted because of the diagnosis.", action="send_corrected_claim"),
+    "107": _elsewhere(
+        "missing_information", "The related claim was not found.", action="send_corrected_claim"
+    ),
+    "206": _elsewhere("missing_information", "The NPI is missing.", action="send_corrected_claim"),
+    "207": _elsewhere("missing_information", "The NPI has no valid form.", action="send_corrected_claim"),
+    "208": _elsewhere(
+        "missing_information", "The NPI is not the one on file.", action="send_corrected_claim"
+    ),
+    "114": _elsewhere("medical_necessity", "The product is not approved.", action="appeal"),
+    "216": _elsewhere("medical_necessity", "A review organization found against it.", action="appeal"),
+    "B8": _elsewhere(
+        "medical_necessity", "Another service was available and should have been used.", action="appeal"
+    ),
+    "B13": _elsewhere("duplicate", "Paid before, perhaps with another claim."),
+    "60": _elsewhere("bundling", "An outpatient service too near an inpatient stay."),
+    "B10": _elsewhere("bundling", "A part of it was paid already."),
+    "53": _elsewhere("benefit_limit", "Care by a relative is not covered."),
+    "202": _elsewhere("benefit_limit", "Personal comfort is not covered."),
+    "B1": _elsewhere("benefit_limit", "The visits are not covered."),
+    "B14": _elsewhere("benefit_limit", "One visit a day is covered."),
+    "256": _elsewhere("contractual", "Not payable under the managed care contract."),
+    "133": _elsewhere("other", "Pending: the payer reviews it still.", action="review_by_hand"),
+    "170": _elsewhere("other", "This type of provider is not paid for it."),
+    "171": _elsewhere("other", "This type of provider is not paid for it in this setting."),
+    "172": _elsewhere("other", "A provider of this specialty is not paid for it."),
+    "183": _elsewhere("other", "The referring provider may not refer it."),
+    "184": _elsewhere("other", "The ordering provider may not order it."),
+    "185": _elsewhere("other", "The rendering provider may not perform it."),
+    "299": _elsewhere("other", "The billing provider may not be paid for it."),
     "B7": _elsewhere("other", "The provider was not certified or eligible on the day."),
     "B9": _elsewhere("coordination_of_benefits", "The patient is in a hospice: Medicare Part A may pay."),
     "B20": _elsewhere("other", "Another provider furnished the service in whole or part."),

@@ -31,17 +31,17 @@ AUTHORIZATION = {
 
 # route: reason codes that are somebody else's problem
 ROUTES = {
-    "coordination_of_benefits": "19 20 21 22 23 109 136 B9",
-    "eligibility": "26 27 31 32 33 34 141 177 200",
+    "coordination_of_benefits": "19 20 21 22 23 109 136 276 B9 B11",
+    "eligibility": "13 14 26 27 31 32 33 34 140 141 166 177 200",
     "timely_filing": "29",
-    "coding": "4 5 6 7 8 9 10 11 12 54 146 181 182 199",
-    "medical_necessity": "40 50 55 56 150 151 152 272",
-    "duplicate": "18",
-    "bundling": "59 97 231 236 B15",
-    "benefit_limit": "35 49 51 119 149 167 169 204 222 273",
-    "contractual": "24 42 44 45 94 101 104 131 144 253 A2",
-    "missing_information": "163 164",
-    "other": "95 138 242 285 286 B7 B20",
+    "coding": "4 5 6 7 8 9 10 11 12 54 58 110 146 181 182 189 199 B16 B22",
+    "medical_necessity": "40 50 55 56 114 150 151 152 216 272 B8",
+    "duplicate": "18 B13",
+    "bundling": "59 60 97 231 236 B10 B15",
+    "benefit_limit": "35 49 51 53 119 149 167 169 202 204 222 273 B1 B14",
+    "contractual": "24 42 44 45 94 101 104 131 144 253 256 A2",
+    "missing_information": "107 163 164 206 207 208",
+    "other": "95 133 138 170 171 172 183 184 185 242 285 286 299 B7 B20",
 }
 UNCLEAR = {"61", "78", "193"}
 NEED_A_REMARK = {"16", "17", "96", "125", "129", "148", "226", "227", "234", "250", "251", "252", "A1"}
