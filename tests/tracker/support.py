@@ -41,6 +41,8 @@ def _observed(**given) -> dict:
         "position": 1,
         "payer": PAYER,
         "payee": Party(name="Clinic"),
+        "trace_number": f"T-{on}",
+        "payment_on": on,
         "payer_date": on,
         "payer_date_source": "dtm405",
         "claim_number": "A-1",

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from services.tracker.app import api_app
+from services.tracker.domain.lifecycle import AT_ZERO
 from shared.contracts.claim import Party, Reference
 from shared.contracts.fact_recorded import FactRecorded
 from shared.contracts.person import Person
@@ -339,7 +340,7 @@ async def test_a_case_shows_its_decision_its_clocks_as_they_stand_and_its_observ
     assert case["decision"]["items"][0]["reason"] == "197"
     assert case["decision"]["explanation"] == ["CO-197"]
     assert [one["saw"] for one in case["observations"]] == ["denied", "zero"]
-    assert case["needs_human_reasons"] == ["adjudicated_at_zero"]
+    assert case["needs_human_reasons"] == [AT_ZERO]
 
 
 async def test_every_part_of_a_split_claim_shows_its_decision(site, deny, record):

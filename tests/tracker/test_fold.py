@@ -3,8 +3,9 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from services.tracker.domain.cases import Case, case_id_of
+from services.tracker.domain.cases import UNCERTAIN, Case, case_id_of
 from services.tracker.domain.fold import fold
+from services.tracker.domain.lifecycle import AT_ZERO, OTHER_SERVICES, STRAY_REVERSAL
 from services.tracker.domain.observations import observe, read_observation
 from shared.contracts.base import encode
 from shared.contracts.claim import Adjustment, Party
@@ -124,7 +125,7 @@ def test_a_denial_and_its_reversal_inside_one_remittance_never_stand_open():
 def test_a_partial_reversal_is_left_to_a_person():
     case = only(denial(on=JAN), outcome("reversed", on=FEB, charge=40))
 
-    assert (case.state, case.needs_human_reasons) == ("open", ("reversal_without_original",))
+    assert (case.state, case.needs_human_reasons) == ("open", (STRAY_REVERSAL,))
 
 
 def test_a_later_adjudication_at_zero_is_left_to_a_person():
@@ -133,7 +134,7 @@ def test_a_later_adjudication_at_zero_is_left_to_a_person():
     assert (case.state, case.needs_human, case.needs_human_reasons) == (
         "open",
         True,
-        ("adjudicated_at_zero",),
+        (AT_ZERO,),
     )
 
 
@@ -180,7 +181,7 @@ def test_a_later_payment_of_other_services_is_left_to_a_person():
 
     case = only(denied, outcome("paid", on=FEB, lines=(line(1, "99213"),)))
 
-    assert (case.state, case.needs_human_reasons) == ("open", ("payment_of_other_services",))
+    assert (case.state, case.needs_human_reasons) == ("open", (OTHER_SERVICES,))
 
 
 def test_a_denial_that_does_not_concern_authorization_closes_at_once():
@@ -237,9 +238,7 @@ def test_a_missing_date_with_two_candidates_joins_neither_and_asks_a_person():
 
     cases = cases_of(first, second, undated)
 
-    assert [(case.state, case.needs_human_reasons) for case in cases] == [
-        ("open", ("claim_match_uncertain",))
-    ] * 2
+    assert [(case.state, case.needs_human_reasons) for case in cases] == [("open", (UNCERTAIN,))] * 2
 
 
 def test_an_uncertain_denial_gets_a_case_of_its_own_and_takes_none():

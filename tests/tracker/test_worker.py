@@ -236,7 +236,7 @@ async def test_kill_9_in_the_middle_loses_nothing_and_doubles_nothing(settings, 
         for event in (denial(claim_key=key, on=JAN), outcome("paid", claim_key=key, on=FEB))
     ]
     await publish(broker, story)
-    for threshold in (1, 900, 2000):
+    for threshold in (1, 1500):
         worker = start_process(settings)
         try:
 

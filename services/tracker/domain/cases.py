@@ -14,6 +14,9 @@ from shared.contracts.claim import Party
 from shared.contracts.decision import Action, Category, Route, UrgencyClass
 
 
+UNCERTAIN = "a remittance leaves out what would tell which claim it speaks of"
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """
     Amounts in US dollars. `deadlines` are instants in order, the earliest that each clock may have; empty
@@ -71,7 +74,7 @@ def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
     patient = lead.patient
     reasons = {reason for one in parts for reason in one.needs_human_reasons} | set(standing.reasons)
     if claim.uncertain:
-        reasons.add("claim_match_uncertain")
+        reasons.add(UNCERTAIN)
     return Case(
         organization_id=lead.organization_id,
         case_id=case_id_of(lead.organization_id, lead.claim_key, ordinal),

@@ -28,6 +28,11 @@ LIVE_STATES: frozenset[State] = frozenset({"open", "partly_paid"})
 """States in which a clock still matters."""
 
 
+STRAY_REVERSAL = "a reversal takes back an amount that no remittance gave"
+OTHER_SERVICES = "a later remittance pays other services than the denied ones"
+AT_ZERO = "a later remittance pays nothing and denies nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """`denials` are the ones that count now, the leading one first; `paid_amount` came after them, net."""
@@ -66,14 +71,14 @@ def stand(members: Sequence[Observation]) -> Standing | None:
     state = _state(current, answers, payments, reversed_=not standing)
     closed = state == "open" and not any(map(_concerns_us, current))
     reasons = {
-        "reversal_without_original": bool(stray),
-        "payment_of_other_services": any(
+        STRAY_REVERSAL: bool(stray),
+        OTHER_SERVICES: any(
             one.outcome == "paid" and one not in answers[denial.event_id]
             for denial in current
             for one in later[denial.event_id]
         )
         and not payments,
-        "adjudicated_at_zero": any(some and some[-1].outcome == "zero" for some in answers.values()),
+        AT_ZERO: any(some and some[-1].outcome == "zero" for some in answers.values()),
     }
     paid = sum((one.paid_amount for one in payments), ZERO) - sum((one.paid_amount for one in replaced), ZERO)
     return Standing(
@@ -109,9 +114,7 @@ def _current(denials: Sequence[Observation]) -> list[Observation]:
     current: list[Observation] = []
     for newer in denials:
         current = [
-            one
-            for one in current
-            if one.remittance_id == newer.remittance_id or not _same_services(one, newer)
+            one for one in current if one.remittance == newer.remittance or not _same_services(one, newer)
         ]
         current.append(newer)
     places = {one.event_id: place for place, one in enumerate(current)}

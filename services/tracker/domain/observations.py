@@ -62,7 +62,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     decision_revision: int = 1
     claim_key: UUID
-    remittance_id: UUID
+    trace_number: str | None = None
+    payer_trace_id: str | None = None
+    payment_on: date | None = None
     is_test: bool = False
     position: int
     payer: Party
@@ -96,6 +98,15 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_denial(self) -> bool:
         return self.outcome is None
+
+    @property
+    def remittance(self) -> tuple[str | None, str | None, date | None]:
+        """
+        Name the remittance by its payment, as the event's identity does.
+
+        The id of the file's transaction set would depend on which of two copies arrived first.
+        """
+        return self.trace_number, self.payer_trace_id, self.payment_on
 
     @property
     def denied_amount(self) -> Decimal:

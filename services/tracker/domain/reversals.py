@@ -38,13 +38,13 @@ def _could_take_back(reversal: Observation, one: Observation, *, came_before: bo
     if one.payer_date < reversal.payer_date:
         return True
     # What follows a reversal in the same remittance is the correction (RFI 791), not the original.
-    return _paid_alike(reversal, one) and (came_before or one.remittance_id != reversal.remittance_id)
+    return _paid_alike(reversal, one) and (came_before or one.remittance != reversal.remittance)
 
 
 def _likeness(reversal: Observation, one: Observation) -> tuple[bool, bool, bool]:
     return (
         _paid_alike(reversal, one),
-        one.remittance_id != reversal.remittance_id,
+        one.remittance != reversal.remittance,
         one.payer_claim_number == reversal.payer_claim_number,
     )
 
