@@ -13,7 +13,6 @@ from services.tracker.domain.observations import ZERO, Observation
 from shared.contracts.claim import Party
 from shared.contracts.decision import Action, Category, Route, UrgencyClass
 
-
 UNCERTAIN = "a remittance leaves out what would tell which claim it speaks of"
 
 
