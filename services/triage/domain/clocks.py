@@ -9,7 +9,8 @@ from services.triage.domain.anchors import Dates, Day, Start, last_moment, start
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.conditions import Known, all_of, any_of
 from services.triage.domain.cues import NO_APPEAL, appeal_cues
-from services.triage.domain.policies import ClockRule, PayerMatch
+from services.triage.domain.policies import PayerMatch
+from services.triage.domain.policy import ClockRule
 from services.triage.domain.ways import APPEALS, KINDS
 from services.triage.domain.windows import End, Window, end_of
 from shared.contracts.decision import Clock, FactKind

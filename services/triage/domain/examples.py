@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
-from services.triage.domain.policies import Policies, Policy
+from services.triage.domain.policies import Policies
+from services.triage.domain.policy import Policy
 from services.triage.domain.policy_file import Example, ExpectedClock
 from shared.contracts.claim import (
     Adjustment,

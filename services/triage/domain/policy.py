@@ -1,0 +1,209 @@
+"""
+One payer program's rules, made ready from its file: windows, conditions, and the mistakes of its author.
+
+The form of the file is policy_file.py; finding the policy of a claim is policies.py.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import time
+from typing import cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.triage.domain.calendars import ClosedDays, state_is_known
+from services.triage.domain.conditions import Condition, parse_condition
+from services.triage.domain.facts import read_date, read_word
+from services.triage.domain.policy_file import Anchor, ClockEntry, OtherSpan, PolicyFile, read_table
+from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window
+from shared.contracts.decision import ClockKind, FactKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClockRule:
+    """One clock of a policy, its windows and conditions made ready."""
+
+    entry: ClockEntry
+    policy: PolicyFile
+    window: Window | None
+    widest: Window | None
+    caps: tuple[tuple[Anchor, Window], ...]
+    when: tuple[Condition, ...]
+    requires: tuple[Condition, ...]
+    requires_any: tuple[Condition, ...]
+    excludes: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Policy:
+    """A payer program's rules in force between two days."""
+
+    file: PolicyFile
+    rules: tuple[ClockRule, ...]
+    kinds: frozenset[ClockKind]
+
+    @property
+    def id(self) -> str:
+        return self.file.id
+
+
+def read_policy(text: bytes, mistakes: list[str]) -> Policy | None:
+    """Read one TOML file, and add what is wrong with it to `mistakes`, each named by its key."""
+    try:
+        table = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        mistakes.append(f"is no TOML: {error}")
+        return None
+    file: PolicyFile | None = read_table(table, PolicyFile, at="", mistakes=mistakes)
+    if file is None:
+        return None
+    _check_policy(file, mistakes)
+    kept = ClosedDays(states=file.states, closed=frozenset(file.closed_days), open=frozenset(file.open_days))
+    rules = tuple(
+        _rule(entry, file, kept, at=f"clocks[{number}]", mistakes=mistakes)
+        for number, entry in enumerate(file.clocks, start=1)
+    )
+    return Policy(file=file, rules=rules, kinds=frozenset(entry.kind for entry in file.clocks))
+
+
+def _check_policy(file: PolicyFile, mistakes: list[str]) -> None:
+    match = file.match
+    if not zone_is_known(file.zone):
+        mistakes.append(f"zone: {file.zone!r} is no time zone; write one like America/New_York")
+    mistakes += [f"states: {state!r} is no state" for state in file.states if not state_is_known(state)]
+    if not file.default and not (match.names or match.aliases or match.ids or match.delegate):
+        mistakes.append("match: give names, aliases, ids or a delegate, or no claim will ever match")
+    if not file.default and not file.sources:
+        mistakes.append("sources: name at least one page that states the rule")
+    if file.effective_from and file.effective_to and file.effective_to < file.effective_from:
+        mistakes.append("effective_to: lies before effective_from")
+    if not file.examples:
+        mistakes.append("examples: give at least one denial worked out by hand")
+    labels = [(entry.kind, entry.label) for entry in file.clocks]
+    mistakes += [
+        f"clocks: {kind} {label!r} stands twice"
+        for kind, label in dict.fromkeys(labels)
+        if labels.count((kind, label)) > 1
+    ]
+    for number, example in enumerate(file.examples, start=1):
+        for kind, value in example.facts.items():
+            if not fact_is_readable(kind, value):
+                mistakes.append(
+                    f"examples[{number}].facts.{kind}: {value!r} is no value of a fact of this kind"
+                )
+
+
+def fact_is_readable(kind: str, value: str) -> bool:
+    """Tell whether a fact's kind and value make sense."""
+    if kind not in FactKind.__args__:  # type: ignore[attr-defined]
+        return False
+    known = cast("FactKind", kind)
+    return read_word(known, value) is not None or read_date(known, value) is not None
+
+
+def zone_is_known(zone: str) -> bool:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _rule(
+    entry: ClockEntry, file: PolicyFile, kept: ClosedDays, *, at: str, mistakes: list[str]
+) -> ClockRule:
+    _check_clock(entry, at=at, mistakes=mistakes)
+    off_day = (
+        None if entry.off_day is None else _other_span(entry.off_day, at=f"{at}.off_day", mistakes=mistakes)
+    )
+
+    def window(amount: int | None) -> Window | None:
+        if entry.unit is None:
+            return None
+        span = _span(
+            amount or 1,
+            entry.unit,
+            roll=entry.roll,
+            count_from=entry.count_from,
+            cut_off=entry.cut_off,
+            at=at,
+            mistakes=mistakes,
+        )
+        return Window(span=span, zone=file.zone, kept=kept, off_day=off_day)
+
+    return ClockRule(
+        entry=entry,
+        policy=file,
+        window=window(entry.amount),
+        widest=window(entry.amount_latest) if entry.amount_latest else None,
+        caps=tuple(
+            _cap(cap, file, kept, at=f"{at}.caps[{n}]", mistakes=mistakes)
+            for n, cap in enumerate(entry.caps, 1)
+        ),
+        when=_conditions(entry.when, at=f"{at}.when", mistakes=mistakes),
+        requires=_conditions(entry.requires, at=f"{at}.requires", mistakes=mistakes),
+        requires_any=_conditions(entry.requires_any, at=f"{at}.requires_any", mistakes=mistakes),
+        excludes=_conditions(entry.excludes, at=f"{at}.excludes", mistakes=mistakes),
+    )
+
+
+def _check_clock(entry: ClockEntry, *, at: str, mistakes: list[str]) -> None:
+    counted = entry.unit is not None
+    if entry.permitted and entry.certain and counted == entry.open_ended:
+        mistakes.append(f"{at}: give either a unit and an amount, or open_ended = true")
+    if counted and entry.unit != "end_of_next_month" and entry.amount is None:
+        mistakes.append(f"{at}.amount is missing")
+    if counted and not entry.anchors:
+        mistakes.append(f"{at}.anchors is missing: say what the time is counted from")
+    if entry.amount_latest and entry.amount and entry.amount_latest < entry.amount:
+        mistakes.append(f"{at}.amount_latest: lies below amount")
+
+
+def _cap(
+    cap: OtherSpan, file: PolicyFile, kept: ClosedDays, *, at: str, mistakes: list[str]
+) -> tuple[Anchor, Window]:
+    if cap.anchor is None:
+        mistakes.append(f"{at}.anchor is missing")
+    span = _other_span(cap, at=at, mistakes=mistakes)
+    return cap.anchor or "dos_first", Window(span=span, zone=file.zone, kept=kept)
+
+
+def _other_span(other: OtherSpan, *, at: str, mistakes: list[str]) -> Span:
+    return _span(
+        other.amount,
+        other.unit,
+        roll=other.roll,
+        count_from=other.count_from,
+        cut_off=other.cut_off,
+        at=at,
+        mistakes=mistakes,
+    )
+
+
+def _span(
+    amount: int,
+    unit: Unit,
+    *,
+    roll: Roll,
+    count_from: CountFrom,
+    cut_off: str | None,
+    at: str,
+    mistakes: list[str],
+) -> Span:
+    hour: time | None = None
+    if cut_off is not None:
+        try:
+            hour = time.fromisoformat(cut_off)
+        except ValueError:
+            mistakes.append(f"{at}.cut_off: {cut_off!r} is no local time; write one like 17:00")
+    return Span(amount=amount, unit=unit, roll=roll, count_from=count_from, cut_off=hour)
+
+
+def _conditions(texts: Sequence[str], *, at: str, mistakes: list[str]) -> tuple[Condition, ...]:
+    conditions = []
+    for text in texts:
+        try:
+            conditions.append(parse_condition(text))
+        except ValueError as error:
+            mistakes.append(f"{at}: {error}")
+    return tuple(conditions)
