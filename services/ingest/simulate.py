@@ -41,7 +41,7 @@ class Simulation:
     What to simulate. Ends at `claims`, or with the first transaction set that reaches `size_bytes`.
 
     `denied` and `reversed` are fractions of the claims; `authorization` is the fraction of the denials
-    that an authorization caused. `paid_on` is the payment date of the first set; later sets are paid on later days.
+    that an authorization caused. `paid_on` is the payment date of the first set; later sets follow it.
     """
 
     seed: int = 1

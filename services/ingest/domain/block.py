@@ -14,11 +14,12 @@ class Block:
     A plain class with slots: one is made per claim, on the hot path.
     """
 
-    __slots__ = ("_pieces", "last_end", "oversized", "segments")
+    __slots__ = ("_has_empty", "_pieces", "last_end", "oversized", "segments")
 
     def __init__(self, batch: Batch, first: int, stop: int) -> None:
         self.segments = batch.segments[first:stop]
         self._pieces = [(batch, first, stop)]
+        self._has_empty = batch.has_empty
         self.last_end = 0
         self.oversized = False
 
@@ -29,6 +30,7 @@ class Block:
             self.last_end = batch.end(stop - 1) if stop else self.last_end
             return
         self.segments += batch.segments[:stop]
+        self._has_empty = self._has_empty or batch.has_empty
         self._pieces.append((batch, 0, stop))
 
     def number(self, index: int) -> int:
@@ -48,7 +50,7 @@ class Block:
 
     def empty(self) -> int:
         """Count the segments that are none: a terminator behind a terminator."""
-        return self.segments.count(b"") if any(batch.has_empty for batch, _, _ in self._pieces) else 0
+        return self.segments.count(b"") if self._has_empty else 0
 
     def finding(self, code: str, index: int = 0, element: int | None = None) -> Finding:
         """Make a finding at segments[index]."""

@@ -49,6 +49,8 @@ class EnvelopeLedger:
             self._envelope_like = foreign.offset
         if foreign.remittance_like and self._remittance_like is None:
             self._remittance_like = foreign.offset
+        if foreign.remittance_like and not self._interchanges:
+            return  # told when the file closes, as the reason of its refusal or among the findings
         self.note(
             finding(
                 "text_after_envelope" if self._interchanges else "text_before_envelope",
@@ -153,6 +155,8 @@ class EnvelopeLedger:
 
     def close_file(self, bytes_read: int) -> FileClosed:
         self.abandon()
+        if self._remittance_like is not None and self.remittances:
+            self.note(finding("no_envelope", byte_offset=self._remittance_like))
         refusal = None if self.remittances else self._refusal()
         return FileClosed(
             accepted=refusal is None,

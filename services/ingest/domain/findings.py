@@ -68,7 +68,7 @@ def finding(
 
 
 _RESEND = "Ask the sender for the file as the payer made it."
-_TELL = "Tell the payer or clearinghouse; the claim is read all the same."
+_TELL = "Tell the payer or clearinghouse; the rest is read all the same."
 
 RULES = {
     # The file
@@ -154,7 +154,9 @@ RULES = {
     ),
     "oversized_loop": Rule("error", "A claim has more than 50,000 segments; the rest was not read.", _RESEND),
     "unknown_segment": Rule("warning", "A segment is none that an 835 has here; it was skipped.", _TELL),
-    "missing_segment": Rule("warning", "A segment that every 835 needs is missing.", _TELL),
+    "missing_payment": Rule("warning", "The set has no BPR segment: the sum paid is unknown.", _TELL),
+    "missing_trace": Rule("warning", "The set has no TRN segment: no check or transfer number.", _TELL),
+    "missing_party": Rule("warning", "The set has no N1 segment: payer and payee are unnamed.", _TELL),
     "misplaced_segment": Rule("warning", "A segment stands where an 835 has none of its kind.", _TELL),
     "foreign_currency": Rule(
         "warning", "The set is not in US dollars; amounts are shown as sent.", "Check amounts by hand."

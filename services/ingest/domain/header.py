@@ -22,6 +22,7 @@ _PAYER_REFERENCES = frozenset(("2U", "EO", "HI", "NF"))
 _PAYEE_REFERENCES = frozenset(
     ("TJ", "PQ", "HPI", "SL", "D3", "0B", "1A", "1B", "1C", "1D", "1E", "1F", "1G", "1H")
 )
+_NEEDED = {"BPR": "missing_payment", "TRN": "missing_trace", "N1": "missing_party"}
 _HEADER_SEGMENTS = frozenset(
     ("ST", "BPR", "NTE", "TRN", "CUR", "REF", "DTM", "N1", "N2", "N3", "N4", "PER", "RDM")
 )
@@ -109,9 +110,9 @@ class _Header:
                 self._note("unknown_segment" if segment else "empty_segment", index)
             elif reader := _READERS.get(tag):
                 reader(self, parts, index)
-        for needed in ("BPR", "TRN", "N1"):
+        for needed, code in _NEEDED.items():
             if needed not in seen:
-                self._note("missing_segment", 0)
+                self._note(code, 0)
 
     def payer_date(self, group: date | None) -> tuple[date | None, PayerDateSource]:
         """Give the first date of DTM*405, BPR16, GS04; none leaves the receipt's."""

@@ -1,13 +1,11 @@
 """Who is who: the UUIDs by which claims and events are known for ever (design: Identity)."""
 
 from hashlib import sha1
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from services.ingest.domain.claim import Claim
 from services.ingest.domain.remittance import SetHeader
 from shared.values import REPRIEVE_NAMESPACE
-
-_SEPARATOR = "\x1f"
 
 
 def event_id(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
@@ -17,16 +15,9 @@ def event_id(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
     Over organization, kind, trace, payment date, canonical loop and its ordinal among equal loops of its set:
     a remittance re-sent, re-enveloped or cut in two gives the same ids; equal claims in one set do not.
     """
-    payment_on = header.payment_on.isoformat() if header.payment_on else ""
+    trace = f"{header.trace_number or ''}\x1f{header.payer_trace_id or ''}\x1f{header.payment_on or ''}"
     return _derive(
-        organization_id,
-        "event",
-        claim.kind,
-        header.trace_number or "",
-        header.payer_trace_id or "",
-        payment_on,
-        claim.digest.hex(),
-        str(claim.ordinal),
+        organization_id, f"event\x1f{claim.kind}\x1f{trace}\x1f{claim.digest.hex()}\x1f{claim.ordinal}"
     )
 
 
@@ -37,10 +28,10 @@ def claim_key(organization_id: UUID, claim: Claim, event: UUID) -> UUID:
     CLP01 trimmed and upper-cased; where it is empty or zero, CLP07; where that is too, the event itself.
     """
     if number := _telling(claim.claim_number):
-        return _derive(organization_id, "claim", number)
+        return _derive(organization_id, f"claim\x1f{number}")
     if number := _telling(claim.payer_claim_number or ""):
-        return _derive(organization_id, "payer-claim", number)
-    return _derive(organization_id, "event-claim", event.hex)
+        return _derive(organization_id, f"payer-claim\x1f{number}")
+    return _derive(organization_id, f"event-claim\x1f{event.hex}")
 
 
 def sibling_key(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
@@ -49,15 +40,10 @@ def sibling_key(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
 
     Claims with one sibling key and different event ids are both kept and marked.
     """
-    return _derive(
-        organization_id,
-        "sibling",
-        "reversed" if claim.kind == "reversed" else "",
-        header.trace_number or "",
-        header.payer_trace_id or "",
-        claim.claim_number.strip().upper(),
-        (claim.payer_claim_number or "").strip().upper(),
-    )
+    side = "reversed" if claim.kind == "reversed" else ""
+    trace = f"{header.trace_number or ''}\x1f{header.payer_trace_id or ''}"
+    numbers = f"{claim.claim_number.strip()}\x1f{(claim.payer_claim_number or '').strip()}".upper()
+    return _derive(organization_id, f"sibling\x1f{side}\x1f{trace}\x1f{numbers}")
 
 
 def _telling(number: str) -> str:
@@ -66,11 +52,20 @@ def _telling(number: str) -> str:
     return normal if normal.strip("0") else ""
 
 
-def _derive(organization_id: UUID, *parts: str) -> UUID:
-    """UUIDv5 without uuid.uuid5, which builds the namespace's bytes again for each of millions of claims."""
-    name = _SEPARATOR.join(parts).encode("utf-8", "surrogateescape")
-    digest = sha1(_NAMESPACE + organization_id.bytes + name, usedforsecurity=False).digest()
-    return UUID(int=int.from_bytes(digest[:16], "big"), version=5)
+def _derive(organization_id: UUID, name: str) -> UUID:
+    """
+    Give uuid5(REPRIEVE_NAMESPACE, organization's bytes + name).
+
+    Written out, because uuid.uuid5 and UUID's own checks cost more than all else that a paid claim needs.
+    """
+    seed = _NAMESPACE + organization_id.bytes + name.encode("utf-8", "surrogateescape")
+    number = int.from_bytes(sha1(seed, usedforsecurity=False).digest()[:16], "big")
+    derived = object.__new__(UUID)
+    object.__setattr__(derived, "int", number & _VERSION_CLEARED | _VERSION_5)
+    object.__setattr__(derived, "is_safe", SafeUUID.unknown)
+    return derived
 
 
 _NAMESPACE = REPRIEVE_NAMESPACE.bytes
+_VERSION_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
+_VERSION_5 = 5 << 76 | 0x8000 << 48  # RFC 9562: version 5, variant 10

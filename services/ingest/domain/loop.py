@@ -128,6 +128,7 @@ class _Loop:
         "_claim_charge",
         "_claim_paid",
         "_explained",
+        "_level_index",
         "_line",
         "_paid",
         "_reader",
@@ -147,6 +148,7 @@ class _Loop:
         self._claim_charge = self._charge = charge
         self._claim_paid = self._paid = paid
         self._line = 0  # 0 is claim level
+        self._level_index = 0  # where its segment stands in the loop
         self._adjusted: Cents = 0  # at this level
         self._total: Cents = 0  # of the levels closed
         self._explained = False  # some adjustment has an amount
@@ -204,6 +206,7 @@ class _Loop:
         """SVC: the level before it ends, a line begins."""
         self._close_level()
         self._line += 1
+        self._level_index = index
         parts = segment.split(self._reader.element)
         charge = read_amount(parts[2]) if len(parts) > 3 else None
         paid = read_amount(parts[3]) if len(parts) > 3 else None
@@ -235,7 +238,10 @@ class _Loop:
             self._adjusted += cents
             if cents > 0:
                 self._explained = True
-                if reason not in ORDINARY_REASONS or self._takes_all(cents, reason, index):
+                if reason not in ORDINARY_REASONS:
+                    self._deny(index, parts, at - 1)
+                elif cents >= self._charge > 0 == self._paid and reason in DENIES_WHOLE_CHARGE:
+                    self._note("contractual_equals_charge", index)
                     self._deny(index, parts, at - 1)
             elif cents < 0:
                 self._explained = True
@@ -250,13 +256,6 @@ class _Loop:
         if changed:
             segment = self._reader.element.join(parts).rstrip(self._reader.element)
         self._canonical.append(segment)
-
-    def _takes_all(self, cents: Cents, reason: bytes, index: int) -> bool:
-        """Tell a price adjustment that is none: it takes the whole charge and nothing is paid."""
-        if self._paid or not cents >= self._charge > 0 or reason not in DENIES_WHOLE_CHARGE:
-            return False
-        self._note("contractual_equals_charge", index)
-        return True
 
     def _deny(self, index: int, parts: list[bytes], at: int) -> None:
         reason = parts[at]
@@ -279,7 +278,7 @@ class _Loop:
             self.balance.append(
                 balance_finding("line", reported=self._paid, computed=computed, line_number=self._line)
             )
-            self._note("line_out_of_balance", 0)
+            self._note("line_out_of_balance", self._level_index)
         self._total += self._adjusted
         self._adjusted = 0
 
