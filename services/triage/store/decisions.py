@@ -19,13 +19,18 @@ DECISIONS = OutboxTable(service="triage", name="triage.decisions")
 SETTLED_SECONDS_MIN = 30
 """A decision settled more recently is not sent again: whoever seems to miss its receipt will have it soon."""
 
+# One look into the index per event, whatever the planner believes of the table's size.
 _LATEST = """
-    select distinct on (d.organization_id, d.event_id, d.event_revision)
-        d.organization_id, d.message_id, d.revision
+    select latest.*
     from unnest(cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:revisions as integer[]))
         as wanted(organization_id, event_id, event_revision)
-    join triage.decisions d using (organization_id, event_id, event_revision)
-    order by d.organization_id, d.event_id, d.event_revision, d.revision desc
+    cross join lateral (
+        select d.organization_id, d.message_id, d.revision from triage.decisions d
+        where (d.organization_id, d.event_id, d.event_revision)
+            = (wanted.organization_id, wanted.event_id, wanted.event_revision)
+        order by d.revision desc
+        limit 1
+    ) latest
 """
 
 # Only what is settled is sent again: what is open goes again by itself, and what is parked waits for people.
