@@ -37,6 +37,9 @@ class Permission:
     missing: tuple[FactKind, ...] = ()
 
 
+_PERMITTED = Permission(permitted=True)
+
+
 def clocks_of(
     match: PayerMatch, dates: Dates, calendar: Calendar, remarks: frozenset[str]
 ) -> list[RunningClock]:
@@ -150,6 +153,8 @@ def _permission(
         return Permission(permitted=False, reasons=("the payer does not permit it", *instead))
     if entry.kind in APPEALS and not remarks.isdisjoint(NO_APPEAL):
         return Permission(permitted=False, reasons=tuple(NO_APPEAL[c] for c in NO_APPEAL if c in remarks))
+    if entry.certain and not (missing_to_concern or rule.requires or rule.excludes or rule.requires_any):
+        return _PERMITTED
     required, failed, missing = all_of(rule.requires, known)
     excluded, missing_excludes = any_of(rule.excludes, known) if rule.excludes else (False, [])
     one_of, missing_any = any_of(rule.requires_any, known)
@@ -167,7 +172,7 @@ def _permission(
         )
     sure = bool(required) and excluded is False and bool(one_of) and not missing_to_concern
     if sure:
-        return Permission(permitted=True)
+        return _PERMITTED
     asked = [*rule.requires, *rule.requires_any, *rule.excludes, *rule.when]
     open_texts = [c.text for c in asked if c.subject in missing]
     reason = f"it hangs on {', '.join(_words(text) for text in dict.fromkeys(open_texts))}"
