@@ -37,7 +37,15 @@ __all__ = ["Handle", "Received", "consume"]
 SESSION_SECONDS = 10
 """How long a killed member keeps its partitions from the next one."""
 
+EMBEDDED_SESSION_SECONDS = 4
+"""The embedded broker lets a newcomer wait about as long, even when the last member left politely."""
+
+_EMBEDDED_CLUSTER = "mockCluster"
+
 _POLL_SECONDS = 0.5
+_JOIN_SECONDS = 40
+_LEAVE_SECONDS = 10
+_FETCH_BYTES_PER_PARTITION = 2 * 1024 * 1024  # a larger record comes alone
 
 log = structlog.get_logger()
 
@@ -69,9 +77,13 @@ async def consume(
     while not stop.is_set():
         beat()
         try:
-            async with _joined(
-                bootstrap_servers, group=group, topics=topics, max_records=max_records
-            ) as membership:
+            consumer = _consumer(
+                bootstrap_servers,
+                group=group,
+                max_records=max_records,
+                session_seconds=await _session_seconds(producer),
+            )
+            async with _joined(consumer, group=group, topics=topics) as membership:
                 while not stop.is_set():
                     beat()
                     if await membership.take_batch(work):
@@ -81,31 +93,44 @@ async def consume(
             await backoff.wait(stop)
 
 
-@asynccontextmanager
-async def _joined(
-    bootstrap_servers: str, *, group: str, topics: Sequence[str], max_records: int
-) -> AsyncIterator["_Membership"]:
-    expected: dict[TopicPartition, int | None] = {}
-    consumer = AIOKafkaConsumer(
+async def _session_seconds(producer: Producer) -> int:
+    embedded = (await producer.cluster_id()).startswith(_EMBEDDED_CLUSTER)
+    return EMBEDDED_SESSION_SECONDS if embedded else SESSION_SECONDS
+
+
+def _consumer(
+    bootstrap_servers: str, *, group: str, max_records: int, session_seconds: int
+) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_poll_records=max_records,
-        max_partition_fetch_bytes=MAX_RECORD_BYTES,
-        session_timeout_ms=SESSION_SECONDS * 1000,
-        heartbeat_interval_ms=SESSION_SECONDS * 1000 // 3,
+        max_partition_fetch_bytes=_FETCH_BYTES_PER_PARTITION,
+        fetch_max_bytes=MAX_RECORD_BYTES * 2,
+        session_timeout_ms=session_seconds * 1000,
+        heartbeat_interval_ms=session_seconds * 1000 // 3,
         metadata_max_age_ms=30_000,
         request_timeout_ms=20_000,
     )
+
+
+@asynccontextmanager
+async def _joined(
+    consumer: AIOKafkaConsumer, *, group: str, topics: Sequence[str]
+) -> AsyncIterator["_Membership"]:
+    expected: dict[TopicPartition, int | None] = {}
     consumer.subscribe(topics, listener=_Rebalances(group, expected))
     try:
         # The embedded broker may refuse a member that comes while another joins; the caller tries again.
-        await asyncio.wait_for(consumer.start(), 60)
+        async with asyncio.timeout(_JOIN_SECONDS):
+            await consumer.start()
         yield _Membership(consumer, group=group, expected=expected)
     finally:
         with contextlib.suppress(KafkaError, TimeoutError, OSError):
-            await asyncio.wait_for(consumer.stop(), 10)
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await consumer.stop()
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID, uuid4
 
 from aiokafka import AIOKafkaConsumer
@@ -28,7 +28,7 @@ def fact(number: int = 0, *, key: UUID | None = None, value: str = "2026-01-01")
         claim_key=key or uuid4(),
         case_id=UUID(int=number),
         event_ids=(),
-        kind="documents_ready_on",
+        kind="admission_date",
         value=value,
         recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
         recorded_by=ORGANIZATION,
@@ -103,7 +103,7 @@ class Listener:
         self._topic = topic
         self.records: list[Any] = []
 
-    async def __aenter__(self) -> "Listener":
+    async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
             self._topic,
             bootstrap_servers=self._bootstrap,
