@@ -148,11 +148,9 @@ def _permission(
     rule: ClockRule, known: Known, missing_to_concern: Sequence[FactKind], remarks: frozenset[str]
 ) -> Permission:
     entry = rule.entry
-    instead = () if entry.fallback is None else (f"instead: {entry.fallback}",)
-    if not entry.permitted:
-        return Permission(permitted=False, reasons=("the payer does not permit it", *instead))
-    if entry.kind in APPEALS and not remarks.isdisjoint(NO_APPEAL):
-        return Permission(permitted=False, reasons=tuple(NO_APPEAL[c] for c in NO_APPEAL if c in remarks))
+    barred = _barred(rule, remarks)
+    if barred is not None:
+        return barred
     if entry.certain and not (missing_to_concern or rule.requires or rule.excludes or rule.requires_any):
         return _PERMITTED
     required, failed, missing = all_of(rule.requires, known)
@@ -164,7 +162,7 @@ def _permission(
     if one_of is False:
         reasons.append(f"it requires one of: {', '.join(_words(text) for text in entry.requires_any)}")
     if reasons:
-        return Permission(permitted=False, reasons=(*reasons, *instead))
+        return Permission(permitted=False, reasons=(*reasons, *_instead(rule)))
     missing = [*missing_to_concern, *missing, *missing_excludes, *missing_any]
     if not entry.certain:
         return Permission(
@@ -177,6 +175,19 @@ def _permission(
     open_texts = [c.text for c in asked if c.subject in missing]
     reason = f"it hangs on {', '.join(_words(text) for text in dict.fromkeys(open_texts))}"
     return Permission(permitted=None, reasons=(reason,), missing=tuple(missing))
+
+
+def _barred(rule: ClockRule, remarks: frozenset[str]) -> Permission | None:
+    """Give the refusal that no fact can change: the payer's rule, or its own word on the remittance."""
+    if not rule.entry.permitted:
+        return Permission(permitted=False, reasons=("the payer does not permit it", *_instead(rule)))
+    if rule.entry.kind in APPEALS and not remarks.isdisjoint(NO_APPEAL):
+        return Permission(permitted=False, reasons=tuple(NO_APPEAL[c] for c in NO_APPEAL if c in remarks))
+    return None
+
+
+def _instead(rule: ClockRule) -> tuple[str, ...]:
+    return () if rule.entry.fallback is None else (f"instead: {rule.entry.fallback}",)
 
 
 def _words(condition: str) -> str:
