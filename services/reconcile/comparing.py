@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from services.reconcile.joining import mark_latest
 from services.reconcile.repairing import Repairs
 from services.reconcile.streams import Scope, Sources
 from services.reconcile.tally import Comparison
@@ -27,12 +28,12 @@ def compare(sources: Sources, scope: Scope, *, repairs: Repairs | None = None) -
         raise NotFoundError(
             f"ingest has no remittance {scope.remittance_id}.", remedy="`reprieve reconcile` lists them."
         )
-    for joined in sources.events(scope):
+    for joined, latest in mark_latest(sources.events(scope)):
         event = joined.event
         if event is not None and event.created_at is not None and event.created_at > started_at:
             continue  # it came after this pass began: an installation at work is never at rest
         finding = judge(joined, at=now())
-        comparison.add_event(joined, finding)
+        comparison.add_event(joined, finding, latest=latest)
         if repairs is not None and finding is not None:
             repairs.consider(finding)
     return comparison

@@ -33,6 +33,17 @@ def join(
         yield Joined(key, ingest.take(key), triage.take(key), tracker.take(key))
 
 
+def mark_latest(joined: Iterable[Joined]) -> Iterator[tuple[Joined, bool]]:
+    """Say of each whether it is the highest revision of its event; lower ones are superseded."""
+    previous: Joined | None = None
+    for one in joined:
+        if previous is not None:
+            yield previous, previous.key[:2] != one.key[:2]
+        previous = one
+    if previous is not None:
+        yield previous, True
+
+
 class _Head(Generic[L]):
     """The next line of a stream that is read in order."""
 

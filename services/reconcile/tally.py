@@ -121,9 +121,11 @@ class Comparison:
             self.other_remittances += 1
         self._tally(line.remittance_id).add_remittance(line)
 
-    def add_event(self, joined: Joined, finding: Finding | None) -> None:
-        self.total.add_event(joined, finding)
-        self._tally(joined.event.remittance_id if joined.event else None).add_event(joined, finding)
+    def add_event(self, joined: Joined, finding: Finding | None, *, latest: bool = True) -> None:
+        """Add one event. A superseded revision must arrive as well, but its dollars count no more."""
+        if latest:
+            self.total.add_event(joined, finding)
+            self._tally(joined.event.remittance_id if joined.event else None).add_event(joined, finding)
         if finding is not None:
             self.verdicts[finding.verdict] += 1
             if len(self.findings) < FINDINGS_MAX:

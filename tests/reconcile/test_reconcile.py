@@ -94,6 +94,21 @@ def test_amounts_that_differ_only_in_how_they_are_written_agree(stack: FakeStack
     assert run("reconcile").exit_code == 0
 
 
+def test_a_superseded_revision_must_arrive_but_counts_once(stack: FakeStack):
+    stack.add_event()
+    stack.add_remittance()
+    for service, what in ((stack.ingest, "events"), (stack.triage, "decisions"), (stack.tracker, "ledger")):
+        (first,) = service.lines[what]
+        service.lines[what] = [
+            first | {"charge_amount": "999.00", "denied_amount": "1.00"},
+            first | {"revision": 2},
+        ]
+    assert run("reconcile").exit_code == 0
+
+    del stack.tracker.lines["ledger"][0]
+    assert run("reconcile").exit_code == 1
+
+
 def test_parked_events_are_shown_with_reason_and_remedy(stack: FakeStack):
     stack.add_event(decided="parked", recorded=False, parked_reason="KeyError")
     stack.add_remittance()
