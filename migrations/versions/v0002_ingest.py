@@ -123,7 +123,7 @@ def upgrade() -> None:
         )
     """)
     op.execute("create index claims_key on ingest.claims (organization_id, claim_key, kind)")
-    op.execute("create index claims_sibling on ingest.claims (organization_id, sibling_key)")
+    op.execute("create index claims_sibling on ingest.claims (organization_id, sibling_key, kind, position)")
     op.execute("create index claims_remittance on ingest.claims (organization_id, remittance_id, position)")
     create_outbox(
         "ingest.claim_events",

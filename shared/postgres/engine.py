@@ -43,7 +43,8 @@ def create_engine(
 
     `statement_timeout_seconds` bounds every statement: set it where strangers choose the query.
     """
-    settings = {"application_name": name, "jit": "off"}
+    # A plan kept from when a table was small scans it whole when it is large: plan every time.
+    settings = {"application_name": name, "jit": "off", "plan_cache_mode": "force_custom_plan"}
     if statement_timeout_seconds is not None:
         settings["statement_timeout"] = str(int(statement_timeout_seconds * 1000))
     return create_async_engine(

@@ -2,6 +2,9 @@
 Claims: a compact row per claim read, for ever. The unique row decides what is new, mine, or a duplicate.
 
 Rows are written in the order of their ids, so that two files with the same claims wait and never deadlock.
+
+Every statement works for the one organization that its transaction names, and leaves saying so to the wall:
+said twice, a planner without statistics believes that an organization has hardly a row, and scans them all.
 """
 
 from collections.abc import Sequence
@@ -76,56 +79,62 @@ _MINE = text("""
     select c.position from ingest.claims c
     join unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[]), cast(:positions as integer[]))
         as again(event_id, revision, position) using (event_id, revision, position)
-    where c.organization_id = :organization_id and c.remittance_id = :remittance_id
+    where c.remittance_id = :remittance_id
 """)
+# The laterals below are fences: each key is looked up in its index, whatever the planner believes about
+# tables that grew a thousandfold since it last looked.
 _SIBLINGS = text("""
-    select distinct on (mine.event_id) mine.event_id, c.event_id as sibling_id
+    select mine.event_id, earlier.event_id as sibling_id
     from unnest(cast(:event_ids as uuid[]), cast(:sibling_keys as uuid[]), cast(:kinds as text[]),
         cast(:remittances as uuid[]), cast(:positions as integer[]), cast(:received as timestamptz[]))
         as mine(event_id, sibling_key, kind, remittance_id, position, received_at)
-    join ingest.claims c on c.organization_id = :organization_id and c.sibling_key = mine.sibling_key
-        and c.kind = mine.kind and c.event_id <> mine.event_id
-    left join ingest.remittances r on r.organization_id = c.organization_id
-        and r.remittance_id = c.remittance_id
-    where case when c.remittance_id = mine.remittance_id then c.position < mine.position
-        else mine.received_at is null or r.received_at < mine.received_at end
-    order by mine.event_id, c.remittance_id = mine.remittance_id, r.received_at, c.position, c.event_id
+    cross join lateral (
+        select c.event_id from ingest.claims c
+        where c.sibling_key = mine.sibling_key and c.kind = mine.kind and c.event_id <> mine.event_id
+            and case when c.remittance_id = mine.remittance_id then c.position < mine.position
+                else mine.received_at is null or exists (
+                    select from ingest.remittances r
+                    where r.remittance_id = c.remittance_id and r.received_at < mine.received_at
+                ) end
+        order by c.position
+        limit 1
+    ) as earlier
 """)
 _WAITING = text("""
-    select distinct c.event_id, c.revision, c.remittance_id, c.position, c.ordinal, c.sibling_key, c.kind,
-        c.charge_amount, c.byte_offset, c.byte_length
-    from ingest.claims mine
-    join ingest.claims c on c.organization_id = mine.organization_id and c.claim_key = mine.claim_key
-        and c.kind in ('reversed', 'adjudicated') and not c.evented
-    join ingest.remittances r on r.organization_id = c.organization_id and r.remittance_id = c.remittance_id
-        and r.released_at is not null
-    where mine.organization_id = :organization_id and mine.remittance_id = :remittance_id
-        and mine.position > :after and mine.position <= :through
-        and exists (
-            select from ingest.claims d
-            join ingest.remittances rd on rd.organization_id = d.organization_id
-                and rd.remittance_id = d.remittance_id and rd.released_at is not null
-            where d.organization_id = mine.organization_id and d.claim_key = mine.claim_key
-                and d.kind = 'denied'
-        )
+    with touched as materialized (
+        select distinct claim_key from ingest.claims
+        where remittance_id = :remittance_id and position > :after and position <= :through
+    )
+    select c.* from touched
+    cross join lateral (
+        select from ingest.claims d
+        where d.claim_key = touched.claim_key and d.kind = 'denied'
+        limit 1
+    ) as denied
+    cross join lateral (
+        select event_id, revision, remittance_id, position, ordinal, sibling_key, kind, charge_amount,
+            byte_offset, byte_length
+        from ingest.claims o
+        where o.claim_key = touched.claim_key and o.kind <> 'denied' and not o.evented
+        offset 0
+    ) as c
     order by c.remittance_id, c.byte_offset
 """)
 _LAST_POSITION = text("""
-    select max(position) from ingest.claims
-    where organization_id = :organization_id and remittance_id = :remittance_id
+    select max(position) from ingest.claims where remittance_id = :remittance_id
 """)
 _LOCK_WAITING = text("""
     select c.event_id, c.revision from ingest.claims c
     join unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[])) as wanted(event_id, revision)
         using (event_id, revision)
-    where c.organization_id = :organization_id and not c.evented
+    where not c.evented
     order by c.event_id, c.revision
     for update of c
 """)
 _MARK_EVENTED = text("""
     update ingest.claims c set evented = true
     from unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[])) as done(event_id, revision)
-    where c.organization_id = :organization_id and (c.event_id, c.revision) = (done.event_id, done.revision)
+    where (c.event_id, c.revision) = (done.event_id, done.revision)
 """)
 
 
@@ -135,11 +144,11 @@ async def write_claims(
     """Keep claims of one remittance. Those neither new nor duplicates were written by an earlier attempt."""
     if not claims:
         return Written(frozenset(), frozenset())
-    place = {"organization_id": organization_id, "remittance_id": remittance_id}
     inserted = await connection.execute(
         _INSERT,
         {
-            **place,
+            "organization_id": organization_id,
+            "remittance_id": remittance_id,
             "event_ids": [claim.event_id for claim in claims],
             "revisions": [claim.revision for claim in claims],
             "positions": [claim.position for claim in claims],
@@ -160,7 +169,7 @@ async def write_claims(
     found = await connection.execute(
         _MINE,
         {
-            **place,
+            "remittance_id": remittance_id,
             "event_ids": [claim.event_id for claim in there],
             "revisions": [claim.revision for claim in there],
             "positions": [claim.position for claim in there],
@@ -174,7 +183,6 @@ async def earlier_siblings(
     connection: AsyncConnection,
     claims: Sequence[ClaimRow | Observation],
     *,
-    organization_id: UUID,
     remittances: Sequence[UUID],
     received: Sequence[datetime | None],
 ) -> dict[UUID, UUID]:
@@ -182,14 +190,13 @@ async def earlier_siblings(
     Find, per event, an earlier claim of the same trace, numbers and kind but other content.
 
     Within a remittance the lower position is earlier; across remittances what was received before, or, where
-    `received` is None, whatever is kept already.
+    `received` is None, whatever is kept already. Of several, the one that stands first in its remittance.
     """
     if not claims:
         return {}
     found = await connection.execute(
         _SIBLINGS,
         {
-            "organization_id": organization_id,
             "event_ids": [claim.event_id for claim in claims],
             "sibling_keys": [claim.sibling_key for claim in claims],
             "kinds": [claim.kind for claim in claims],
@@ -201,50 +208,41 @@ async def earlier_siblings(
     return {row.event_id: row.sibling_id for row in found}
 
 
-async def last_position(connection: AsyncConnection, *, organization_id: UUID, remittance_id: UUID) -> int:
+async def last_position(connection: AsyncConnection, *, remittance_id: UUID) -> int:
     """Give the highest position among the kept claims of a remittance, 0 without any."""
-    place = {"organization_id": organization_id, "remittance_id": remittance_id}
-    return int(await connection.scalar(_LAST_POSITION, place) or 0)
+    return int(await connection.scalar(_LAST_POSITION, {"remittance_id": remittance_id}) or 0)
 
 
 async def waiting_observations(
-    connection: AsyncConnection, *, organization_id: UUID, remittance_id: UUID, after: int, through: int
+    connection: AsyncConnection, *, remittance_id: UUID, after: int, through: int
 ) -> list[Observation]:
     """
-    Give released observations, not events yet, of the denied claim keys that this remittance touches.
+    Give the observations, not events yet, of the denied claim keys that this remittance touches.
 
     Looks at the remittance's positions above `after` up to `through`. It finds both directions: payments here
-    of a denial elsewhere, and payments elsewhere of a denial here.
+    of a denial elsewhere, and payments elsewhere of a denial here; those of remittances that are not released
+    yet are among them.
     """
     found = await connection.execute(
-        _WAITING,
-        {
-            "organization_id": organization_id,
-            "remittance_id": remittance_id,
-            "after": after,
-            "through": through,
-        },
+        _WAITING, {"remittance_id": remittance_id, "after": after, "through": through}
     )
     return [Observation(*row) for row in found]
 
 
 async def lock_waiting(
-    connection: AsyncConnection, observations: Sequence[Observation], *, organization_id: UUID
+    connection: AsyncConnection, observations: Sequence[Observation]
 ) -> frozenset[tuple[UUID, int]]:
     """Lock those that nobody made an event meanwhile; gives (event_id, revision) of each."""
-    found = await connection.execute(_LOCK_WAITING, _ids(observations, organization_id))
+    found = await connection.execute(_LOCK_WAITING, _ids(observations))
     return frozenset((row.event_id, row.revision) for row in found)
 
 
-async def mark_evented(
-    connection: AsyncConnection, observations: Sequence[Observation], *, organization_id: UUID
-) -> None:
-    await connection.execute(_MARK_EVENTED, _ids(observations, organization_id))
+async def mark_evented(connection: AsyncConnection, observations: Sequence[Observation]) -> None:
+    await connection.execute(_MARK_EVENTED, _ids(observations))
 
 
-def _ids(observations: Sequence[Observation], organization_id: UUID) -> dict[str, object]:
+def _ids(observations: Sequence[Observation]) -> dict[str, object]:
     return {
-        "organization_id": organization_id,
         "event_ids": [one.event_id for one in observations],
         "revisions": [one.revision for one in observations],
     }

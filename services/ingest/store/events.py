@@ -19,7 +19,7 @@ _REWRITTEN_AT_ONCE = 500
 
 _STAGED = text("""
     select message_id, revision, type, payload from ingest.claim_events
-    where organization_id = :organization_id and remittance_id = :remittance_id and due_at = 'infinity'
+    where remittance_id = :remittance_id and due_at = 'infinity'
         and (message_id, revision) > (cast(:after as uuid), :after_revision)
     order by message_id, revision
     limit :limit
@@ -28,8 +28,7 @@ _REWRITE = text("""
     update ingest.claim_events e set payload = again.payload, size = length(again.payload)
     from unnest(cast(:ids as uuid[]), cast(:revisions as integer[]), cast(:payloads as bytea[]))
         as again(message_id, revision, payload)
-    where e.organization_id = :organization_id
-        and (e.message_id, e.revision) = (again.message_id, again.revision)
+    where (e.message_id, e.revision) = (again.message_id, again.revision)
 """)
 
 
@@ -61,19 +60,17 @@ async def release_events(connection: AsyncConnection, *, remittance_id: UUID) ->
     await release_staged(connection, CLAIM_EVENTS, column="remittance_id", value=remittance_id)
 
 
-async def mark_truncated(connection: AsyncConnection, *, organization_id: UUID, remittance_id: UUID) -> None:
+async def mark_truncated(connection: AsyncConnection, *, remittance_id: UUID) -> None:
     """Write into staged events that their set ended without SE: nobody knew when they were staged."""
-    place = {"organization_id": organization_id, "remittance_id": remittance_id}
     after, after_revision = UUID(int=0), 0
     while True:
         page = {"after": after, "after_revision": after_revision, "limit": _REWRITTEN_AT_ONCE}
-        found = (await connection.execute(_STAGED, {**place, **page})).all()
+        found = (await connection.execute(_STAGED, {"remittance_id": remittance_id, **page})).all()
         if not found:
             return
         await connection.execute(
             _REWRITE,
             {
-                "organization_id": organization_id,
                 "ids": [row.message_id for row in found],
                 "revisions": [row.revision for row in found],
                 "payloads": [_as_truncated(row.type, row.payload) for row in found],

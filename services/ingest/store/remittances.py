@@ -92,7 +92,8 @@ _SOURCES = text("""
     select remittance_id, submitter_id, receipt_id, feed, received_at, truncated,
         cast(header as text) as header
     from ingest.remittances
-    where organization_id = :organization_id and remittance_id = any (cast(:remittances as uuid[]))
+    where remittance_id = any (cast(:remittances as uuid[]))
+        and released_at is not null
 """)
 _PAGE = text("""
     select remittance_id, receipt_id, feed, received_at, released_at, is_test, truncated, payer_name,
@@ -180,12 +181,9 @@ async def release_remittance(connection: AsyncConnection, remittance: Remittance
     await connection.execute(_LET_GO, {**place, "set_ordinal": remittance.set_ordinal})
 
 
-async def remittance_sources(
-    connection: AsyncConnection, *, organization_id: UUID, remittances: Sequence[UUID]
-) -> list[Any]:
-    """Give where remittances came from, with their headers: what an event needs besides its claim."""
-    asked = {"organization_id": organization_id, "remittances": list(remittances)}
-    return list((await connection.execute(_SOURCES, asked)).all())
+async def remittance_sources(connection: AsyncConnection, *, remittances: Sequence[UUID]) -> list[Any]:
+    """Give where released remittances came from, with their headers: what their claims' events need."""
+    return list((await connection.execute(_SOURCES, {"remittances": list(remittances)})).all())
 
 
 async def page_of_remittances(

@@ -96,24 +96,27 @@ def prepare(batch: ClaimBatch, destination: Destination) -> PreparedBatch:
         context = msgspec.structs.replace(context, truncated=True)
     rows: list[ClaimRow] = []
     denials: list[DenialEvent] = []
+    organization_id = context.organization_id
     for claim in batch.claims:
-        row = _row(claim, header, context)
-        rows.append(row)
         if claim.kind == "denied":
-            denials.append(_denial(claim, row, header, context, destination.sealer))
+            denial = _denial(claim, header, context, destination.sealer)
+            denials.append(denial)
+            rows.append(denial.row)
+        else:
+            event = event_id(organization_id, header, claim)
+            key = claim_key(organization_id, claim, event)
+            rows.append(_row(claim, header, context, event=event, key=key))
     return PreparedBatch(rows, denials)
 
 
-def _row(claim: Claim, header: SetHeader, context: EventContext) -> ClaimRow:
-    organization_id = context.organization_id
-    event = event_id(organization_id, header, claim)
+def _row(claim: Claim, header: SetHeader, context: EventContext, *, event: UUID, key: UUID) -> ClaimRow:
     return ClaimRow(
         event_id=event,
         revision=context.revision,
         position=claim.position,
         ordinal=claim.ordinal,
-        claim_key=claim_key(organization_id, claim, event),
-        sibling_key=sibling_key(organization_id, header, claim),
+        claim_key=key,
+        sibling_key=sibling_key(context.organization_id, header, claim),
         kind=claim.kind,
         charge_amount=claim.charge_amount,
         paid_amount=claim.paid_amount,
@@ -122,10 +125,9 @@ def _row(claim: Claim, header: SetHeader, context: EventContext) -> ClaimRow:
     )
 
 
-def _denial(
-    claim: Claim, row: ClaimRow, header: SetHeader, context: EventContext, sealer: Sealer
-) -> DenialEvent:
+def _denial(claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer) -> DenialEvent:
     event = claim_event(claim, header, context, sealer)
     if not isinstance(event, ClaimDenied):
         raise TypeError(type(event).__name__)
+    row = _row(claim, header, context, event=event.event_id, key=event.claim_key)
     return DenialEvent(row, event, Message.of(event), claim.denied_amount)

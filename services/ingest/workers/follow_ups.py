@@ -50,14 +50,13 @@ async def follow_up(
     engine: AsyncEngine, vault: Vault, keyring: Keyring, *, organization: Organization, remittance_id: UUID
 ) -> int:
     """Make events of what waits for a denial in the keys of this released set; gives their number."""
-    place = {"organization_id": organization.organization_id, "remittance_id": remittance_id}
     async with transaction(engine, organizations=[organization.organization_id]) as connection:
-        last = await claims.last_position(connection, **place)
+        last = await claims.last_position(connection, remittance_id=remittance_id)
     promoted = 0
     for after in range(0, last, _LOOKED_AT_ONCE):
         async with transaction(engine, organizations=[organization.organization_id]) as connection:
             waiting = await claims.waiting_observations(
-                connection, **place, after=after, through=after + _LOOKED_AT_ONCE
+                connection, remittance_id=remittance_id, after=after, through=after + _LOOKED_AT_ONCE
             )
         for start in range(0, len(waiting), _PROMOTED_AT_ONCE):
             chunk = waiting[start : start + _PROMOTED_AT_ONCE]
@@ -79,7 +78,6 @@ async def _promote(
         siblings = await claims.earlier_siblings(
             connection,
             waiting,
-            organization_id=organization_id,
             remittances=[one.remittance_id for one in waiting],
             received=[_received_at(sources, one) for one in waiting],
         )
@@ -87,9 +85,7 @@ async def _promote(
     if not made:
         return 0
     async with transaction(engine, organizations=[organization_id]) as connection:
-        free = await claims.lock_waiting(
-            connection, [one for one, _ in made], organization_id=organization_id
-        )
+        free = await claims.lock_waiting(connection, [one for one, _ in made])
         mine = [(one, message) for one, message in made if (one.event_id, one.revision) in free]
         await events.write_events(
             connection,
@@ -99,20 +95,18 @@ async def _promote(
             denied=[Decimal(0)] * len(mine),
             staged=False,
         )
-        await claims.mark_evented(connection, [one for one, _ in mine], organization_id=organization_id)
+        await claims.mark_evented(connection, [one for one, _ in mine])
     return len(mine)
 
 
 async def _sources(
     engine: AsyncEngine, keyring: Keyring, *, organization: Organization, waiting: Sequence[Observation]
 ) -> dict[UUID, _Source]:
-    """Give the remittances of the observations whose raw file can still be read."""
+    """Give the remittances of the observations that are released and whose raw file can still be read."""
     wanted = {one.remittance_id for one in waiting}
     organization_id = organization.organization_id
     async with transaction(engine, organizations=[organization_id]) as connection:
-        found = await remittances.remittance_sources(
-            connection, organization_id=organization_id, remittances=list(wanted)
-        )
+        found = await remittances.remittance_sources(connection, remittances=list(wanted))
     submitters = {row.submitter_id for row in found}
     async with transaction(engine, submitters=submitters) as connection:
         stored = await receipts.stored_files(
@@ -153,7 +147,7 @@ def _read_again(
     made: list[tuple[Observation, Message]] = []
     for remittance_id in dict.fromkeys(one.remittance_id for one in waiting):
         if (source := sources.get(remittance_id)) is None:
-            log.warning("follow_up_without_raw_file", remittance_id=remittance_id)
+            log.info("follow_up_left", remittance_id=remittance_id)  # released later, it looks for itself
             continue
         with vault.open(source.stored) as reader:
             for one in waiting:

@@ -122,7 +122,6 @@ async def _write_denials(
     siblings = await claims.earlier_siblings(
         connection,
         [denial.row for denial in denials],
-        organization_id=remittance.organization_id,
         remittances=[remittance.remittance_id] * len(denials),
         received=[None] * len(denials),
     )
@@ -145,9 +144,5 @@ async def _write_denials(
 
 async def _release_events(connection: AsyncConnection, remittance: Remittance, *, truncated: bool) -> None:
     if truncated:
-        await events.mark_truncated(
-            connection,
-            organization_id=remittance.organization_id,
-            remittance_id=remittance.remittance_id,
-        )
+        await events.mark_truncated(connection, remittance_id=remittance.remittance_id)
     await events.release_events(connection, remittance_id=remittance.remittance_id)
