@@ -42,7 +42,7 @@ def decide(
     advice = advise(event, classification, running=running, facts=told, remarks=remarks, as_of=as_of)
     confidence = confidence_of(classification, match, balanced=not event.balance_findings)
     priority, how = priority_of(classification, advice, as_of=as_of, confidence=confidence)
-    human = _human_reasons(event, classification, match, told, advice)
+    human = _human_reasons(event, classification, match, told, advice=advice, running=running)
     urgency, evidence = _urgency(event, told)
     return Decision(
         decision_id=uuid5(event.event_id, f"{event.revision}:{decision_revision}"),
@@ -87,9 +87,17 @@ def _urgency(event: ClaimDenied, facts: Facts) -> tuple[UrgencyClass, tuple[str,
 
 
 def _human_reasons(
-    event: ClaimDenied, classification: Classification, match: PayerMatch, facts: Facts, advice: Advice
+    event: ClaimDenied,
+    classification: Classification,
+    match: PayerMatch,
+    facts: Facts,
+    *,
+    advice: Advice,
+    running: Sequence[RunningClock],
 ) -> tuple[str, ...]:
     reasons = [*classification.human, *advice.human]
+    if classification.auth_related:
+        reasons += _undated(advice, running)
     if classification.auth_related and match.ambiguous:
         reasons.append(match.how)
     if event.balance_findings:
@@ -102,6 +110,18 @@ def _human_reasons(
         reasons.append("the remittance's date cannot be true")
     reasons += [f"the recorded {kind.replace('_', ' ')} cannot be read" for kind in facts.unreadable]
     return tuple(reasons)
+
+
+def _undated(advice: Advice, running: Sequence[RunningClock]) -> list[str]:
+    """Say that the way ahead has no certain end: a bound is shown, and only a person can make it a date."""
+    governing = advice.governing
+    if governing is None:
+        dated = any(one.clock.permitted is not False and one.clock.deadline_at for one in running)
+        return [] if dated else ["no rule that we know states a time limit"]
+    if governing.clock.deadline_at is not None:
+        return []
+    missing = ", ".join(kind.replace("_", " ") for kind in governing.clock.missing_facts)
+    return [f"the deadline is uncertain{': find out the ' + missing if missing else ''}"]
 
 
 def _explanation(

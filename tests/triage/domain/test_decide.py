@@ -168,6 +168,25 @@ def test_an_admission_date_re_anchors_a_bound_into_a_deadline():
     assert after.anchor_source == "a person recorded the admission date"
 
 
+def test_a_deadline_that_is_only_bounded_wants_a_person_until_the_date_is_known():
+    stay = denial(
+        refused("197"),
+        payer="PRIORITY HEALTH",
+        filing_indicator="12",
+        drg="470",
+        statement_from=date(2026, 3, 2),
+    )
+
+    assert decided(stay).needs_human_reasons == ("the deadline is uncertain: find out the admission date",)
+    assert decided(stay, *facts(admission_date="2026-02-27")).needs_human_reasons == ()
+
+
+def test_a_way_without_any_known_time_limit_wants_a_person():
+    assert decided(office("39", payer="NO SUCH PLAN")).needs_human_reasons == (
+        "no rule that we know states a time limit",
+    )
+
+
 def test_without_a_date_of_service_there_is_no_date_only_a_question():
     undated = denial(
         refused("197"),
