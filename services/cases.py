@@ -6,12 +6,14 @@ only.
 import json
 from collections.abc import Iterator
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -105,23 +107,24 @@ def _cases(stack: Stack, wanted: dict[str, Any], *, limit: int) -> Iterator[dict
 
 
 def _table(found: Iterator[dict[str, Any]]) -> Table:
-    table = Table("Case", "Payer, claim", "Denial", "Next action", "Deadline")
+    table = Table(
+        "Deadline", "Payer, claim, case", "Denial, next action", box=SIMPLE_HEAD, padding=(0, 1, 1, 0)
+    )
     table.add_column("At stake", justify="right")
-    table.columns[0].no_wrap = True
+    table.columns[1].min_width = 36  # a case's id stays whole, for `reprieve cases show`
     for case in found:
         table.add_row(
-            case["case_id"],
-            escape(f"{case['payer_name'] or ''}\n{case['claim_number']}"),
-            f"{_words(case['category'])}\n{_words(case['state'])}",
-            _words(case["recommended_action"]) + ("\nneeds a person" if case["needs_human"] else ""),
             _deadline(case["next_deadline_at"], case["days_left"]),
-            f"${float(case['amount_at_stake']):,.2f}",
+            escape(f"{case['payer_name'] or 'unknown payer'}\n{case['claim_number']}\n{case['case_id']}"),
+            f"{_words(case['category'])}, {_words(case['state'])}\n{_words(case['recommended_action'])}"
+            + ("\nneeds a person" if case["needs_human"] else ""),
+            f"${Decimal(case['amount_at_stake']):,.2f}",
         )
     return table
 
 
 def _story(case: dict[str, Any], timeline: list[dict[str, Any]]) -> Iterator[str]:
-    stake = f"${float(case['amount_at_stake']):,.2f} at stake"
+    stake = f"${Decimal(case['amount_at_stake']):,.2f} at stake"
     yield f"{case['payer_name'] or 'unknown payer'}, claim {case['claim_number']}: {_words(case['state'])}"
     yield f"{_words(case['category'])}, {stake}, priority {case['priority']}"
     if decision := case["decision"]:
@@ -144,9 +147,8 @@ def _happened(entry: dict[str, Any]) -> str:
     told = entry[entry["kind"]]
     match entry["kind"]:
         case "remittance":
-            return (
-                f"remittance of {told['payer_date']}: {told['saw']}, paid ${float(told['paid_amount']):,.2f}"
-            )
+            paid = f"paid ${Decimal(told['paid_amount']):,.2f}"
+            return f"remittance of {told['payer_date']}: {told['saw']}, {paid}"
         case "decision":
             return f"decision {told['decision_revision']}: {_words(told['category'])}"
         case _:

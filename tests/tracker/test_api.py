@@ -465,7 +465,7 @@ async def test_only_who_works_cases_states_facts(site, deny, role):
 
 
 async def test_the_summary_counts_what_can_still_be_saved(site, deny, record):
-    soon = datetime.now(UTC) + timedelta(days=3)
+    soon = datetime.now(UTC) + timedelta(days=3, hours=1)
     await deny(charge="100.10", clocks=(clock(soon),))
     await deny(charge="50")
     await deny(charge="20", clocks=())

@@ -34,7 +34,13 @@ def read_clock(clock: Clock, at: datetime) -> Reading:
     return Reading("open", left)
 
 
-def days_between(at: datetime, deadline_at: datetime, *, zone: str = "UTC") -> int:
-    """Count the calendar days from `at` to a deadline as the zone's calendar has them; never below 0."""
+def days_between(at: datetime, deadline_at: datetime, *, zone: str | None = None) -> int:
+    """
+    Count the days from `at` to a deadline as the zone's calendar has them; never below 0.
+
+    Without the zone, whole days: the same number for a deadline at the end of its day, which most are.
+    """
+    if zone is None:
+        return max(0, (deadline_at - at).days)
     there = ZoneInfo(zone)
     return max(0, (deadline_at.astimezone(there).date() - at.astimezone(there).date()).days)
