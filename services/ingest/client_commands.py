@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import httpx2
 import msgspec
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
@@ -174,18 +175,20 @@ def _print(pushed: Sequence[Pushed], format_: str) -> None:
         return
     if not pushed:
         return
-    table = Table("file", "receipt", "status", "sets", "claims", "held sets", "findings", "")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("file", overflow="fold")
+    table.add_column("receipt", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("claims", justify="right", no_wrap=True)
+    table.add_column("notes")
     for one in pushed:
         receipt = one.receipt
         table.add_row(
             escape(one.path.name),
             str(receipt["receipt_id"]),
             str(receipt["status"]),
-            str(receipt["transaction_sets"]),
             str(receipt["claims_read"]),
-            str(receipt["held_transaction_sets"]),
-            str(receipt["finding_count"]),
-            "was here before" if receipt["duplicate"] else "",
+            ", ".join(_notes(receipt)),
         )
     console = Console()
     console.print(table)
@@ -194,3 +197,12 @@ def _print(pushed: Sequence[Pushed], format_: str) -> None:
             console.print(
                 f"{escape(one.path.name)}: {escape(finding['message'])} {escape(finding['remedy'])}"
             )
+
+
+def _notes(receipt: dict[str, Any]) -> Iterator[str]:
+    if receipt["duplicate"]:
+        yield "duplicate"
+    if sets := receipt["held_transaction_sets"]:
+        yield f"{sets} held: register the payee"
+    if findings := receipt["finding_count"]:
+        yield f"{findings} findings"

@@ -30,7 +30,7 @@ from tests.ingest.remittances import NPI
 from tests.support.database import Database
 
 MASTER_KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-MAX_UPLOAD_BYTES = 3_000_000
+MAX_UPLOAD_BYTES = 4_000_000
 
 
 @dataclass
