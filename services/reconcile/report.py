@@ -1,6 +1,6 @@
 """What a reconciliation looks like: tables for people, one JSON object for programs. Ids and sums only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from services.reconcile.tally import Comparison, Sum, Tally
 from services.reconcile.verdicts import Finding
 
-REMITTANCES_SHOWN_MAX = 25
+REMITTANCES_SHOWN_MAX = 12
 FINDINGS_SHOWN_MAX = 20
 
 _CLAIMS = {
@@ -47,10 +47,10 @@ def render_table(comparison: Comparison, *, repaired: int) -> RenderableType:
     """Show claims and events (per remittance if they fit on a page), what is absent, and the conclusion."""
     tallies = list(comparison.remittances())
     if len(tallies) > REMITTANCES_SHOWN_MAX:
-        tallies = [tally for tally in tallies if not _is_quiet(tally)][:REMITTANCES_SHOWN_MAX]
+        tallies = [tally for tally in tallies if not _is_quiet(tally)]
     parts: list[RenderableType] = [
-        _table("Claims, with what was charged", _CLAIMS, tallies, comparison.total, amount="charged"),
-        _table("Events, with what is denied", _EVENTS, tallies, comparison.total, amount="denied"),
+        _table("Claims, with what was charged", _CLAIMS, tallies, comparison, amount="charged"),
+        _table("Events, with what is denied", _EVENTS, tallies, comparison, amount="denied"),
     ]
     parts.extend(_absences(comparison))
     if repaired:
@@ -65,20 +65,18 @@ def _is_quiet(tally: Tally) -> bool:
 
 
 def _table(
-    title: str, columns: dict[str, str], tallies: Iterable[Tally], total: Tally, *, amount: str
+    title: str, columns: dict[str, str], tallies: Sequence[Tally], comparison: Comparison, *, amount: str
 ) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("remittance", overflow="fold")
     for heading in columns.values():
         table.add_column(heading, justify="right")
-
-    def row(name: str, tally: Tally) -> None:
+    rows = [(_name(tally), tally) for tally in tallies[:REMITTANCES_SHOWN_MAX]]
+    remittances = len(comparison.tallies) + comparison.other_remittances
+    for name, tally in [*rows, (f"all {remittances:,}", comparison.total)]:
+        if tally is comparison.total:
+            table.add_section()
         table.add_row(name, *(_cell(getattr(tally, column), amount) for column in columns))
-
-    for tally in tallies:
-        row(_name(tally), tally)
-    table.add_section()
-    row("all", total)
     return table
 
 
