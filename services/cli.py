@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import typer
 
-from shared.errors import ReprieveError
+from shared.errors import InvalidInputError, ReprieveError
 
 EXIT_UNREADABLE = 2
 _INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
@@ -116,7 +116,16 @@ def _not_loaded() -> None:
 
 def _add(app: typer.Typer, command: Command) -> None:
     module, _, attribute = command.where.partition(":")
-    found: typer.Typer | Callable[..., None] = getattr(importlib.import_module(module), attribute)
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not module.startswith("services.embedded"):
+            raise
+        raise InvalidInputError(
+            f"This installation cannot run everything on one machine: {error.name} is not in it.",
+            remedy="Use `make run` in the project's folder, or install reprieve[embedded].",
+        ) from None
+    found: typer.Typer | Callable[..., None] = getattr(loaded, attribute)
     if isinstance(found, typer.Typer):
         app.add_typer(found, name=command.name, help=command.summary, rich_help_panel=command.panel)
     else:
