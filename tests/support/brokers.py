@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -88,14 +89,22 @@ class ApacheBroker:
         await asyncio.to_thread(self._node.forget)
 
     async def empty(self) -> None:
-        """Delete every topic, and the groups' offsets with them."""
+        """Delete every topic, and wait until the groups' offsets are gone with them."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
             while names := [name for name in await admin.list_topics() if not name.startswith("__")]:
                 await admin.delete_topics(names)
+            deadline = time.monotonic() + 30
+            while await self._remembers_offsets(admin):
+                assert time.monotonic() < deadline, "the groups keep their offsets"
+                await asyncio.sleep(0.05)
         finally:
             await admin.close()
+
+    async def _remembers_offsets(self, admin: AIOKafkaAdminClient) -> bool:
+        groups = [group for group, *_ in await admin.list_consumer_groups()]
+        return any([await admin.list_consumer_group_offsets(group) for group in groups])
 
 
 Broker = EmbeddedBroker | ApacheBroker
