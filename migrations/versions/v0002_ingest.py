@@ -39,6 +39,7 @@ def upgrade() -> None:
                 check (status in ('received', 'processing', 'processed', 'refused')),
             due boolean not null default true,
             attempts integer not null default 0,
+            failures integer not null default 0,
             processed_at timestamptz,
             bytes_read bigint not null default 0,
             transaction_sets integer not null default 0,

@@ -331,7 +331,7 @@ async def test_a_defect_on_one_file_stops_no_other_and_is_given_up_visibly(
     monkeypatch.setattr(files, "prepare", failing)
     await site.read_due()
     good = await site.take_in(remittance(TestSet([denied("B1")], trace="T2"), control=2))
-    for _ in range(reading._ATTEMPTS):
+    for _ in range(reading._FAILURES):
         await site.read_due()
 
     assert good["status"] == "processed"
@@ -357,11 +357,45 @@ async def test_an_absent_database_is_not_the_files_fault(site: Site, monkeypatch
 
     await site.push(remittance(TestSet([denied("A1")])))
     monkeypatch.setattr(files, "stage", away)
-    for _ in range(reading._ATTEMPTS + 1):
+    for _ in range(reading._FAILURES + 1):
         await site.read_due()
     monkeypatch.undo()
 
-    (row,) = await site.rows("select due, attempts from ingest.receipts")
-    assert (row.due, row.attempts) == (True, 0)
+    (row,) = await site.rows("select due, attempts, failures from ingest.receipts")
+    assert (row.due, row.attempts, row.failures) == (True, 0, 0)
     await site.read_due()
     assert len(await site.events()) == 1
+
+
+async def test_a_worker_that_is_told_to_stop_leaves_the_file_at_its_next_batch(
+    site: Site, small_batches: None, monkeypatch: pytest.MonkeyPatch
+):
+    await site.push(remittance(TestSet([denied(f"A{n}") for n in range(9)])))
+    ((submitter_id, receipt_id),) = await receipts.due_receipts(site.engine, limit=10)
+    stop, real = asyncio.Event(), files.stage
+
+    async def stage(*arguments) -> None:
+        await real(*arguments)
+        stop.set()
+
+    monkeypatch.setattr(files, "stage", stage)
+    await process(site.workshop, submitter_id=submitter_id, receipt_id=receipt_id, stop=stop)
+    monkeypatch.undo()
+
+    (row,) = await site.rows("select due, attempts, status from ingest.receipts")
+    assert (row.due, row.attempts, row.status) == (True, 0, "processing")
+    assert len(await site.claims()) == 2
+    assert await site.events() == []
+    await site.read_due()
+    assert len(await site.events()) == 9
+
+
+async def test_a_file_that_ends_its_process_again_and_again_is_given_up(site: Site):
+    pushed = await site.push(remittance(TestSet([denied("A1")])))
+    ((submitter_id, receipt_id),) = await receipts.due_receipts(site.engine, limit=10)
+    for _ in range(reading._ATTEMPTS):
+        await receipts.begin(site.engine, submitter_id=submitter_id, receipt_id=receipt_id)
+    await site.read_due()
+
+    receipt = (await site.get(f"/v1/remittances/{pushed.json()['receipt_id']}")).json()
+    assert (receipt["status"], receipt["refused_reason"]) == ("refused", "defect")

@@ -23,7 +23,11 @@ DEFECT = "defect"
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`processed_before`: every transaction set was read already, only held ones can still add something."""
+    """
+    A file to be read. `attempts` counts this attempt and those that ended with their process.
+
+    `processed_before`: every transaction set was read already, only held ones can still add something.
+    """
 
     submitter_id: UUID
     receipt_id: UUID
@@ -55,7 +59,8 @@ _INSERT = text("""
     on conflict (submitter_id, sha256) do nothing returning receipt_id
 """)
 _TRY_AGAIN = text("""
-    update ingest.receipts set due = true, status = 'received', attempts = 0, refused_reason = null
+    update ingest.receipts set due = true, status = 'received', attempts = 0, failures = 0,
+        refused_reason = null
     where submitter_id = :submitter_id and sha256 = :sha256 and refused_reason = :defect
 """)
 _SUMMARY = """
@@ -82,9 +87,14 @@ _LEAVE = text("""
     update ingest.receipts set attempts = greatest(attempts - 1, 0)
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
 """)
+_FAIL = text("""
+    update ingest.receipts set attempts = greatest(attempts - 1, 0), failures = failures + 1
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
+    returning failures
+""")
 _FINISH = text("""
-    update ingest.receipts set status = :status, due = false, attempts = 0, processed_at = now(),
-        bytes_read = :bytes_read, transaction_sets = :transaction_sets, claims_read = :claims_read,
+    update ingest.receipts set status = :status, due = false, attempts = 0, failures = 0,
+        processed_at = now(), bytes_read = :bytes_read, transaction_sets = :transaction_sets, claims_read = :claims_read,
         finding_count = :finding_count, findings = cast(:findings as jsonb), refused_reason = :refused_reason
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
 """)
@@ -184,6 +194,13 @@ async def begin(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) ->
 async def leave(engine: AsyncEngine, receipt: Receipt) -> None:
     """Take an attempt back that ended for no fault of the file."""
     await _write(engine, _LEAVE, receipt)
+
+
+async def fail(engine: AsyncEngine, receipt: Receipt) -> int:
+    """Count an attempt in which the reader failed; gives how often it did so far."""
+    async with transaction(engine, submitters=[receipt.submitter_id]) as connection:
+        asked = {"submitter_id": receipt.submitter_id, "receipt_id": receipt.receipt_id}
+        return int((await connection.execute(_FAIL, asked)).scalar_one())
 
 
 async def finish(engine: AsyncEngine, receipt: Receipt, outcome: Outcome) -> None:

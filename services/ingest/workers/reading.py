@@ -26,8 +26,8 @@ LOOP = "reading"
 _FILES_AT_ONCE = 2
 _LOOKED_AHEAD = 100  # due files among which a free one is sought
 _IDLE_SECONDS = 0.2
-_ATTEMPTS = 5  # of a file that makes the reader raise
-_STARTS = 30  # of a file that may kill the process: many more, since processes die for other reasons
+_FAILURES = 5  # of the reader on one file
+_ATTEMPTS = 30  # that ended with their process: many more, since processes die for other reasons
 _WAIT_SECONDS = 5.0  # for what is not the file's fault
 
 log = structlog.get_logger()
@@ -125,7 +125,7 @@ async def process(workshop: Workshop, *, submitter_id: UUID, receipt_id: UUID, s
     if receipt.processed_before:
         only = await remittances.held_ordinals(engine, submitter_id=submitter_id, receipt_id=receipt_id)
     file = FileInWork(workshop, receipt, only=only)
-    if receipt.attempts > _STARTS:
+    if receipt.attempts > _ATTEMPTS:
         return await _give_up(engine, receipt, file)
     return await _attempt(engine, receipt, file, stop=stop)
 
@@ -141,10 +141,11 @@ async def _attempt(engine: AsyncEngine, receipt: Receipt, file: FileInWork, *, s
         await receipts.leave(engine, receipt)
         return _WAIT_SECONDS
     except Exception:
-        log.exception("file_failed", attempt=receipt.attempts, **ids)
-        if receipt.attempts >= _ATTEMPTS:
+        failures = await receipts.fail(engine, receipt)
+        log.exception("file_failed", attempt=failures, **ids)
+        if failures >= _FAILURES:
             return await _give_up(engine, receipt, file)
-        return float(2 ** (receipt.attempts - 1))
+        return float(2 ** (failures - 1))
     if outcome is None:
         await receipts.leave(engine, receipt)
         return 0

@@ -1,0 +1,81 @@
+"""What ingest answers to a reconciliation: ordered, complete, behind the walls."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+
+from services.ingest.store import reconciliation
+from shared.clock import now
+from shared.security import administration
+from shared.security.sealing import MasterKey
+from tests.ingest.remittances import TestSet, denied, paid, remittance
+from tests.ingest.site import MASTER_KEY_TEXT, Site
+
+
+async def lines(site: Site, what: str, who: str = "operator", **params) -> list[dict]:
+    answer = await site.get(f"/v1/reconciliation/{what}", who, **params)
+    assert answer.status_code == 200, answer.text
+    return [msgspec.json.decode(line) for line in answer.text.splitlines()]
+
+
+async def test_events_come_in_the_order_of_their_keys_over_all_pages(site: Site, monkeypatch):
+    monkeypatch.setattr(reconciliation, "_EVENTS_AT_ONCE", 7)
+    monkeypatch.setattr(reconciliation, "_REMITTANCES_AT_ONCE", 2)
+    await site.take_in(
+        remittance(*(TestSet([denied(f"A{s}-{n}") for n in range(6)], trace=f"T{s}") for s in range(5)))
+    )
+
+    events = await lines(site, "events")
+    keys = [(UUID(one["organization_id"]), UUID(one["event_id"]), one["revision"]) for one in events]
+    assert len(keys) == len(set(keys)) == 30
+    assert keys == sorted(keys)
+    assert {one["state"] for one in events} == {"open"}
+    assert {one["denied_amount"] for one in events} == {"500"}
+    assert len(await site.reconciled()) == 5
+
+
+async def test_states_are_told_apart(site: Site):
+    await site.take_in(remittance(TestSet([denied(f"A{n}") for n in range(4)])))
+    await site.rows(
+        "update ingest.claim_events e set settled_at = case n when 1 then now() end,"
+        " parked_at = case n when 2 then now() end, parked_reason = case n when 2 then 'ValueError' end,"
+        " due_at = case n when 3 then 'infinity' else due_at end"
+        " from (select message_id, row_number() over (order by message_id) as n from ingest.claim_events) numbered"
+        " where numbered.message_id = e.message_id returning 1"
+    )
+
+    events = await lines(site, "events")
+    assert [one["state"] for one in events] == ["settled", "parked", "staged", "open"]
+    assert [one["parked_reason"] for one in events] == [None, "ValueError", None, None]
+
+
+async def test_one_remittance_or_one_time_can_be_asked_for(site: Site):
+    await site.take_in(
+        remittance(TestSet([denied("A1"), paid("A2")], trace="T1"), TestSet([denied("B1")], trace="T2"))
+    )
+    first, _ = await site.reconciled()
+
+    assert await lines(site, "remittances", remittance_id=first["remittance_id"]) == [first]
+    only = await lines(site, "events", remittance_id=first["remittance_id"])
+    assert {one["remittance_id"] for one in only} == {first["remittance_id"]}
+    today = now().date()
+    assert len(await lines(site, "events", since=str(today - timedelta(days=1)))) == 2
+    assert await lines(site, "events", since=str(today + timedelta(days=1))) == []
+
+
+async def test_sums_stay_behind_the_organizations_wall(site: Site):
+    await site.take_in(remittance(TestSet([denied("A1")])))
+    other = await administration.create_organization(
+        site.owner, name="Another Clinic", time_zone="UTC", master_key=MasterKey.from_text(MASTER_KEY_TEXT)
+    )
+    key = await administration.create_principal_with_key(
+        site.owner, role="admin", name="admin", organization_id=other.organization_id
+    )
+    site.keys["stranger"] = key.text
+
+    assert len(await lines(site, "events", "admin")) == 1
+    assert await lines(site, "events", "stranger") == []
+    assert await lines(site, "remittances", "stranger") == []
+    for who in ("viewer", "submitter"):
+        assert (await site.get("/v1/reconciliation/events", who)).status_code == 403
