@@ -28,6 +28,7 @@ from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.claim_reversed import ClaimReversed
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.contracts.fact_recorded import FactRecorded
+from shared.observability import metrics
 from shared.postgres import lock_shards
 
 
@@ -123,14 +124,15 @@ def _triage(
 ) -> DenialTriaged:
     """Decide one denial with its facts, given earliest first."""
     latest = {fact.kind: fact for fact in facts}
-    decision = decide(
-        event,
-        tuple(latest.values()),
-        policies=rules.policies,
-        calendar=rules.calendar,
-        as_of=_as_of(event, facts, zone),
-        decision_revision=revision,
-    )
+    with metrics.DECIDE_SECONDS.time():
+        decision = decide(
+            event,
+            tuple(latest.values()),
+            policies=rules.policies,
+            calendar=rules.calendar,
+            as_of=_as_of(event, facts, zone),
+            decision_revision=revision,
+        )
     # The decision settles every fact that it lists. A fact that a later one replaced must be listed as well,
     # or its producer would repeat it for ever.
     known = tuple(fact.fact_id for fact in facts)
