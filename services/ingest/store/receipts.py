@@ -95,7 +95,8 @@ _FAIL = text("""
 _FINISH = text("""
     update ingest.receipts set status = :status, due = false, attempts = 0, failures = 0,
         processed_at = now(), bytes_read = :bytes_read, transaction_sets = :transaction_sets,
-        claims_read = :claims_read, finding_count = :finding_count, findings = cast(:findings as jsonb), refused_reason = :refused_reason
+        claims_read = :claims_read, finding_count = :finding_count,
+        findings = cast(:findings as jsonb), refused_reason = :refused_reason
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
 """)
 _GIVE_UP = text("""
