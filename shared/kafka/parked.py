@@ -1,10 +1,10 @@
 """Routes of every producer: what is parked, send it again, and send what the reconciliation misses."""
 
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -46,6 +46,12 @@ class Replay(BaseModel):
 
     items: list[Item] = Field(default_factory=list, max_length=_MOST_ITEMS)
     all: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.all == bool(self.items):
+            raise ValueError("Name items, or say all, and not both.")
+        return self
 
 
 class Repair(BaseModel):
