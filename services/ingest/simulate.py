@@ -343,12 +343,21 @@ class _Writer:
         return [_wholly(line, denial) if i in victims else line for i, line in enumerate(lines)]
 
     def _provider_adjustment(self, paid: int, paid_on: date) -> tuple[list[str], int]:
-        """In one set of four the payer recovers something (WO); gives the PLB and what it keeps, in cents."""
-        kept = self._random.randrange(1_000, 90_000)
-        if self._random.random() >= 0.25 or paid <= kept:
+        """
+        Give the PLB and what it keeps back, in cents.
+
+        In one set of four the payer recovers something (WO). A set that would pay less than nothing carries
+        its balance forward (FB): a payment is never negative.
+        """
+        chance, kept = self._random.random(), self._random.randrange(1_000, 90_000)
+        reason = "FB" if paid < 0 else "WO"
+        if paid < 0:
+            kept = paid
+        elif chance >= 0.25 or paid <= kept:
             return [], 0
         reference = f"SIM{self._random.randrange(10**8):08d}"
-        return [f"PLB*{self._wanted.payee_npi}*{paid_on.year}1231*WO:{reference}*{_dollars(kept)}"], kept
+        npi_and_year = f"{self._wanted.payee_npi}*{paid_on.year}1231"
+        return [f"PLB*{npi_and_year}*{reason}:{reference}*{_dollars(kept)}"], kept
 
     def _person(self) -> str:
         member = f"SIM{self._random.randrange(10**9):09d}"

@@ -9,24 +9,24 @@ from decimal import Decimal
 from typing import Any
 
 from services.ingest.x12.delimiters import Delimiters
-from services.ingest.x12.elements import read_date, read_number, read_text, read_text_or_none
+from services.ingest.x12.elements import decode, read_date, read_number
 from shared.contracts.claim import Adjustment, DateSource, Reference, Remark, ServiceLine
 from shared.contracts.person import Person
 
-_AUTHORIZATIONS = frozenset((b"G1", b"BB"))
-_REFERENCES = frozenset((b"1L", b"6P", b"9A", b"9C", b"CE", b"EA", b"F8"))
+_AUTHORIZATIONS = frozenset(("G1", "BB"))
+_REFERENCES = frozenset(("1L", "6P", "9A", "9C", "CE", "EA", "F8"))
 """Not SY (social security number), 1W (member id), IG (policy number): they would identify the patient."""
 
 _MIA_REMARKS = (5, 20, 21, 22, 23)
 _MOA_REMARKS = (3, 4, 5, 6, 7)
 _REVENUE_QUALIFIERS = frozenset(("NU", "RB"))
-_PEOPLE = {b"QC": "patient", b"IL": "subscriber", b"74": "corrected_patient"}
-_PAYERS = {b"TT": "crossover_payer", b"PR": "corrected_payer"}
+_PEOPLE = {"QC": "patient", "IL": "subscriber", "74": "corrected_patient"}
+_PAYERS = {"TT": "crossover_payer", "PR": "corrected_payer"}
 _CLAIM_DATES = {
-    b"232": "statement_from",
-    b"233": "statement_to",
-    b"050": "claim_received_on",
-    b"036": "coverage_expires_on",
+    "232": "statement_from",
+    "233": "statement_to",
+    "050": "claim_received_on",
+    "036": "coverage_expires_on",
 }
 
 
@@ -36,8 +36,11 @@ class Detail:
     def __init__(self, segments: tuple[bytes, ...], delimiters: Delimiters) -> None:
         self.facts: dict[str, Any] = {}
         self.people: dict[str, Person] = {}
-        self._element = delimiters.element
-        self._component = delimiters.component
+        element, component = delimiters.element, delimiters.component
+        # A delimiter beyond ASCII is no character of its own in text: make it one first.
+        plain = element.isascii() and component.isascii()
+        separator = element.decode() if plain else "\x1d"
+        self._component = component.decode() if plain else "\x1f"
         self._line: dict[str, Any] | None = None
         self._lines: list[dict[str, Any]] = []
         self._adjustments: list[Adjustment] = []
@@ -45,7 +48,9 @@ class Detail:
         self._authorizations: list[Reference] = []
         self._references: list[Reference] = []
         for segment in segments:
-            parts = segment.split(self._element)
+            if not plain:
+                segment = _with_plain_delimiters(segment, element, component)  # noqa: PLW2901
+            parts = decode(segment).split(separator)
             if reader := _READERS.get(parts[0]):
                 reader(self, parts)
         self._finish()
@@ -74,80 +79,80 @@ class Detail:
             return begin or end, end or begin, "claim"
         return None, None, "none"
 
-    def clp(self, parts: list[bytes]) -> None:
+    def clp(self, parts: list[str]) -> None:
         self.facts.update(
-            claim_number=read_text(parts[1]),
-            claim_status=read_text(parts[2]),
+            claim_number=parts[1].strip(),
+            claim_status=parts[2].strip(),
             patient_responsibility_amount=_number(parts, 5),
-            filing_indicator=read_text_or_none(parts, 6),
-            payer_claim_number=read_text_or_none(parts, 7),
-            facility_type=read_text_or_none(parts, 8),
-            frequency=read_text_or_none(parts, 9),
-            drg=read_text_or_none(parts, 11),
+            filing_indicator=_text(parts, 6),
+            payer_claim_number=_text(parts, 7),
+            facility_type=_text(parts, 8),
+            frequency=_text(parts, 9),
+            drg=_text(parts, 11),
         )
 
-    def cas(self, parts: list[bytes]) -> None:
+    def cas(self, parts: list[str]) -> None:
         into = self._adjustments if self._line is None else self._line["adjustments"]
-        group = read_text(parts[1]) if len(parts) > 1 else ""
+        group = parts[1].strip() if len(parts) > 1 else ""
         for at in range(2, len(parts) - 1, 3):
-            amount = read_number(parts[at + 1])
+            amount = _number(parts, at + 1)
             if amount is not None:
                 into.append(
                     Adjustment(
                         group=group,
-                        reason=read_text(parts[at]),
+                        reason=parts[at].strip(),
                         amount=amount,
                         quantity=_number(parts, at + 2),
                     )
                 )
 
-    def nm1(self, parts: list[bytes]) -> None:
-        entity = parts[1] if len(parts) > 1 else b""
+    def nm1(self, parts: list[str]) -> None:
+        entity = parts[1] if len(parts) > 1 else ""
         if role := _PEOPLE.get(entity):
             self.people.setdefault(role, _person(parts))
-        elif entity == b"82":
-            if read_text_or_none(parts, 8) == "XX":
-                self.facts.setdefault("rendering_npi", read_text_or_none(parts, 9))
+        elif entity == "82":
+            if _text(parts, 8) == "XX":
+                self.facts.setdefault("rendering_npi", _text(parts, 9))
         elif (role := _PAYERS.get(entity)) and (name := _organization(parts)):
             self.facts.setdefault(role, name)
 
-    def mia(self, parts: list[bytes]) -> None:
-        codes = (read_text_or_none(parts, at) for at in _MIA_REMARKS)
+    def mia(self, parts: list[str]) -> None:
+        codes = (_text(parts, at) for at in _MIA_REMARKS)
         self._remarks += [Remark(code=code, source="MIA") for code in codes if code]
 
-    def moa(self, parts: list[bytes]) -> None:
-        codes = (read_text_or_none(parts, at) for at in _MOA_REMARKS)
+    def moa(self, parts: list[str]) -> None:
+        codes = (_text(parts, at) for at in _MOA_REMARKS)
         self._remarks += [Remark(code=code, source="MOA") for code in codes if code]
 
-    def ref(self, parts: list[bytes]) -> None:
-        value = read_text_or_none(parts, 2)
+    def ref(self, parts: list[str]) -> None:
+        value = _text(parts, 2)
         if value is None:
             return
         qualifier = parts[1]
         if qualifier in _AUTHORIZATIONS:
             into = self._authorizations if self._line is None else self._line["authorization_numbers"]
-            into.append(Reference(qualifier=read_text(qualifier), value=value))
+            into.append(Reference(qualifier=qualifier, value=value))
         elif self._line is None:
             if qualifier in _REFERENCES:
-                self._references.append(Reference(qualifier=read_text(qualifier), value=value))
-        elif qualifier == b"6R":
+                self._references.append(Reference(qualifier=qualifier, value=value))
+        elif qualifier == "6R":
             self._line["control_number"] = value
 
-    def dtm(self, parts: list[bytes]) -> None:
-        day = read_date(parts[2]) if len(parts) > 2 else None
+    def dtm(self, parts: list[str]) -> None:
+        day = read_date(parts[2].encode()) if len(parts) > 2 else None
         if day is None:
             return
         if self._line is None:
             if name := _CLAIM_DATES.get(parts[1]):
                 self.facts[name] = day
-        elif parts[1] == b"472":
+        elif parts[1] == "472":
             self._line["service_from"] = self._line["service_to"] = day
-        elif parts[1] == b"150":
+        elif parts[1] == "150":
             self._line["service_from"] = day
-        elif parts[1] == b"151":
+        elif parts[1] == "151":
             self._line["service_to"] = day
 
-    def svc(self, parts: list[bytes]) -> None:
+    def svc(self, parts: list[str]) -> None:
         qualifier, code, modifiers = self._procedure(parts, 1)
         original_qualifier, original_code, _ = self._procedure(parts, 6)
         self._line = {
@@ -159,8 +164,7 @@ class Detail:
             "modifiers": modifiers,
             "original_qualifier": original_qualifier,
             "original_code": original_code,
-            "revenue_code": read_text_or_none(parts, 4)
-            or (code if qualifier in _REVENUE_QUALIFIERS else None),
+            "revenue_code": _text(parts, 4) or (code if qualifier in _REVENUE_QUALIFIERS else None),
             "units_paid": _number(parts, 5),
             "units_original": _number(parts, 7),
             "adjustments": [],
@@ -169,40 +173,45 @@ class Detail:
         }
         self._lines.append(self._line)
 
-    def _procedure(self, parts: list[bytes], at: int) -> tuple[str | None, str | None, tuple[str, ...]]:
+    def _procedure(self, parts: list[str], at: int) -> tuple[str | None, str | None, tuple[str, ...]]:
         """SVC01, SVC06: qualifier, code, up to four modifiers, description."""
         if at >= len(parts) or not parts[at]:
             return None, None, ()
         pieces = parts[at].split(self._component) if self._component else [parts[at]]
         if len(pieces) == 1:
-            return None, read_text(pieces[0]) or None, ()
-        modifiers = tuple(read_text(piece) for piece in pieces[2:6] if piece)
-        return read_text(pieces[0]) or None, read_text(pieces[1]) or None, modifiers
+            return None, pieces[0].strip() or None, ()
+        modifiers = tuple([piece.strip() for piece in pieces[2:6] if piece])
+        return pieces[0].strip() or None, pieces[1].strip() or None, modifiers
 
-    def amt(self, parts: list[bytes]) -> None:
-        if self._line is not None and parts[1] == b"B6":
+    def amt(self, parts: list[str]) -> None:
+        if self._line is not None and parts[1] == "B6":
             self._line["allowed_amount"] = _number(parts, 2)
 
-    def lq(self, parts: list[bytes]) -> None:
-        code = read_text_or_none(parts, 2)
+    def lq(self, parts: list[str]) -> None:
+        code = _text(parts, 2)
         if code is None:
             return
         into = self._remarks if self._line is None else self._line["remarks"]
-        into.append(Remark(code=code, source="LQ", code_list=read_text(parts[1]) or "HE"))
+        into.append(Remark(code=code, source="LQ", code_list=parts[1].strip() or "HE"))
 
 
 _READERS = {
-    b"CLP": Detail.clp,
-    b"CAS": Detail.cas,
-    b"NM1": Detail.nm1,
-    b"MIA": Detail.mia,
-    b"MOA": Detail.moa,
-    b"REF": Detail.ref,
-    b"DTM": Detail.dtm,
-    b"SVC": Detail.svc,
-    b"AMT": Detail.amt,
-    b"LQ": Detail.lq,
+    "CLP": Detail.clp,
+    "CAS": Detail.cas,
+    "NM1": Detail.nm1,
+    "MIA": Detail.mia,
+    "MOA": Detail.moa,
+    "REF": Detail.ref,
+    "DTM": Detail.dtm,
+    "SVC": Detail.svc,
+    "AMT": Detail.amt,
+    "LQ": Detail.lq,
 }
+
+
+def _with_plain_delimiters(segment: bytes, element: bytes, component: bytes) -> bytes:
+    segment = segment.replace(element, b"\x1d")
+    return segment.replace(component, b"\x1f") if component else segment
 
 
 def _frozen(line: dict[str, Any]) -> dict[str, Any]:
@@ -211,23 +220,27 @@ def _frozen(line: dict[str, Any]) -> dict[str, Any]:
     return line
 
 
-def _number(parts: list[bytes], at: int) -> Decimal | None:
-    return read_number(parts[at]) if at < len(parts) else None
+def _number(parts: list[str], at: int) -> Decimal | None:
+    return read_number(parts[at].encode()) if at < len(parts) and parts[at] else None
 
 
-def _person(parts: list[bytes]) -> Person:
+def _text(parts: list[str], at: int) -> str | None:
+    return (parts[at].strip() or None) if at < len(parts) else None
+
+
+def _person(parts: list[str]) -> Person:
     return Person(
-        last=read_text_or_none(parts, 3),
-        first=read_text_or_none(parts, 4),
-        middle=read_text_or_none(parts, 5),
-        suffix=read_text_or_none(parts, 7),
-        id_qualifier=read_text_or_none(parts, 8),
-        member_id=read_text_or_none(parts, 9),
+        last=_text(parts, 3),
+        first=_text(parts, 4),
+        middle=_text(parts, 5),
+        suffix=_text(parts, 7),
+        id_qualifier=_text(parts, 8),
+        member_id=_text(parts, 9),
     )
 
 
-def _organization(parts: list[bytes]) -> str | None:
+def _organization(parts: list[str]) -> str | None:
     """A payer named in the claim: its name, or its id. A person (NM102 1) is never named here."""
-    if len(parts) > 2 and parts[2] == b"1":
+    if len(parts) > 2 and parts[2] == "1":
         return None
-    return read_text_or_none(parts, 3) or read_text_or_none(parts, 9)
+    return _text(parts, 3) or _text(parts, 9)

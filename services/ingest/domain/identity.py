@@ -1,5 +1,7 @@
 """Who is who: the UUIDs by which claims and events are known for ever (design: Identity)."""
 
+from datetime import date
+from functools import lru_cache
 from hashlib import sha1
 from uuid import UUID, SafeUUID
 
@@ -15,7 +17,7 @@ def event_id(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
     Over organization, kind, trace, payment date, canonical loop and its ordinal among equal loops of its set:
     a remittance re-sent, re-enveloped or cut in two gives the same ids; equal claims in one set do not.
     """
-    trace = f"{header.trace_number or ''}\x1f{header.payer_trace_id or ''}\x1f{header.payment_on or ''}"
+    trace = _trace(header.trace_number, header.payer_trace_id, header.payment_on)
     return _derive(
         organization_id, f"event\x1f{claim.kind}\x1f{trace}\x1f{claim.digest.hex()}\x1f{claim.ordinal}"
     )
@@ -44,6 +46,12 @@ def sibling_key(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
     trace = f"{header.trace_number or ''}\x1f{header.payer_trace_id or ''}"
     numbers = f"{claim.claim_number.strip()}\x1f{(claim.payer_claim_number or '').strip()}".upper()
     return _derive(organization_id, f"sibling\x1f{side}\x1f{trace}\x1f{numbers}")
+
+
+@lru_cache(maxsize=64)
+def _trace(trace_number: str | None, payer_trace_id: str | None, payment_on: date | None) -> str:
+    """Write what all claims of a set share; a set has thousands of them."""
+    return f"{trace_number or ''}\x1f{payer_trace_id or ''}\x1f{payment_on or ''}"
 
 
 def _telling(number: str) -> str:

@@ -7,6 +7,7 @@ What the few events need is read in detail.py, from the same segments.
 
 from decimal import Decimal
 from hashlib import sha256
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -76,7 +77,6 @@ class LoopReader:
         loop = _Loop(self, block, charge[0], paid[0])
         loop.read_head(head)
         loop.read_segments()
-        loop.close()
         kind = loop.decide(head[2], truncated=truncated)
         digest = loop.digest()
         ordinals[digest] = ordinal = ordinals.get(digest, 0) + 1
@@ -92,7 +92,7 @@ class LoopReader:
             paid_amount=loop.paid_amount,
             denied=tuple(loop.denied),
             balance_findings=tuple(loop.balance),
-            findings=tuple(loop.findings[:_FINDINGS_MAX]),
+            findings=tuple(loop.findings),
             byte_offset=begin,
             byte_length=block.end() - begin,
             segment_number=block.number(0),
@@ -118,22 +118,16 @@ def _quarantine(block: Block, head: list[bytes]) -> list[Finding]:
 
 
 class _Loop:
-    """The running state of one claim. `level` is the claim itself until the first SVC, then each line."""
+    """The running state of one claim: what was noticed, and the canonical loop for its digest."""
 
     __slots__ = (
-        "_adjusted",
         "_block",
         "_canonical",
         "_charge",
-        "_claim_charge",
-        "_claim_paid",
         "_explained",
-        "_level_index",
-        "_line",
         "_paid",
         "_reader",
         "_taken_back",
-        "_total",
         "_unreadable",
         "balance",
         "charge_amount",
@@ -145,12 +139,8 @@ class _Loop:
     def __init__(self, reader: LoopReader, block: Block, charge: Cents, paid: Cents) -> None:
         self._reader = reader
         self._block = block
-        self._claim_charge = self._charge = charge
-        self._claim_paid = self._paid = paid
-        self._line = 0  # 0 is claim level
-        self._level_index = 0  # where its segment stands in the loop
-        self._adjusted: Cents = 0  # at this level
-        self._total: Cents = 0  # of the levels closed
+        self._charge = charge
+        self._paid = paid
         self._explained = False  # some adjustment has an amount
         self._unreadable: list[tuple[int, bytes, bytes]] = []  # line, group, reason without amount
         self._taken_back: list[tuple[int, bytes, bytes, Cents]] = []  # line, group, reason, negative cents
@@ -170,136 +160,135 @@ class _Loop:
             self._note("claim_unidentified", 0, 1)
         self._normalise(0, head, (3, 4, 5))
 
-    def read_segments(self) -> None:  # noqa: C901, PLR0912 - one dispatch, flat, ordered by frequency
-        """All segments behind the CLP, in one pass."""
+    def read_segments(self) -> None:  # noqa: C901, PLR0912, PLR0915
+        """
+        All segments behind the CLP, in one pass: collect the canonical loop, add up, balance each line.
+
+        One flat dispatch ordered by frequency, in local names: this is where the time of reading goes, and
+        calls and attributes would double it. Whatever is rare has a method of its own.
+        """
         reader = self._reader
         element, remark, first, second = reader.element, reader.remark, reader.first, reader.second
         qualifier_end = first + 2
         amount_at = qualifier_end + len(element)
         keep = self._canonical.append
+        line, line_at = 0, 0  # the service line's number and its SVC; 0 is claim level
+        charge, paid = self._charge, self._paid  # of the line; of the claim before the first
+        adjusted: Cents = 0  # at this level
+        total: Cents = 0  # of the levels before
         for index, segment in enumerate(self._block.segments):
             tag = segment[:3]
             if tag == b"DTM":
                 keep(segment)
                 if read_date(segment[second:]) is None:  # remembered: dates repeat
                     self._check_date(index, segment)
+            elif tag == b"CAS":
+                parts = segment.split(element)
+                changed = not parts[-1]
+                for at in range(3, len(parts), 3):  # up to six triplets of reason, amount, quantity
+                    reason, text = parts[at - 1], parts[at]
+                    amount = read_amount(text)
+                    if amount is None:
+                        self._leave_out(index, parts, at, line)
+                        continue
+                    cents, form = amount
+                    adjusted += cents
+                    if reason not in ORDINARY_REASONS:
+                        self._refuse(index, parts, at, line, cents)
+                    elif cents >= charge > 0 == paid and reason in DENIES_WHOLE_CHARGE:
+                        self._note("contractual_equals_charge", index)
+                        self._refuse(index, parts, at, line, cents)
+                    if form is not text:
+                        parts[at] = form
+                        changed = True
+                if len(parts) % 3 == 0:
+                    self._leave_out(index, [*parts, b""], len(parts), line)
+                keep(element.join(parts).rstrip(element) if changed else segment)
             elif tag == b"REF":
                 if segment[first:qualifier_end] in _IDENTIFYING:
                     keep(segment.rstrip(element))
-            elif tag == b"CAS":
-                self._read_adjustments(index, segment)
             elif tag == b"SVC":
-                self._read_line(index, segment)
+                if line and paid + adjusted != charge:
+                    self._unbalanced("line", charge - adjusted, paid, line=line, at=line_at)
+                total += adjusted
+                adjusted = 0
+                line += 1
+                line_at = index
+                parts = segment.split(element)
+                line_charge, line_paid = _amount(parts, 2), _amount(parts, 3)
+                if line_charge is None or line_paid is None:
+                    self._note("amount_unreadable", index, 2 if line_charge is None else 3)
+                    charge = paid = 0
+                    keep(segment)
+                    continue
+                (charge, charge_form), (paid, paid_form) = line_charge, line_paid
+                if charge_form is not parts[2] or paid_form is not parts[3] or not parts[-1]:
+                    parts[2], parts[3] = charge_form, paid_form
+                    segment = element.join(parts).rstrip(element)  # noqa: PLW2901
+                keep(segment)
             elif tag == b"AMT" or tag == b"QTY":  # noqa: PLR1714 - a set costs more here
                 if not segment[amount_at:].replace(b".", b"", 1).isdigit():
                     self._check_amount(index, segment)
-            elif tag == remark:
-                keep(segment.rstrip(element))
             elif tag == b"NM1" or tag == b"PER":  # noqa: PLR1714
                 pass
+            elif tag == remark:
+                keep(segment.rstrip(element))
             elif tag in _AMOUNT_ELEMENTS:
                 self._normalise(index, segment.split(element), _AMOUNT_ELEMENTS[tag])
             elif index:
                 self._note("unknown_segment" if segment else "empty_segment", index)
+        if line and paid + adjusted != charge:
+            self._unbalanced("line", charge - adjusted, paid, line=line, at=line_at)
+        total += adjusted
+        self._explained = self._explained or total != 0
+        if self._paid + total != self._charge:
+            self._unbalanced("claim", self._charge - total, self._paid)
 
-    def _read_line(self, index: int, segment: bytes) -> None:
-        """SVC: the level before it ends, a line begins."""
-        self._close_level()
-        self._line += 1
-        self._level_index = index
-        parts = segment.split(self._reader.element)
-        charge = read_amount(parts[2]) if len(parts) > 3 else None
-        paid = read_amount(parts[3]) if len(parts) > 3 else None
-        if charge is None or paid is None:
-            self._note("amount_unreadable", index, 2 if charge is None else 3)
-            self._charge = self._paid = 0
-        else:
-            self._charge, charge_form = charge
-            self._paid, paid_form = paid
-            if charge_form is not parts[2] or paid_form is not parts[3] or not parts[-1]:
-                parts[2], parts[3] = charge_form, paid_form
-                segment = self._reader.element.join(parts).rstrip(self._reader.element)
-        self._canonical.append(segment)
+    def _leave_out(self, index: int, parts: list[bytes], at: int, line: int) -> None:
+        """A triplet whose amount cannot be read; an empty one in the middle is allowed."""
+        if parts[at - 1] or parts[at]:
+            self._note("amount_unreadable", index, at)
+            self._unreadable.append((line, parts[1], parts[at - 1]))
 
-    def _read_adjustments(self, index: int, segment: bytes) -> None:  # noqa: C901 - hot, so not split
-        """CAS: up to six triplets of reason, amount, quantity; some in the middle may be empty."""
-        parts = segment.split(self._reader.element)
-        changed = not parts[-1]
-        for at in range(3, len(parts), 3):
-            reason, text = parts[at - 1], parts[at]
-            if not reason and not text:
-                continue
-            amount = read_amount(text)
-            if amount is None:
-                self._note("amount_unreadable", index, at)
-                self._unreadable.append((self._line, parts[1], reason))
-                continue
-            cents, form = amount
-            self._adjusted += cents
-            if cents > 0:
-                self._explained = True
-                if reason not in ORDINARY_REASONS:
-                    self._deny(index, parts, at - 1)
-                elif cents >= self._charge > 0 == self._paid and reason in DENIES_WHOLE_CHARGE:
-                    self._note("contractual_equals_charge", index)
-                    self._deny(index, parts, at - 1)
-            elif cents < 0:
-                self._explained = True
-                if reason not in ORDINARY_REASONS:
-                    self._taken_back.append((self._line, parts[1], reason, cents))
-            if form is not text:
-                parts[at] = form
-                changed = True
-        if len(parts) % 3 == 0 and parts[-1]:  # the last triplet has a reason and no amount
-            self._note("amount_unreadable", index, len(parts))
-            self._unreadable.append((self._line, parts[1], parts[-1]))
-        if changed:
-            segment = self._reader.element.join(parts).rstrip(self._reader.element)
-        self._canonical.append(segment)
-
-    def _deny(self, index: int, parts: list[bytes], at: int) -> None:
-        reason = parts[at]
+    def _refuse(self, index: int, parts: list[bytes], at: int, line: int, cents: Cents) -> None:
+        """An adjustment that is none of the ordinary: positive it denies, negative it takes a denial back."""
+        reason = parts[at - 1]
+        if cents == 0:
+            return
+        self._explained = True
+        if cents < 0:
+            self._taken_back.append((line, parts[1], reason, cents))
+            return
         if not reason:
-            self._note("reason_missing", index, at)
+            self._note("reason_missing", index, at - 1)
         self.denied.append(
             DeniedAdjustment(
-                line_number=self._line or None,
+                line_number=line or None,
                 group=read_text(parts[1]),
                 reason=read_text(reason),
-                amount=read_number(parts[at + 1]) or Decimal(0),
-                quantity=read_number(parts[at + 2]) if at + 2 < len(parts) else None,
+                amount=read_number(parts[at]) or Decimal(0),
+                quantity=read_number(parts[at + 1]) if at + 1 < len(parts) else None,
             )
         )
 
-    def _close_level(self) -> None:
-        """Balance the line that ends; the claim's own adjustments are balanced with the claim."""
-        computed = self._charge - self._adjusted
-        if self._line and self._paid != computed:
-            self.balance.append(
-                balance_finding("line", reported=self._paid, computed=computed, line_number=self._line)
-            )
-            self._note("line_out_of_balance", self._level_index)
-        self._total += self._adjusted
-        self._adjusted = 0
-
-    def close(self) -> None:
-        """Balance the last line and the claim."""
-        self._close_level()
-        computed = self._claim_charge - self._total
-        if self._claim_paid != computed:
-            self.balance.append(balance_finding("claim", reported=self._claim_paid, computed=computed))
-            self._note("claim_out_of_balance", 0)
+    def _unbalanced(
+        self, level: Literal["line", "claim"], computed: Cents, reported: Cents, *, line: int = 0, at: int = 0
+    ) -> None:
+        self.balance.append(
+            balance_finding(level, reported=reported, computed=computed, line_number=line or None)
+        )
+        self._note("line_out_of_balance" if line else "claim_out_of_balance", at)
 
     def decide(self, status: bytes, *, truncated: bool) -> ClaimKind:
         """Tell the claim's kind, and clear or complete what is denied; the rule is docs/x12-835.md."""
         status = status.strip()
-        if self._claim_charge < 0 or status in (REVERSAL, PREDETERMINATION):
+        if self._charge < 0 or status in (REVERSAL, PREDETERMINATION):
             self.denied = []
             return "adjudicated" if status == PREDETERMINATION else "reversed"
         if self._taken_back:
             self.denied = _standing(self.denied, self._taken_back)
         self._deny_unreadable()
-        unpaid = self._claim_charge > 0 and self._claim_paid == 0
+        unpaid = self._charge > 0 and self._paid == 0
         if unpaid and not self._explained and not self.denied and not truncated:
             self._note("unpaid_unexplained", 0)
             self.denied = [DeniedAdjustment(group="", reason="", amount=self.charge_amount)]

@@ -94,14 +94,19 @@ def is_absurd_date(element: bytes) -> bool:
     return len(element) == 8 and element.isdigit() and int(element[:4]) not in _YEARS
 
 
-def read_text(element: bytes) -> str:
-    """Decode an element: UTF-8, or Latin-1 where it is not UTF-8. Blanks at the edges are padding."""
-    if b"\0" in element:
-        element = element.replace(b"\0", b"")  # PostgreSQL keeps every character in a text but this one
+def decode(text: bytes) -> str:
+    """Decode bytes: UTF-8, or Latin-1 where they are not UTF-8."""
+    if b"\0" in text:
+        text = text.replace(b"\0", b"")  # PostgreSQL keeps every character in a text but this one
     try:
-        return element.decode().strip()
+        return text.decode()
     except UnicodeDecodeError:
-        return element.decode("latin-1").strip()
+        return text.decode("latin-1")
+
+
+def read_text(element: bytes) -> str:
+    """Decode an element. Blanks at its edges are padding."""
+    return decode(element).strip()
 
 
 def read_text_or_none(elements: list[bytes], index: int) -> str | None:

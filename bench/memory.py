@@ -1,0 +1,83 @@
+"""
+Resident memory of reading: the same for a file of one megabyte and of two hundred.
+
+    reprieve bench memory        REPRIEVE_BENCH_SIZES (megabytes, default 1,20,200)
+
+Each size is read by a fresh process from a pipe, block by block, with events built and dropped; what is
+printed is the peak of that process, with interpreter and imports.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from uuid import UUID
+
+SIZES = tuple(float(size) for size in os.environ.get("REPRIEVE_BENCH_SIZES", "1,20,200").split(","))
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Measure and print, or be one side of the pipe."""
+    if len(sys.argv) >= 2 and sys.argv[1] == "read-pipe":
+        print(read_pipe())
+    elif len(sys.argv) == 3 and sys.argv[1] == "write-pipe":
+        write_pipe(float(sys.argv[2]))
+    else:
+        print("Peak resident memory of reading, streamed:")
+        for size in SIZES:
+            claims, peak = measure(size)
+            print(f"  {size:6.0f} MB   {claims:>9,} claims   {peak:6.1f} MB")
+
+
+def measure(megabytes: float) -> tuple[int, float]:
+    """Give the claims read and the peak in megabytes."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    this = [sys.executable, str(Path(__file__).resolve())]
+    with subprocess.Popen(  # noqa: S603
+        [*this, "write-pipe", str(megabytes)], stdout=subprocess.PIPE, env=environment
+    ) as writer:
+        answer = subprocess.run(  # noqa: S603
+            [*this, "read-pipe"],
+            check=True,
+            stdin=writer.stdout,
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+    claims, peak_kilobytes = answer.stdout.split()
+    return int(claims), int(peak_kilobytes) / 1024
+
+
+def write_pipe(megabytes: float) -> None:
+    from services.ingest.simulate import Simulation, simulate  # noqa: PLC0415
+
+    sys.stdout.buffer.writelines(simulate(Simulation(claims=None, size_bytes=int(megabytes * 1e6))))
+
+
+def read_pipe() -> str:
+    from services.ingest.domain.events import EventContext, claim_event  # noqa: PLC0415
+    from services.ingest.domain.reader import read  # noqa: PLC0415
+    from services.ingest.domain.remittance import ClaimRead, SetOpened  # noqa: PLC0415
+
+    context = EventContext(
+        organization_id=UUID(int=1),
+        remittance_id=UUID(int=2),
+        received_at=datetime(2026, 11, 21, tzinfo=UTC),
+        received_on=date(2026, 11, 21),
+    )
+    claims = 0
+    for item in read(iter(lambda: sys.stdin.buffer.read(1 << 18), b"")):
+        if isinstance(item, SetOpened):
+            header = item.header
+        elif isinstance(item, ClaimRead):
+            claims += 1
+            if item.claim.kind == "denied":
+                claim_event(item.claim, header, context, None)
+    return f"{claims} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}"
+
+
+if __name__ == "__main__":
+    main()
