@@ -46,11 +46,11 @@ def claim_event(
 
 def _facts(claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None) -> dict[str, Any]:
     detail = Detail(claim.segments, header.delimiters)
+    facts = detail.facts
     identity = event_id(context.organization_id, header, claim)
-    people = {role: seal_person(person, sealer) for role, person in detail.people.items()}
-    return {
-        **detail.facts,
-        **people,
+    for role, person in detail.people.items():
+        facts[role] = seal_person(person, sealer)
+    facts |= {
         "organization_id": context.organization_id,
         "event_id": identity,
         "revision": context.revision,
@@ -79,3 +79,4 @@ def _facts(claim: Claim, header: SetHeader, context: EventContext, sealer: Seale
         "truncated": claim.truncated or context.truncated,
         "possible_duplicate_of": context.possible_duplicate_of,
     }
+    return facts

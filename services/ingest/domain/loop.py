@@ -298,7 +298,12 @@ class _Loop:
         """A denial whose amount cannot be read denies what its line or claim leaves unexplained."""
         for line, group, reason in self._unreadable:
             level = next((b for b in self.balance if (b.line_number or 0) == line), None)
-            if reason not in ORDINARY_REASONS and level is not None and level.difference < 0:
+            if (
+                reason.isalnum()
+                and reason not in ORDINARY_REASONS
+                and level is not None
+                and level.difference < 0
+            ):
                 self.denied.append(
                     DeniedAdjustment(
                         line_number=line or None,

@@ -7,7 +7,6 @@ Amounts and dates repeat millions of times in remittances, so their readings are
 import re
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
 
 Cents = int | Decimal
 """An exact number of cents: an int, or a Decimal where somebody sent fractions of a cent."""
@@ -18,21 +17,6 @@ _PLAIN_BYTES_MAX = 16
 _ZERO = ord("0")
 
 _YEARS = range(1980, 2100)
-
-
-def _read_amount(element: bytes) -> tuple[Cents, bytes] | None:
-    # Nearly all amounts are read here, by hand: Decimal and a pattern would cost ten times as much.
-    if len(element) < _PLAIN_BYTES_MAX:
-        whole, _, fraction = element.partition(b".")
-        if whole.isdigit() and (whole[0] != _ZERO or len(whole) == 1):
-            if not fraction:
-                return int(whole) * 100, whole
-            if len(fraction) == 2 and fraction.isdigit():
-                form = element if fraction[1] != _ZERO else element[:-1] if fraction[0] != _ZERO else whole
-                return int(element.replace(b".", b"")), form
-            if len(fraction) == 1 and fraction.isdigit():
-                return int(whole + fraction) * 10, element if fraction[0] != _ZERO else whole
-    return _read_odd_amount(element)
 
 
 def _read_odd_amount(element: bytes) -> tuple[Cents, bytes] | None:
@@ -49,10 +33,28 @@ class _Amounts(dict[bytes, tuple[Cents, bytes] | None]):
     """Amounts read so far. A hit costs a tenth of a reading, and half of what an lru_cache would."""
 
     def __missing__(self, element: bytes) -> tuple[Cents, bytes] | None:
+        # Nearly all amounts are read right here, by hand: Decimal and a pattern cost ten times as much.
         if len(self) >= _AMOUNTS_MAX:
             self.clear()
-        amount = self[element] = _read_amount(element)
-        return amount
+        whole, _, fraction = element.partition(b".")
+        digits = len(fraction)
+        if (
+            whole.isdigit()
+            and (whole[0] != _ZERO or len(whole) == 1)
+            and (not digits or (digits <= 2 and fraction.isdigit()))
+            and len(element) < _PLAIN_BYTES_MAX
+        ):
+            if digits == 2:
+                form = element if fraction[1] != _ZERO else element[:-1] if fraction[0] != _ZERO else whole
+                amount = int(whole + fraction), form
+            elif digits:
+                amount = int(whole + fraction) * 10, element if fraction[0] != _ZERO else whole
+            else:
+                amount = int(whole) * 100, whole
+            self[element] = amount
+            return amount
+        odd = self[element] = _read_odd_amount(element)
+        return odd
 
 
 _AMOUNTS_MAX = 1 << 15
@@ -76,9 +78,23 @@ def read_number(element: bytes) -> Decimal | None:
     return Decimal(element.decode("ascii"))
 
 
-@lru_cache(maxsize=1 << 14)
-def read_date(element: bytes) -> date | None:
-    """Read CCYYMMDD. None where it is no date, or of a year that no remittance of ours can mean."""
+class _Dates(dict[bytes, date | None]):
+    """Dates read so far: a file has a few hundred."""
+
+    def __missing__(self, element: bytes) -> date | None:
+        if len(self) >= _DATES_MAX:
+            self.clear()
+        day = self[element] = _read_date(element)
+        return day
+
+
+_DATES_MAX = 1 << 13
+
+read_date = _Dates().__getitem__
+"""Read CCYYMMDD. None where it is no date, or of a year that no remittance of ours can mean."""
+
+
+def _read_date(element: bytes) -> date | None:
     element = element.strip()
     if len(element) != 8 or not element.isdigit() or int(element[:4]) not in _YEARS:
         return None

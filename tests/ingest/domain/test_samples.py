@@ -1,0 +1,64 @@
+"""Our own small samples: each keeps a shape, or a fault seen in the wild, with invented people."""
+
+import pytest
+
+from services.ingest.domain.identity import event_id
+from tests.ingest.domain.files import ORGANIZATION, SAMPLES, reading
+
+EXPECTED = {
+    "professional.835": (["denied", "adjudicated", "denied"], []),
+    "institutional.835": (["denied"], []),
+    "reversal.835": (["reversed", "denied"], []),
+    "secondary.835": (["adjudicated"], []),
+    "legacy-4010.835": (["denied"], []),
+    "issues/last-segment-without-terminator.835": (
+        ["denied"],
+        ["group_truncated", "interchange_truncated", "set_truncated"],
+    ),
+    "issues/empty-segments.835": (["denied"], ["empty_segment"]),
+    "issues/two-interchanges-two-delimiters.835": (["denied", "denied"], []),
+    "issues/no-envelope.835": ([], []),
+    "issues/line-break-before-terminator.835": (["denied"], []),
+    "issues/short-isa.835": (["denied"], ["envelope_length"]),
+    "issues/amount-with-currency.835": (
+        ["denied"],
+        ["amount_unreadable", "claim_out_of_balance", "line_out_of_balance"],
+    ),
+    "issues/missing-quantity-slot.835": (
+        ["adjudicated"],
+        ["amount_unreadable", "claim_out_of_balance", "line_out_of_balance"],
+    ),
+    "issues/name-like-isa.835": (["denied"], []),
+    "issues/equal-claims.835": (["denied"] * 5, []),
+    "issues/only-999.835": ([], ["other_set"]),
+}
+
+
+def sample(name):
+    return reading((SAMPLES / name).read_bytes())
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_sample_is_read_as_expected(name):
+    read = sample(name)
+    kinds, codes = EXPECTED[name]
+
+    assert [claim.kind for claim in read.claims] == kinds
+    assert read.codes == codes
+    assert read.closed.accepted == bool(kinds)
+
+
+def test_every_sample_is_expected():
+    assert {str(path.relative_to(SAMPLES)) for path in SAMPLES.rglob("*.835")} == set(EXPECTED)
+
+
+def test_the_last_adjustment_is_read_although_the_file_ends_there():
+    (claim,) = sample("issues/last-segment-without-terminator.835").claims
+
+    assert [(item.reason, item.amount) for item in claim.denied] == [("197", 480)]
+
+
+def test_five_equal_claims_are_five_events():
+    read = sample("issues/equal-claims.835")
+
+    assert len({event_id(ORGANIZATION, read.headers[0], claim) for claim in read.claims}) == 5

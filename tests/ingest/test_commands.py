@@ -1,0 +1,62 @@
+"""`reprieve validate` and `reprieve simulate`, called as a person calls them."""
+
+import json
+import subprocess
+import sys
+
+from tests.ingest.domain.files import SAMPLES, reading
+
+
+def reprieve(*words, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", *map(str, words)], capture_output=True, check=False, **more
+    )
+
+
+def test_a_clean_file_passes():
+    told = reprieve("validate", SAMPLES / "professional.835")
+
+    assert told.returncode == 0
+    assert b"accepted: 1 remittance, 3 claims, no findings." in b" ".join(told.stdout.split())
+
+
+def test_findings_say_where_and_what_to_do_and_exit_1():
+    told = reprieve("validate", "--format", "json", SAMPLES / "issues" / "amount-with-currency.835")
+    (first, *_) = map(json.loads, told.stdout.splitlines())
+
+    assert told.returncode == 1
+    assert (first["code"], first["segment_id"], first["element"]) == ("amount_unreadable", "CAS", 3)
+    assert first["byte_offset"] > 0
+    assert first["remedy"]
+    assert b"480USD" not in told.stdout
+
+
+def test_what_cannot_be_read_exits_2_without_a_traceback(tmp_path):
+    (tmp_path / "noise").write_bytes(bytes(range(256)) * 40)
+    for path in (tmp_path / "noise", tmp_path / "missing", SAMPLES / "issues" / "no-envelope.835", tmp_path):
+        told = reprieve("validate", path)
+        assert told.returncode == 2
+        assert b"Traceback" not in told.stderr + told.stdout
+
+
+def test_standard_input_is_read():
+    told = reprieve("validate", "-", input=(SAMPLES / "reversal.835").read_bytes())
+
+    assert told.returncode == 0
+
+
+def test_simulate_writes_what_is_asked_for():
+    told = reprieve("simulate", "--seed", 1, "--claims", 200, "--denied", 0.15, "--claims-per-set", 50)
+    again = reprieve("simulate", "--seed", 1, "--claims", 200, "--denied", 0.15, "--claims-per-set", 50)
+    read = reading(told.stdout)
+
+    assert told.stdout == again.stdout
+    assert (len(read.claims), len(read.sets), read.codes) == (200, 4, [])
+
+
+def test_a_payer_name_that_breaks_the_file_is_refused():
+    told = reprieve("simulate", "--payer", "A*B")
+
+    assert told.returncode == 2
+    assert b"ASCII" in told.stderr
+    assert not told.stdout
