@@ -298,12 +298,10 @@ class _Loop:
         """A denial whose amount cannot be read denies what its line or claim leaves unexplained."""
         for line, group, reason in self._unreadable:
             level = next((b for b in self.balance if (b.line_number or 0) == line), None)
-            if (
-                reason.isalnum()
-                and reason not in ORDINARY_REASONS
-                and level is not None
-                and level.difference < 0
-            ):
+            if level is None or level.difference >= 0 or reason in ORDINARY_REASONS:
+                continue
+            # Some senders leave the quantity's place out, so that the next amount stands where a reason does.
+            if reason.isalnum() and read_number(reason) != -level.difference:
                 self.denied.append(
                     DeniedAdjustment(
                         line_number=line or None,
