@@ -130,7 +130,7 @@ def give_up_after(deadline: float, up: Up) -> None:
     """Wait a little, or end with the logs when it takes too long."""
     if time.monotonic() > deadline:
         raise SystemExit(f"Not settled after {_PATIENCE_SECONDS} s.{up.logs()}")
-    time.sleep(0.1)
+    time.sleep(0.3)
 
 
 def processor_seconds(up: Up) -> dict[str, float]:
