@@ -152,12 +152,12 @@ async def make_due(connection: AsyncConnection, table: OutboxTable, ids: Iterabl
     made_due = await connection.execute(
         text(f"""
             with wanted as (
-                select {KEY} from {table.name} join {IDS} as id({KEY}) using ({KEY})
+                select {table.row}.ctid from {table.name} join {IDS} as id({KEY}) using ({KEY})
                 where not ({_STAGED}) order by {KEY} for update of {table.row}
             )
             update {table.name} t
             set due_at = now(), settled_at = null, parked_at = null, parked_reason = null
-            from wanted where {same_key("t", "wanted")}
+            from wanted where t.ctid = wanted.ctid
         """),
         id_arrays(sorted(set(ids))),
     )
@@ -194,7 +194,7 @@ def _settle(table: OutboxTable) -> TextClause:
     # Rows are locked in the order of the key, here and in make_due: two that meet wait, and never deadlock.
     return text(f"""
         with told as (
-            select {KEY}, settled, reason
+            select {table.row}.ctid, settled, reason
             from {table.name}
             join unnest({_ID_ARRAYS}, cast(:settled as boolean[]), cast(:reasons as text[]))
                 as receipt({KEY}, settled, reason) using ({KEY})
@@ -205,7 +205,7 @@ def _settle(table: OutboxTable) -> TextClause:
             settled_at = case when told.settled then now() end,
             parked_at = case when not told.settled then now() end,
             parked_reason = case when not told.settled then coalesce(told.reason, 'unknown') end
-        from told where {same_key("t", "told")}
+        from told where t.ctid = told.ctid
     """)
 
 

@@ -197,15 +197,16 @@ def _fetch(table: OutboxTable) -> TextClause:
 
 
 # Rows that somebody else has locked are being settled or parked just now; waiting for them could deadlock.
+# A locked row keeps its ctid, so it is found again without a second look-up.
 def _mark(table: OutboxTable) -> TextClause:
     return text(f"""
         with arrived as (
-            select {KEY} from {table.name} join {IDS} as id({KEY}) using ({KEY})
+            select {table.row}.ctid from {table.name} join {IDS} as id({KEY}) using ({KEY})
             where {_OPEN} for update of {table.row} skip locked
         )
         update {table.name} t set attempts = t.attempts + 1,
             due_at = now() + least(interval '1 hour', interval '1 minute' * power(2, least(t.attempts, 10)))
-        from arrived where {same_key("t", "arrived")}
+        from arrived where t.ctid = arrived.ctid
     """)
 
 
@@ -223,11 +224,11 @@ def _park(table: OutboxTable) -> TextClause:
 def _repeat(table: OutboxTable) -> TextClause:
     return text(f"""
         with repeated as (
-            select {KEY} from {table.name}
+            select ctid from {table.name}
             where shard = any (cast(:shards as smallint[])) and attempts > 0 and due_at > now() and {_OPEN}
             for update skip locked
         )
-        update {table.name} t set due_at = now() from repeated where {same_key("t", "repeated")}
+        update {table.name} t set due_at = now() from repeated where t.ctid = repeated.ctid
     """)
 
 

@@ -72,7 +72,9 @@ async def stored(engine: AsyncEngine, columns: str = "*") -> list[Any]:
 
 
 async def count(engine: AsyncEngine, condition: str) -> int:
-    return (await stored(engine, f"count(*) filter (where {condition}) over () as n"))[0].n
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        (found,) = await rows(connection, f"select count(*) as n from {TABLE.name} where {condition}")
+    return int(found.n)
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], *, seconds: float = 30) -> None:
