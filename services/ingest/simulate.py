@@ -2,13 +2,15 @@
 Invented remittances: seeded, balanced to the cent, of any size, in constant memory.
 
 For benchmarks, demonstrations and load tests. Names are made of syllables, numbers are drawn at random:
-nobody in here exists. The same simulation gives the same bytes.
+nobody in here exists. Prices come from a fee schedule, as in life, so that amounts repeat. The same simulation
+gives the same bytes.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import accumulate
 from random import Random
 
 # Not a secret: the same seed must give the same file.
@@ -109,6 +111,7 @@ _PROCEDURES = (
     "E0601",
     "27447",
 )
+_FEES = 400
 _MODIFIERS = ("", "", "", ":25", ":26", ":59", ":RT", ":LT:59")
 _SYLLABLES = (
     "ba",
@@ -151,6 +154,15 @@ def npi(nine_digits: str) -> str:
     return nine_digits + str(-total % 10)
 
 
+@dataclass(frozen=True, slots=True)
+class _Fee:
+    """What a procedure costs (cents), and what each payer's contract allows of it."""
+
+    procedure: str
+    charge: int
+    allowed_percent: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class _Line:
     charge: int  # cents
@@ -170,7 +182,18 @@ class _Writer:
         self._written_bytes = 0
         self._claims = 0
         self._sets = 0
+        self._fees = [self._fee(procedure) for procedure in self._procedures()]
+        # A few procedures make most of the claims, as in life: the tenth is done half as often as the first.
+        self._weights = list(accumulate(1 / (rank + 8) for rank in range(len(self._fees))))
         self._rendering = [npi(f"19{self._random.randrange(10**7):07d}") for _ in range(24)]
+
+    def _procedures(self) -> list[str]:
+        invented = {f"{self._random.randrange(10_004, 99_500):05d}" for _ in range(_FEES - len(_PROCEDURES))}
+        return [*_PROCEDURES, *sorted(invented)]
+
+    def _fee(self, procedure: str) -> _Fee:
+        percents = tuple(self._random.randrange(40, 86) for _ in self._wanted.payers)
+        return _Fee(procedure, self._random.randrange(2_000, 250_000), percents)
 
     def blocks(self) -> Iterator[bytes]:
         day = self._wanted.paid_on
@@ -318,18 +341,19 @@ class _Writer:
         return self._deny(lines) if denied else lines
 
     def _paid_line(self) -> _Line:
+        """A line at the prices of the payer's contract: the charge and what it allows depend on the procedure."""
         random = self._random
-        charge = random.randrange(2_000, 250_000)
-        contractual = charge * random.randrange(15, 60) // 100
-        allowed = charge - contractual
-        share = random.choice((0, 0, 2_500, allowed // 5, allowed))
+        fee = random.choices(self._fees, cum_weights=self._weights)[0]
+        units = random.choice((1, 1, 1, 2, 4))
+        charge = fee.charge * units
+        allowed = charge * fee.allowed_percent[self._sets % len(fee.allowed_percent)] // 100
+        share, reason = random.choice(((0, ""), (0, ""), (2_500, "3"), (allowed // 5, "2"), (allowed, "1")))
         share = min(share, allowed)
-        reason = "3" if share == 2_500 else "1" if share == allowed else "2"
-        adjustments = [("CO", "45", contractual)]
+        adjustments = [("CO", "45", charge - allowed)]
         if share:
             adjustments.append(("PR", reason, share))
-        procedure = random.choice(_PROCEDURES) + random.choice(_MODIFIERS)
-        return _Line(charge, allowed - share, adjustments, procedure, random.choice((1, 1, 1, 2, 4)))
+        procedure = fee.procedure + random.choice(_MODIFIERS)
+        return _Line(charge, allowed - share, adjustments, procedure, units)
 
     def _deny(self, lines: list[_Line]) -> list[_Line]:
         """Deny one line, or all; or some units of one."""

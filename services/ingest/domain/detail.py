@@ -184,7 +184,7 @@ class Detail:
         return pieces[0].strip() or None, pieces[1].strip() or None, modifiers
 
     def amt(self, parts: list[str]) -> None:
-        if self._line is not None and parts[1] == "B6":
+        if self._line is not None and _text(parts, 1) == "B6":
             self._line["allowed_amount"] = _number(parts, 2)
 
     def lq(self, parts: list[str]) -> None:

@@ -8,12 +8,16 @@ import msgspec
 
 from services.ingest.domain.claim import Claim
 from services.ingest.domain.detail import Detail
+from services.ingest.domain.findings import finding
 from services.ingest.domain.identity import claim_key, event_id
-from services.ingest.domain.remittance import SetHeader
+from services.ingest.domain.remittance import ClaimQuarantined, SetHeader
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_reversed import ClaimReversed
+from shared.errors import ReprieveError
 from shared.security.sealing import Sealer, seal_person
+
+ClaimEvent = ClaimDenied | ClaimReversed | ClaimAdjudicated
 
 READER_REVISION = 1
 """Rises when a fix of the reader changes the reading of claims already sent; the highest wins."""
@@ -34,9 +38,38 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = READER_REVISION
 
 
+def event_or_quarantine(
+    claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None
+) -> ClaimEvent | ClaimQuarantined:
+    """
+    Build the event, or set the claim aside where we fail to: one claim never costs its neighbours.
+
+    What the family of ReprieveError says is no fault of the claim, and is raised.
+    """
+    try:
+        return claim_event(claim, header, context, sealer)
+    except ReprieveError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this claim's alone
+        found = finding(
+            "claim_unreadable",
+            segment_number=claim.segment_number,
+            segment_id="CLP",
+            byte_offset=claim.byte_offset,
+        )
+        return ClaimQuarantined(
+            position=claim.position,
+            byte_offset=claim.byte_offset,
+            byte_length=claim.byte_length,
+            charge_amount=claim.charge_amount,
+            findings=(found,),
+            defect=error,
+        )
+
+
 def claim_event(
     claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None
-) -> ClaimDenied | ClaimReversed | ClaimAdjudicated:
+) -> ClaimEvent:
     """Build the contract's event. Without a sealer the people in it are left out, not left open."""
     facts = _facts(claim, header, context, sealer)
     if claim.kind == "denied":

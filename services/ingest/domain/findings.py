@@ -174,7 +174,7 @@ RULES = {
     # Claims
     "claim_unreadable": Rule(
         "error",
-        "The claim's charge or payment (CLP03, CLP04) cannot be read; the claim is quarantined.",
+        "The claim, or its charge or payment (CLP03, CLP04), cannot be read; the claim is quarantined.",
         "Ask the payer for a corrected remittance; until then look it up by hand.",
     ),
     "claim_unidentified": Rule(

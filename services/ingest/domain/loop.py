@@ -75,7 +75,7 @@ class LoopReader:
         if charge is None or paid is None or block.oversized:
             return _quarantine(block, head)
         loop = _Loop(self, block, charge[0], paid[0])
-        loop.read_head(head)
+        loop.read_head(head, as_sent=charge[1] is head[3] and paid[1] is head[4])
         loop.read_segments()
         kind = loop.decide(head[2], truncated=truncated)
         digest = loop.digest()
@@ -150,15 +150,20 @@ class _Loop:
         self.balance: list[BalanceFinding] = []
         self.findings: list[Finding] = []
 
-    def read_head(self, head: list[bytes]) -> None:
-        """CLP."""
+    def read_head(self, head: list[bytes], *, as_sent: bool) -> None:
+        """CLP. `as_sent`: CLP03 and CLP04 are written in normal form already."""
         self.charge_amount, self.paid_amount = Decimal(head[3].decode()), Decimal(head[4].decode())
-        for at, cents in ((3, self._charge), (4, self._paid)):
-            if not -_CENTS_MAX <= cents <= _CENTS_MAX:
-                self._note("amount_absurd", 0, at)
+        if not -_CENTS_MAX <= self._charge <= _CENTS_MAX:
+            self._note("amount_absurd", 0, 3)
+        if not -_CENTS_MAX <= self._paid <= _CENTS_MAX:
+            self._note("amount_absurd", 0, 4)
         if not head[1].strip() and not (len(head) > 7 and head[7].strip()):
             self._note("claim_unidentified", 0, 1)
-        self._normalise(0, head, (3, 4, 5))
+        share = read_amount(head[5]) if len(head) > 6 else None
+        if as_sent and share is not None and share[1] is head[5] and head[-1]:
+            self._canonical.append(self._block.segments[0])
+        else:
+            self._normalise(0, head, (3, 4, 5))
 
     def read_segments(self) -> None:  # noqa: C901, PLR0912, PLR0915
         """

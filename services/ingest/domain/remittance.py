@@ -66,13 +66,18 @@ class ClaimRead(msgspec.Struct, frozen=True):
 
 
 class ClaimQuarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim that cannot be identified, or whose CLP amounts cannot be read. Its neighbours go on."""
+    """
+    A claim that cannot be identified, or whose CLP amounts cannot be read. Its neighbours go on.
+
+    `defect` is set where we failed, not the file: for the log.
+    """
 
     position: int
     byte_offset: int
     byte_length: int
     charge_amount: Decimal | None
     findings: tuple[Finding, ...]
+    defect: Exception | None = None
 
 
 class SetClosed(msgspec.Struct, frozen=True, kw_only=True):

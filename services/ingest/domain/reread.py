@@ -1,14 +1,11 @@
 """One claim again, from its byte range in the raw file: the source of follow-up events."""
 
-from itertools import accumulate
-
 from msgspec.structs import replace
 
 from services.ingest.domain.block import Block
 from services.ingest.domain.claim import Claim
 from services.ingest.domain.loop import LoopReader
 from services.ingest.domain.remittance import SetHeader
-from services.ingest.x12.delimiters import BLANK
 from services.ingest.x12.tokenizer import Batch
 from shared.errors import UnreadableError
 
@@ -32,21 +29,18 @@ def reread_claim(
     unterminated = bool(raw[-1])
     if not unterminated:
         raw.pop()
-    segments = [text.strip(BLANK) for text in raw]
-    if not segments or not segments[0].startswith(b"CLP" + header.delimiters.element):
-        raise UnreadableError("The bytes are not a claim loop.", remedy=_REMEDY)
-    batch = Batch(
-        delimiters=header.delimiters,
+    batch = Batch.of(
+        raw,
+        header.delimiters,
         offset=byte_offset,
         number=segment_number,
-        segments=segments,
-        raw=raw,
-        ends=list(accumulate(map(len, raw))),
+        clean=False,
         unterminated=unterminated,
-        has_empty=not all(segments),
     )
+    if not raw or not batch.segments[0].startswith(b"CLP" + header.delimiters.element):
+        raise UnreadableError("The bytes are not a claim loop.", remedy=_REMEDY)
     claim = LoopReader(header.delimiters).read(
-        Block(batch, 0, len(segments)), position=position, truncated=truncated, ordinals={}
+        Block(batch, 0, len(raw)), position=position, truncated=truncated, ordinals={}
     )
     if not isinstance(claim, Claim):
         raise UnreadableError("The bytes are a claim loop that cannot be read.", remedy=_REMEDY)

@@ -57,7 +57,7 @@ class _Amounts(dict[bytes, tuple[Cents, bytes] | None]):
         return odd
 
 
-_AMOUNTS_MAX = 1 << 15
+_AMOUNTS_MAX = 1 << 14
 
 read_amount = _Amounts().__getitem__
 """

@@ -49,6 +49,30 @@ class Batch(msgspec.Struct, frozen=True):
     unterminated: bool  # the file ends within the last segment
     has_empty: bool
 
+    @classmethod
+    def of(
+        cls,
+        raw: list[bytes],
+        delimiters: Delimiters,
+        *,
+        offset: int,
+        number: int,
+        clean: bool,
+        unterminated: bool,
+    ) -> "Batch":
+        """Make a batch of what splitting gave; `clean` says that no segment has blanks around it."""
+        segments = raw if clean else [text.strip(BLANK) for text in raw]
+        return cls(
+            delimiters=delimiters,
+            offset=offset,
+            number=number,
+            segments=segments,
+            raw=raw,
+            ends=list(accumulate(map(len, raw))),
+            unterminated=unterminated,
+            has_empty=not all(segments),
+        )
+
     def start(self, index: int) -> int:
         """Give the offset in the file of the segment's first byte that is not blank."""
         raw = self.raw[index]
@@ -231,16 +255,11 @@ class _Tokenizer:
         return at > self._at
 
     def _batch(self, delimiters: Delimiters, raw: list[bytes], *, unterminated: bool = False) -> Batch:
-        ends = list(accumulate(map(len, raw)))
-        begin = self._at
-        offset = self._offset
-        self._take(ends[-1] + (len(raw) - unterminated) * len(delimiters.terminator))
-        clean = _is_clean(self._buffer[begin : self._at], delimiters.terminator)
-        segments = raw if clean else [text.strip(BLANK) for text in raw]
+        begin, offset, number = self._at, self._offset, self._number
+        self._at += sum(map(len, raw)) + (len(raw) - unterminated) * len(delimiters.terminator)
         self._number += len(raw)
-        return Batch(
-            delimiters, offset, self._number - len(raw), segments, raw, ends, unterminated, not all(segments)
-        )
+        clean = _is_clean(self._buffer[begin : self._at], delimiters.terminator)
+        return Batch.of(raw, delimiters, offset=offset, number=number, clean=clean, unterminated=unterminated)
 
     def _last(self, delimiters: Delimiters, tail: bytes) -> Iterator[Token]:
         """Give what stands behind the last terminator of the file: padding, or a segment without one."""
