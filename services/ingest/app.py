@@ -35,13 +35,21 @@ from shared.security.sealing import MasterKey
 API_PORT = 8081
 WORKER_PORT = 8091
 
+UPLOAD = ("POST", "/v1/remittances")  # goes to disk as it comes; REPRIEVE_MAX_UPLOAD_BYTES is its limit
+
 _STATEMENT_TIMEOUT_SECONDS = 60.0
 _SWITCH_SECONDS = 0.001  # a reading thread gives way to the loop, which feeds the database and the broker
 
 
 def api_app(settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, health: Health) -> FastAPI:
     """Assemble the app of `ingest-api`."""
-    app = create_app(title="Reprieve ingest", version=version("reprieve"), engine=engine, health=health)
+    app = create_app(
+        title="Reprieve ingest",
+        version=version("reprieve"),
+        engine=engine,
+        health=health,
+        streaming_routes=[UPLOAD],
+    )
     app.include_router(
         remittances_router(
             engine=engine,

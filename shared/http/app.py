@@ -7,6 +7,7 @@ log line. /openapi.json is behind it too; there are no documentation pages.
 """
 
 import time
+from collections.abc import Collection
 from uuid import UUID, uuid4
 
 import structlog
@@ -19,25 +20,40 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import ReprieveError, UnauthenticatedError
 from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
-from shared.http.problems import add_problem_handlers, problem, problem_of
+from shared.http.problems import add_problem_handlers, problem, problem_of, too_large
 from shared.observability import metrics
 from shared.security.principals import Authenticator, Principal
 
 log = structlog.get_logger()
 
 # FastAPI's own limit answers in plain text, over the door's 401 as well, and would have to be lifted for
-# uploads. JSON is the only kind of body that a route of ours holds in memory.
-JSON_BODY_BYTES_MAX = 8 * 1024 * 1024
+# uploads. It holds a body in memory whatever kind the sender says it is, so the limit asks for no kind.
+BODY_BYTES_MAX = 8 * 1024 * 1024
+
+RouteName = tuple[str, str]
+"""A method and a path without parameters, as in ("POST", "/v1/remittances")."""
 
 
-def create_app(*, title: str, version: str, engine: AsyncEngine, health: Health) -> FastAPI:
-    """Make an app with keys at the door, problems for every failure, and probes. `engine` knows the keys."""
+def create_app(
+    *,
+    title: str,
+    version: str,
+    engine: AsyncEngine,
+    health: Health,
+    streaming_routes: Collection[RouteName] = (),
+) -> FastAPI:
+    """
+    Make an app with keys at the door, problems for every failure, and probes. `engine` knows the keys.
+
+    Bodies are limited to BODY_BYTES_MAX, except on `streaming_routes`: those never hold a body in memory
+    and have limits of their own.
+    """
     app = FastAPI(title=title, version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.authenticator = Authenticator(engine)
     app.state.health = health
     health.add_check("database", database_check(engine))
     add_problem_handlers(app)
-    app.add_middleware(Door)
+    app.add_middleware(Door, streaming_routes=frozenset(streaming_routes))
     app.include_router(probes_router(health))
     return app
 
@@ -45,27 +61,32 @@ def create_app(*, title: str, version: str, engine: AsyncEngine, health: Health)
 class Door:
     """The outermost middleware. Pure ASGI, so that bodies stream through it in both directions."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, streaming_routes: frozenset[RouteName] = frozenset()) -> None:
         self._app = app
+        self._streaming_routes = streaming_routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Visit(self._app, scope, receive, send).run()
+        streams = (scope["method"], scope["path"]) in self._streaming_routes
+        visit = _Visit(self._app, scope, receive, send, body_bytes_max=None if streams else BODY_BYTES_MAX)
+        await visit.run()
 
 
 class _Visit:
     """One request from its head to its log line."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, body_bytes_max: int | None
+    ) -> None:
         self._app, self._scope, self._receive, self._send = app, scope, receive, send
         self._headers = Headers(scope=scope)
         self._request_id = _request_id(self._headers)
         self._status = 0
         self._request_bytes = 0
         self._response_bytes = 0
-        self._body_bytes_max = JSON_BODY_BYTES_MAX if _is_json(self._headers) else None
+        self._body_bytes_max = body_bytes_max
         scope.setdefault("state", {})["request_id"] = self._request_id
 
     async def run(self) -> None:
@@ -80,6 +101,9 @@ class _Visit:
         try:
             if self._scope["path"] not in OPEN_PATHS:
                 self._scope["state"]["principal"] = await self._authenticate()
+            if self._exceeds(_announced_bytes(self._headers)):
+                await self._refuse(too_large(request_id=self._request_id))
+                return
             await self._app(self._scope, self._receive_counting, self._send_marked)
         except ClientDisconnect:
             log.info("client_disconnected")
@@ -112,9 +136,12 @@ class _Visit:
     async def _receive_counting(self) -> Message:
         message = await self._receive()
         self._request_bytes += len(message.get("body", b""))
-        if self._body_bytes_max is not None and self._request_bytes > self._body_bytes_max:
+        if self._exceeds(self._request_bytes):
             raise HTTPException(413)  # FastAPI turns any other error at this place into a 400
         return message
+
+    def _exceeds(self, body_bytes: int) -> bool:
+        return self._body_bytes_max is not None and body_bytes > self._body_bytes_max
 
     async def _send_marked(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -161,8 +188,10 @@ def _request_id(headers: Headers) -> str:
         return str(uuid4())
 
 
-def _is_json(headers: Headers) -> bool:
-    return headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json")
+def _announced_bytes(headers: Headers) -> int:
+    """Give the length that the sender announces; 0 for none, as with chunks, which are counted instead."""
+    announced = headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() else 0
 
 
 def _route_template(scope: Scope) -> str:

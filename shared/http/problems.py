@@ -78,15 +78,27 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
-        status = HTTPStatus(error.status_code)
-        return problem(
-            status,
-            _SLUGS.get(status) or status.phrase.lower().replace(" ", "-"),
-            detail=status.description or None,
-            remedy=_REMEDIES.get(status),
-            request_id=_request_id(request),
-            headers=error.headers,
+        return _problem_of_status(
+            HTTPStatus(error.status_code), request_id=_request_id(request), headers=error.headers
         )
+
+
+def too_large(*, request_id: str | None = None) -> Response:
+    """Make the answer to a body that is over the limit."""
+    return _problem_of_status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, request_id=request_id)
+
+
+def _problem_of_status(
+    status: HTTPStatus, *, request_id: str | None, headers: Mapping[str, str] | None = None
+) -> Response:
+    return problem(
+        status,
+        _SLUGS.get(status) or status.phrase.lower().replace(" ", "-"),
+        detail=status.description or None,
+        remedy=_REMEDIES.get(status),
+        request_id=request_id,
+        headers=headers,
+    )
 
 
 _SLUGS = {413: "too-large", 416: "range", 422: "invalid-input"}  # Python's phrases for these change

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 
@@ -42,6 +42,10 @@ def add_routes(app: FastAPI) -> None:
 
     @app.post("/v1/notes")
     async def notes(note: Note) -> None: ...
+
+    @app.post("/v1/stream")
+    async def stream(request: Request) -> int:
+        return sum([len(chunk) async for chunk in request.stream()])
 
     @app.get("/v1/crash/{claim_number}")
     async def crash(claim_number: str) -> None:
@@ -75,7 +79,13 @@ class Site:
 async def site(database: Database) -> AsyncIterator[Site]:
     engine = create_engine(database.url("reprieve_triage"), name="test")
     health = Health()
-    app = create_app(title="Test", version="1", engine=engine, health=health)
+    app = create_app(
+        title="Test",
+        version="1",
+        engine=engine,
+        health=health,
+        streaming_routes=[("POST", "/v1/stream")],
+    )
     add_routes(app)
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
@@ -166,11 +176,41 @@ async def test_validation_names_the_field_and_never_echoes_the_value(site: Site)
     assert "PLANTED" not in query.text + body.text + broken.text
 
 
-async def test_a_json_body_has_a_limit(site: Site, monkeypatch):
-    monkeypatch.setattr(app_module, "JSON_BODY_BYTES_MAX", 100)
+class Body:
+    """A body of many pieces that tells how much of it was asked for."""
+
+    def __init__(self, *, pieces: int) -> None:
+        self._pieces = pieces
+        self.bytes_read = 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for _ in range(self._pieces):
+            self.bytes_read += 64
+            yield b"x" * 64
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/octet-stream", None])
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_of_any_kind_has_a_limit(site: Site, monkeypatch, kind: str | None, *, announced: bool):
+    monkeypatch.setattr(app_module, "BODY_BYTES_MAX", 256)
     options = await site.options("viewer", {})
-    answer = await site.http.post("/v1/notes", json={"text": "x" * 200}, **options)
+    body = Body(pieces=100)
+    headers = options["headers"] | ({"content-type": kind} if kind else {})
+    if announced:
+        headers["content-length"] = "6400"
+    answer = await site.http.post("/v1/notes", content=body.chunks(), headers=headers)
     assert is_problem(answer, 413, "too-large")
+    assert body.bytes_read <= (0 if announced else 256 + 64)
+
+
+async def test_a_body_that_its_route_streams_has_no_limit_at_the_door(site: Site, monkeypatch):
+    monkeypatch.setattr(app_module, "BODY_BYTES_MAX", 256)
+    options = await site.options("viewer", {})
+    for path, expected in (("/v1/stream", 200), ("/v1/notes", 413)):
+        answer = await site.http.post(path, content=Body(pieces=100).chunks(), **options)
+        assert answer.status_code == expected
+    assert (await site.http.post("/v1/stream", content=b"x" * 6400, **options)).json() == 6400
+    assert (await site.http.put("/v1/stream", content=b"x" * 6400, **options)).status_code == 413
 
 
 async def test_a_request_id_is_taken_over_only_when_it_is_a_uuid(site: Site):
