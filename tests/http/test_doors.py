@@ -1,0 +1,189 @@
+"""The doors of the three APIs as they are served: who may call what, and how much a body may hold."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+from uuid import uuid4
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ingest.app import api_app as ingest_app
+from services.ingest.settings import IngestSettings
+from services.ingest.store.vault import Vault
+from services.tracker.app import api_app as tracker_app
+from services.triage.app import api as triage_app
+from services.triage.policies import shipped_policies
+from shared.http import app as app_module
+from shared.http.probes import Health
+from shared.postgres import create_engine
+from shared.security.principals import Role
+from shared.security.sealing import MasterKey
+from tests.security.support import a_key
+from tests.support.database import Database
+
+MASTER_KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+ROLES: frozenset[str] = frozenset(get_args(Role))
+
+NO_KEY = None
+ANYBODY = ROLES
+PEOPLE = frozenset({"viewer", "biller", "supervisor", "auditor", "admin"})
+RECONCILERS = frozenset({"operator", "auditor", "admin"})
+
+EVERY_PROCESS = {
+    "GET /livez": NO_KEY,
+    "GET /readyz": NO_KEY,
+    "GET /metrics": {"operator"},
+}
+EVERY_PRODUCER = {
+    "GET /v1/parked": {"operator", "supervisor", "admin", "auditor"},
+    "POST /v1/parked/replay": {"operator", "supervisor"},
+    "POST /v1/reconciliation/repair": {"operator", "supervisor"},
+}
+DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
+    "ingest": {
+        **EVERY_PROCESS,
+        **EVERY_PRODUCER,
+        "POST /v1/remittances": {"submitter"},
+        "GET /v1/remittances/{receipt_id}": {"submitter"},
+        "GET /v1/remittances": PEOPLE,
+        "GET /v1/held": {"submitter", "operator"},
+        "GET /v1/feeds": {"submitter"},
+        "POST /v1/feeds": {"submitter"},
+        "GET /v1/reconciliation/remittances": RECONCILERS,
+        "GET /v1/reconciliation/events": RECONCILERS,
+    },
+    "triage": {
+        **EVERY_PROCESS,
+        **EVERY_PRODUCER,
+        "GET /v1/decisions/{event_id}": PEOPLE,
+        "GET /v1/policies": ANYBODY,
+        "GET /v1/policies/{policy_id}": ANYBODY,
+        "GET /v1/codes": ANYBODY,
+        "GET /v1/reconciliation/decisions": RECONCILERS,
+    },
+    "tracker": {
+        **EVERY_PROCESS,
+        **EVERY_PRODUCER,
+        "GET /v1/cases": PEOPLE,
+        "GET /v1/cases/{case_id}": PEOPLE,
+        "GET /v1/cases/{case_id}/timeline": PEOPLE,
+        "GET /v1/cases/{case_id}/facts": PEOPLE,
+        "POST /v1/cases/{case_id}/facts": {"biller", "supervisor", "admin"},
+        "GET /v1/summary": PEOPLE,
+        "GET /v1/reconciliation/ledger": RECONCILERS,
+    },
+}
+BODIES = {
+    "POST /v1/feeds": {"name": "main"},
+    "POST /v1/cases/{case_id}/facts": {"kind": "admission_date", "value": "2026-11-01"},
+    "POST /v1/parked/replay": {"all": True},
+    "POST /v1/reconciliation/repair": {"items": []},
+}
+
+
+@dataclass
+class Services:
+    """The three APIs on one database, with a key per role."""
+
+    apps: Mapping[str, FastAPI]
+    clients: Mapping[str, httpx2.AsyncClient]
+    keys: Mapping[str, str]
+
+    async def ask(
+        self, service: str, route: str, role: str | None = None, *, query: str = ""
+    ) -> httpx2.Response:
+        """Call a route, with an id that nobody knows in its path."""
+        method, _, template = route.partition(" ")
+        path = "/".join(str(uuid4()) if part.startswith("{") else part for part in template.split("/"))
+        headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
+        return await self.clients[service].request(
+            method, path + query, json=BODIES.get(route), headers=headers
+        )
+
+
+@pytest.fixture
+async def services(database: Database, tmp_path: Path) -> AsyncIterator[Services]:
+    async with AsyncExitStack() as opened:
+        engines = {service: await opened.enter_async_context(_engine(database, service)) for service in DOORS}
+        settings = IngestSettings(
+            database_url=database.url("reprieve_ingest"), master_key=MASTER_KEY_TEXT, raw_dir=tmp_path
+        )
+        vault = Vault(tmp_path, MasterKey.from_text(MASTER_KEY_TEXT))
+        apps = {
+            "ingest": ingest_app(settings, engines["ingest"], vault=vault, health=Health()),
+            "triage": triage_app(engines["triage"], shipped_policies()),
+            "tracker": tracker_app(engines["tracker"], master_key=MASTER_KEY_TEXT, health=Health()),
+        }
+        clients = {
+            service: await opened.enter_async_context(
+                httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=f"http://{service}")
+            )
+            for service, app in apps.items()
+        }
+        yield Services(apps, clients, {role: await a_key(database, role) for role in ROLES})
+
+
+@asynccontextmanager
+async def _engine(database: Database, service: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database.url(f"reprieve_{service}"), name="test")
+    yield engine
+    await engine.dispose()
+
+
+def routes() -> Iterator[tuple[str, str, set[str] | frozenset[str] | None]]:
+    for service, doors in DOORS.items():
+        for route, roles in doors.items():
+            yield service, route, roles
+
+
+async def test_every_route_stands_in_the_table(services: Services):
+    for service, app in services.apps.items():
+        described = {
+            f"{method.upper()} {path}"
+            for path, methods in app.openapi()["paths"].items()
+            for method in methods
+        }
+        assert described == set(DOORS[service]), service
+
+
+async def test_each_route_opens_to_its_roles_and_to_nobody_else(services: Services):
+    for service, route, roles in routes():
+        stranger = await services.ask(service, route)
+        assert (stranger.status_code == 401) == (roles is not None), (service, route)
+        for role in ROLES:
+            answer = await services.ask(service, route, role)
+            allowed = roles is None or role in roles
+            assert (answer.status_code != 403) == allowed, (service, route, role, answer.text)
+            assert answer.status_code < 500, (service, route, role, answer.text)
+
+
+async def test_an_id_that_nobody_knows_is_not_there_for_those_who_may_ask(services: Services):
+    for service, route, roles in routes():
+        if "{" in route:
+            for role in roles or ():
+                answer = await services.ask(service, route, role)
+                assert answer.status_code == 404, (service, route, role, answer.text)
+
+
+async def test_names_open_only_to_those_who_work_cases(services: Services):
+    for role in PEOPLE:
+        answer = await services.ask("tracker", "GET /v1/cases/{case_id}", role, query="?reveal=true")
+        assert answer.status_code == (404 if role in {"biller", "supervisor", "admin"} else 403), role
+
+
+async def test_only_the_door_for_files_takes_a_large_body(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(app_module, "BODY_BYTES_MAX", 1000)
+    assert (await services.ask("ingest", "POST /v1/feeds", "submitter")).status_code == 201
+    ingest = services.clients["ingest"]
+    headers = {"Authorization": f"Bearer {services.keys['submitter']}", "Content-Type": "text/plain"}
+    large = {"content": b"x" * 2000, "headers": headers}
+
+    assert (await ingest.post("/v1/feeds", **large)).status_code == 413
+    assert (await ingest.post("/v1/remittances?feed=main", **large)).status_code == 202
