@@ -14,6 +14,7 @@ from shared.postgres import transaction
 from shared.security.principals import Principal
 
 _MOST_ITEMS = 10_000
+_MOST_IDS = 100  # they stand in a URL
 
 
 class Item(BaseModel):
@@ -79,15 +80,22 @@ def parked_router(table: OutboxTable, engine: AsyncEngine) -> APIRouter:
     select_parked = text(
         "select organization_id, message_id, revision, type, parked_reason as reason, parked_at"
         f" from {table.name} where parked_at is not null and settled_at is null"
+        " and (cast(:ids as uuid[]) is null or message_id = any(cast(:ids as uuid[])))"
         " order by parked_at, message_id limit :rows"
     )
 
     @router.get("/v1/parked", operation_id="list_parked")
     async def list_parked(
-        principal: _Reader, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        principal: _Reader,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        message_id: Annotated[
+            list[UUID] | None, Query(max_length=_MOST_IDS, description="These only; may be repeated.")
+        ] = None,
     ) -> ParkedPage:
+        """List what is parked, the oldest first."""
+        asked = {"rows": limit + 1, "ids": message_id}
         async with transaction(engine, organizations=await _scope(engine, principal)) as connection:
-            found = (await connection.execute(select_parked, {"rows": limit + 1})).mappings().all()
+            found = (await connection.execute(select_parked, asked)).mappings().all()
         return ParkedPage(data=[ParkedMessage(**row) for row in found[:limit]], has_more=len(found) > limit)
 
     @router.post("/v1/parked/replay", operation_id="replay_parked")

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.errors import UnavailableError
 from shared.kafka.backoff import Backoff, sleep_unless
 from shared.kafka.envelope import write_headers
-from shared.kafka.outbox import IDS, KEY, OutboxTable, id_arrays, same_key
+from shared.kafka.outbox import IDS, KEY, MessageId, OutboxTable, id_arrays, lock_rows, same_key
 from shared.kafka.producer import OutgoingRecord, Producer, RefusedRecordError
 from shared.postgres import LockSession, lock_session, transaction
 from shared.values import SHARDS
@@ -171,9 +171,9 @@ class Relay:
             organizations = {message.organization_id for message in (*arrived, *refused)}
             async with transaction(self._engine, organizations=organizations) as writing:
                 if arrived:
-                    await writing.execute(self._done, id_arrays(arrived))
+                    await writing.execute(self._done, id_arrays(sorted(arrived, key=_key)))
                 if refused:
-                    await writing.execute(self._park, id_arrays(refused))
+                    await writing.execute(self._park, id_arrays(sorted(refused, key=_key)))
                     log.error("relay_parks", table=self._table.name, parked=len(refused))
         lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
         if lost:
@@ -187,22 +187,20 @@ class Relay:
 def _fetch(table: OutboxTable) -> TextClause:
     return text(f"""
         select * from (
-            select {KEY}, t.type, t.topic, t.message_key, t.shard, t.payload, t.trace_parent, t.created_at,
-                due.place, sum(t.size) over (order by due.place) as bytes
-            from {IDS} with ordinality as due({KEY}, place) join {table.name} t using ({KEY})
+            select row.*, due.place, sum(row.size) over (order by due.place) as bytes
+            from {IDS} with ordinality as due({KEY}, place)
+            cross join lateral (select * from {table.name} t where {same_key("t", "due")} limit 1) as row
         ) as message
         where bytes <= :bytes or place = 1
         order by place
     """)
 
 
-# Rows that somebody else has locked are being settled or parked just now; waiting for them could deadlock.
-# A locked row keeps its ctid, so it is found again without a second look-up.
+# Rows that somebody else has locked are being settled or parked just now: what they say is the last word.
 def _mark(table: OutboxTable) -> TextClause:
     return text(f"""
         with arrived as (
-            select {table.row}.ctid from {table.name} join {IDS} as id({KEY}) using ({KEY})
-            where {_OPEN} for update of {table.row} skip locked
+            select row.ctid from {IDS} as id({KEY}) {lock_rows(table, where=_OPEN, skip_locked=True)}
         )
         update {table.name} t set attempts = t.attempts + 1,
             due_at = now() + least(interval '1 hour', interval '1 minute' * power(2, least(t.attempts, 10)))
@@ -211,13 +209,17 @@ def _mark(table: OutboxTable) -> TextClause:
 
 
 def _delete(table: OutboxTable) -> TextClause:
-    return text(f"delete from {table.name} t using {IDS} as id({KEY}) where {same_key('t', 'id')}")
+    return text(f"""
+        with arrived as (select row.ctid from {IDS} as id({KEY}) {lock_rows(table, where="true")})
+        delete from {table.name} t using arrived where t.ctid = arrived.ctid
+    """)
 
 
 def _park(table: OutboxTable) -> TextClause:
     return text(f"""
+        with refused as (select row.ctid from {IDS} as id({KEY}) {lock_rows(table, where=_OPEN)})
         update {table.name} t set parked_at = now(), parked_reason = '{RefusedRecordError.__name__}'
-        from {IDS} as id({KEY}) where {same_key("t", "id")} and {_OPEN}
+        from refused where t.ctid = refused.ctid
     """)
 
 
@@ -230,6 +232,10 @@ def _repeat(table: OutboxTable) -> TextClause:
         )
         update {table.name} t set due_at = now() from repeated where t.ctid = repeated.ctid
     """)
+
+
+def _key(message: Any) -> MessageId:
+    return MessageId(message.organization_id, message.message_id, message.revision)
 
 
 def _root(error: BaseException) -> str:
