@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from services.ingest.domain.claim import Claim
-from services.ingest.domain.events import EventContext, claim_event
+from services.ingest.domain.events import EventContext, event_or_quarantine
 from services.ingest.domain.findings import Finding
 from services.ingest.domain.reader import read
 from services.ingest.domain.remittance import (
@@ -128,8 +128,7 @@ def _denials_of(blocks: Iterable[bytes], reading: FileReading, day: date) -> Ite
                 reading.claims += 1
                 reading.note(claim.findings)
                 if claim.kind == "denied":
-                    reading.denied += 1
-                    yield _denial(claim, header, reading.name, day)
+                    yield from _denial(claim, header, reading, day)
             case ClaimQuarantined():
                 reading.claims += 1
                 reading.quarantined += 1
@@ -141,17 +140,20 @@ def _denials_of(blocks: Iterable[bytes], reading: FileReading, day: date) -> Ite
                 reading.note(item.findings)
 
 
-def _denial(claim: Claim, header: SetHeader, file_name: str, day: date) -> ClaimDenied:
+def _denial(claim: Claim, header: SetHeader, reading: FileReading, day: date) -> Iterator[ClaimDenied]:
     context = EventContext(
         organization_id=_NOBODY,
-        remittance_id=uuid5(REPRIEVE_NAMESPACE, f"explain {file_name} {header.set_ordinal}"),
+        remittance_id=uuid5(REPRIEVE_NAMESPACE, f"explain {reading.name} {header.set_ordinal}"),
         received_at=datetime.combine(day, time(), UTC),
         received_on=day,
     )
-    event = claim_event(claim, header, context, None)
-    if not isinstance(event, ClaimDenied):
-        raise TypeError("a denied claim made another event")
-    return event
+    match event_or_quarantine(claim, header, context, None):
+        case ClaimDenied() as event:
+            reading.denied += 1
+            yield event
+        case ClaimQuarantined(findings=findings):
+            reading.quarantined += 1
+            reading.note(findings)
 
 
 def _report(reading: FileReading) -> None:

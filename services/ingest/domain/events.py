@@ -67,9 +67,7 @@ def event_or_quarantine(
         )
 
 
-def claim_event(
-    claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None
-) -> ClaimEvent:
+def claim_event(claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None) -> ClaimEvent:
     """Build the contract's event. Without a sealer the people in it are left out, not left open."""
     facts = _facts(claim, header, context, sealer)
     if claim.kind == "denied":

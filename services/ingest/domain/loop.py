@@ -72,7 +72,7 @@ class LoopReader:
         """
         head = block.segments[0].split(self.element)
         charge, paid = _amount(head, 3), _amount(head, 4)
-        if charge is None or paid is None or block.oversized:
+        if charge is None or paid is None or block.oversized or head[0] != b"CLP":
             return _quarantine(block, head)
         loop = _Loop(self, block, charge[0], paid[0])
         loop.read_head(head, as_sent=charge[1] is head[3] and paid[1] is head[4])
@@ -114,7 +114,8 @@ def _amount(parts: list[bytes], index: int) -> tuple[Cents, bytes] | None:
 def _quarantine(block: Block, head: list[bytes]) -> list[Finding]:
     if block.oversized:
         return [block.finding("oversized_loop")]
-    return [block.finding("claim_unreadable", 0, at) for at in (3, 4) if _amount(head, at) is None]
+    unreadable = [block.finding("claim_unreadable", 0, at) for at in (3, 4) if _amount(head, at) is None]
+    return unreadable or [block.finding("claim_unreadable")]
 
 
 class _Loop:

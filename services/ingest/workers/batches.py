@@ -6,9 +6,10 @@ from decimal import Decimal
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from services.ingest.domain.claim import Claim
-from services.ingest.domain.events import EventContext, claim_event
+from services.ingest.domain.events import EventContext, event_or_quarantine
 from services.ingest.domain.identity import claim_key, event_id, sibling_key
 from services.ingest.domain.remittance import (
     ClaimQuarantined,
@@ -25,6 +26,8 @@ from shared.kafka.outbox import Message
 from shared.security.sealing import Sealer
 
 BATCH_CLAIMS = 500
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -90,22 +93,32 @@ class PreparedBatch:
 
 
 def prepare(batch: ClaimBatch, destination: Destination) -> PreparedBatch:
-    """Give every claim its identity and every denied one its event. Pure, and most of ingest's work."""
+    """
+    Give every claim its identity and every denied one its event: most of ingest's work.
+
+    A claim whose event cannot be made moves to the batch's quarantine.
+    """
     header, context = destination.header, destination.context
     if batch.closed and batch.closed.truncated:
         context = msgspec.structs.replace(context, truncated=True)
     rows: list[ClaimRow] = []
     denials: list[DenialEvent] = []
     organization_id = context.organization_id
-    for claim in batch.claims:
+    claims, batch.claims = batch.claims, []
+    for claim in claims:
         if claim.kind == "denied":
             denial = _denial(claim, header, context, destination.sealer)
+            if isinstance(denial, ClaimQuarantined):
+                log.error("claim_event_failed", remittance_id=context.remittance_id, exc_info=denial.defect)
+                batch.quarantined.append(denial)
+                continue
             denials.append(denial)
             rows.append(denial.row)
         else:
             event = event_id(organization_id, header, claim)
             key = claim_key(organization_id, claim, event)
             rows.append(_row(claim, header, context, event=event, key=key))
+        batch.claims.append(claim)
     return PreparedBatch(rows, denials)
 
 
@@ -125,8 +138,12 @@ def _row(claim: Claim, header: SetHeader, context: EventContext, *, event: UUID,
     )
 
 
-def _denial(claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer) -> DenialEvent:
-    event = claim_event(claim, header, context, sealer)
+def _denial(
+    claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer
+) -> DenialEvent | ClaimQuarantined:
+    event = event_or_quarantine(claim, header, context, sealer)
+    if isinstance(event, ClaimQuarantined):
+        return event
     if not isinstance(event, ClaimDenied):
         raise TypeError(type(event).__name__)
     row = _row(claim, header, context, event=event.event_id, key=event.claim_key)

@@ -17,8 +17,8 @@ import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.ingest.domain.events import EventContext, claim_event
-from services.ingest.domain.remittance import SetHeader
+from services.ingest.domain.events import EventContext, event_or_quarantine
+from services.ingest.domain.remittance import ClaimQuarantined, SetHeader
 from services.ingest.domain.reread import reread_claim
 from services.ingest.store import claims, events, receipts, remittances
 from services.ingest.store.claims import Observation
@@ -173,7 +173,15 @@ def _event(
         # It was readable once, so the reader changed: the row stays, and the reconciliation shows it.
         log.exception("follow_up_unreadable", event_id=one.event_id, remittance_id=one.remittance_id)
         return []
-    event = claim_event(claim, source.header, context, source.sealer)
+    event = event_or_quarantine(claim, source.header, context, source.sealer)
+    if isinstance(event, ClaimQuarantined):
+        log.error(
+            "follow_up_failed",
+            event_id=one.event_id,
+            remittance_id=one.remittance_id,
+            exc_info=event.defect,
+        )
+        return []
     if event.event_id != one.event_id:  # a newer reader: what was read once keeps the id it was given then
         event = msgspec.structs.replace(event, event_id=_plain(one.event_id))
     return [(one, Message.of(event))]

@@ -5,15 +5,20 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.ingest.domain.events import READER_REVISION, claim_event
+from services.ingest.domain import events
+from services.ingest.domain.events import READER_REVISION, claim_event, event_or_quarantine
 from services.ingest.domain.identity import claim_key, event_id
+from services.ingest.domain.remittance import ClaimQuarantined
 from shared.contracts.base import encode
 from shared.contracts.claim import Adjustment, DeniedAdjustment, Reference, Remark
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_reversed import ClaimReversed
 from shared.contracts.person import Person
+from shared.errors import UnavailableError
 from shared.security.sealing import Sealer, open_person
 from tests.ingest.domain.files import ORGANIZATION, context, one_claim
 
@@ -212,3 +217,93 @@ def test_delimiters_beyond_ascii_give_the_same_event():
     assert claim_event(claim, header, context(), None) == claim_event(
         read.claims[0], read.headers[0], context(), None
     )
+
+
+ELEMENTS = [
+    "",
+    " ",
+    "0",
+    "-5",
+    "B6",
+    "QC",
+    "82",
+    "XX",
+    "G1",
+    "6R",
+    "1L",
+    "472",
+    "HC:99213:25",
+    ":",
+    "\0",
+    "197",
+    "20261001",
+]
+SEGMENTS = st.builds(
+    lambda tag, elements: "*".join([tag, *elements]),
+    st.sampled_from(
+        ["CLP", "CAS", "NM1", "MIA", "MOA", "REF", "DTM", "SVC", "AMT", "QTY", "LQ", "PER", "ZZ", ""]
+    ),
+    st.lists(st.sampled_from(ELEMENTS), max_size=25),
+)
+
+
+@given(
+    st.lists(SEGMENTS, max_size=3),
+    st.sampled_from(["SVC*HC:99213*100*0", "SVC", ""]),
+    st.lists(SEGMENTS, max_size=6),
+)
+def test_segments_of_any_length_in_any_loop_become_events(of_claim, line, of_line):
+    read = one_claim("CLP*A*1*100*0", *of_claim, line, *of_line)
+
+    for claim in read.claims:
+        assert encode(claim_event(claim, read.headers[0], context(), None))
+        assert not isinstance(event_or_quarantine(claim, read.headers[0], context(), None), ClaimQuarantined)
+
+
+@pytest.mark.parametrize(
+    "cut", [(at, count) for at, segment in enumerate(FULL) for count in range(segment.count("*") + 1)]
+)
+def test_no_segment_is_too_short_to_be_read(cut):
+    at, count = cut
+    short = "*".join(FULL[at].split("*")[: count + 1])
+    read = one_claim(*FULL[:at], short, *FULL[at + 1 :])
+
+    assert [claim_event(claim, read.headers[0], context(), None).claim_number for claim in read.claims] == (
+        [] if at == 0 and count < 4 else ["A-1"]
+    )
+
+
+def test_a_tag_that_only_begins_like_a_claim_is_quarantined():
+    read = one_claim("CLPX*A*1*100*0", "CAS*CO*197*100", "CLP*B*1*100*0", "CAS*CO*197*100")
+
+    assert [claim.claim_number for claim in read.claims] == ["B"]
+    assert [found.code for one in read.quarantined for found in one.findings] == ["claim_unreadable"]
+
+
+def test_a_claim_whose_event_fails_is_set_aside_with_its_place(monkeypatch):
+    def fail(*_):
+        raise IndexError("a defect of ours")
+
+    monkeypatch.setattr(events, "Detail", fail)
+    read = one_claim("CLP*A*1*100*0", "CAS*CO*197*100")
+    (claim,) = read.claims
+    quarantined = event_or_quarantine(claim, read.headers[0], context(), None)
+
+    assert isinstance(quarantined, ClaimQuarantined)
+    assert (quarantined.position, quarantined.charge_amount) == (1, Decimal(100))
+    assert (quarantined.byte_offset, quarantined.byte_length) == (claim.byte_offset, claim.byte_length)
+    assert [(found.code, found.segment_number) for found in quarantined.findings] == [
+        ("claim_unreadable", claim.segment_number)
+    ]
+    assert isinstance(quarantined.defect, IndexError)
+
+
+def test_a_key_that_is_away_is_no_fault_of_the_claim(monkeypatch):
+    def away(*_):
+        raise UnavailableError("no key", remedy="wait")
+
+    monkeypatch.setattr(events, "seal_person", away)
+    read = one_claim("CLP*A*1*100*0", "NM1*QC*1*DOE*JANE")
+
+    with pytest.raises(UnavailableError):
+        event_or_quarantine(read.claims[0], read.headers[0], context(), None)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from services.ingest.domain.events import claim_event
 from services.ingest.domain.identity import event_id
-from tests.ingest.domain.files import ORGANIZATION, SAMPLES, reading
+from tests.ingest.domain.files import ORGANIZATION, SAMPLES, context, reading
 
 EXPECTED = {
     "professional.835": (["denied", "adjudicated", "denied"], []),
@@ -29,6 +30,10 @@ EXPECTED = {
         ["amount_unreadable", "claim_out_of_balance", "line_out_of_balance"],
     ),
     "issues/name-like-isa.835": (["denied"], []),
+    "issues/bare-segments.835": (
+        ["denied", "adjudicated"],
+        ["amount_unreadable", "date_unreadable", "unknown_segment"],
+    ),
     "issues/equal-claims.835": (["denied"] * 5, []),
     "issues/only-999.835": ([], ["other_set"]),
 }
@@ -62,3 +67,10 @@ def test_five_equal_claims_are_five_events():
     read = sample("issues/equal-claims.835")
 
     assert len({event_id(ORGANIZATION, read.headers[0], claim) for claim in read.claims}) == 5
+
+
+def test_segments_without_elements_keep_no_claim_from_its_event():
+    read = sample("issues/bare-segments.835")
+    made = [claim_event(claim, read.headers[0], context(), None) for claim in read.claims]
+
+    assert [event.claim_number for event in made] == ["LV-1001", "LV-1002"]
