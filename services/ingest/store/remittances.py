@@ -158,7 +158,7 @@ async def open_remittance(connection: AsyncConnection, remittance: Remittance) -
 
 
 async def release_remittance(connection: AsyncConnection, remittance: Remittance, totals: Totals) -> None:
-    """Write what the whole set came to; it counts as released from the first time on. Needs both scopes."""
+    """Write what the whole set came to; it counts as released from the first time on."""
     await connection.execute(
         _RELEASE,
         {
@@ -177,8 +177,6 @@ async def release_remittance(connection: AsyncConnection, remittance: Remittance
             "findings": totals.findings,
         },
     )
-    place = {"submitter_id": remittance.submitter_id, "receipt_id": remittance.receipt_id}
-    await connection.execute(_LET_GO, {**place, "set_ordinal": remittance.set_ordinal})
 
 
 async def remittance_sources(connection: AsyncConnection, *, remittances: Sequence[UUID]) -> list[Any]:
@@ -214,6 +212,14 @@ async def hold_set(engine: AsyncEngine, held: HeldSet, *, submitter_id: UUID, re
                 "claims_read": held.claims_read,
                 "charge_amount": held.charge_amount,
             },
+        )
+
+
+async def let_go(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID, set_ordinal: int) -> None:
+    """Forget that a set is held, once it is released and followed up: until then its file is read again."""
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        await connection.execute(
+            _LET_GO, {"submitter_id": submitter_id, "receipt_id": receipt_id, "set_ordinal": set_ordinal}
         )
 
 

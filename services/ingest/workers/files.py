@@ -48,17 +48,13 @@ class Tally:
 
 
 class FileInWork:
-    """
-    One attempt at one file.
+    """One attempt at one file."""
 
-    `only` names the sets, by ordinal, that can still add something; None: all of them.
-    """
-
-    def __init__(self, workshop: Workshop, receipt: Receipt, *, only: frozenset[int] | None) -> None:
+    def __init__(self, workshop: Workshop, receipt: Receipt) -> None:
         self.tally = Tally()
         self._workshop = workshop
         self._receipt = receipt
-        self._only = only
+        self._held: frozenset[int] = frozenset()
         self._findings = FindingList()
         self._header: SetHeader | None = None
         self._organization: Organization | None = None
@@ -66,6 +62,7 @@ class FileInWork:
 
     async def read(self, stop: asyncio.Event) -> Outcome | None:
         """Read the whole file; None when `stop` came first. May be repeated after any failure."""
+        await self._remember()
         reader = await asyncio.to_thread(self._workshop.vault.open, self._receipt.stored)
         ahead: asyncio.Task[tuple[Step, PreparedBatch | None]] | None = None
         try:
@@ -107,10 +104,21 @@ class FileInWork:
         )
         await self._take(ClaimBatch(closed=closed), PreparedBatch([], []))
 
+    async def _remember(self) -> None:
+        """Find out what earlier attempts left."""
+        receipt = self._receipt
+        self._held = await remittances.held_ordinals(
+            self._workshop.engine, submitter_id=receipt.submitter_id, receipt_id=receipt.receipt_id
+        )
+
+    def _adds_something(self, set_ordinal: int) -> bool:
+        """Tell whether a set is still to be read: of a file that was read before, only the held ones are."""
+        return not self._receipt.processed_before or set_ordinal in self._held
+
     async def _open(self, header: SetHeader) -> None:
         """Find out whose the set is."""
         self._header, self._organization, self._staged = header, None, None
-        if self._only is not None and header.set_ordinal not in self._only:
+        if not self._adds_something(header.set_ordinal):
             return
         self._organization = await self._workshop.payees.resolve(header.payee_identifiers)
         if self._organization is not None:
@@ -157,7 +165,8 @@ class FileInWork:
             await self._close(batch.closed)
 
     async def _close(self, closed: SetClosed) -> None:
-        workshop, receipt = self._workshop, self._receipt
+        workshop = self._workshop
+        ids = {"submitter_id": self._receipt.submitter_id, "receipt_id": self._receipt.receipt_id}
         if self._staged is not None and self._organization is not None:
             self.tally.duplicates += self._staged.duplicates
             self.tally.evented += await follow_up(
@@ -167,14 +176,14 @@ class FileInWork:
                 organization=self._organization,
                 remittance_id=self._staged.remittance.remittance_id,
             )
-        elif self._header is not None and (self._only is None or closed.set_ordinal in self._only):
+            if closed.set_ordinal in self._held:
+                await remittances.let_go(workshop.engine, **ids, set_ordinal=closed.set_ordinal)
+        elif self._header is not None and self._adds_something(closed.set_ordinal):
             self.tally.held += 1
             held = HeldSet(
                 closed.set_ordinal, self._header.payee_identifiers, closed.claims_read, closed.charge_amount
             )
-            await remittances.hold_set(
-                workshop.engine, held, submitter_id=receipt.submitter_id, receipt_id=receipt.receipt_id
-            )
+            await remittances.hold_set(workshop.engine, held, **ids)
         self._staged = None
 
     def _note(self, batch: ClaimBatch) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.ingest.store import receipts, remittances
+from services.ingest.store import receipts
 from services.ingest.store.receipts import Outcome, Receipt
 from services.ingest.workers.files import FileInWork, Workshop
 from shared.errors import ReprieveError, UnavailableError
@@ -121,10 +121,7 @@ async def process(workshop: Workshop, *, submitter_id: UUID, receipt_id: UUID, s
     receipt = await receipts.begin(engine, submitter_id=submitter_id, receipt_id=receipt_id)
     if receipt is None:
         return 0
-    only = None
-    if receipt.processed_before:
-        only = await remittances.held_ordinals(engine, submitter_id=submitter_id, receipt_id=receipt_id)
-    file = FileInWork(workshop, receipt, only=only)
+    file = FileInWork(workshop, receipt)
     if receipt.attempts > _ATTEMPTS:
         return await _give_up(engine, receipt, file)
     return await _attempt(engine, receipt, file, stop=stop)

@@ -94,9 +94,7 @@ async def stage(engine: AsyncEngine, staged: StagedSet, batch: ClaimBatch, prepa
     """Write one batch; the last one of a set releases the whole set in the same transaction."""
     remittance = staged.remittance
     whole_set = batch.closed is not None and not staged.in_database
-    async with transaction(
-        engine, organizations=[remittance.organization_id], submitters=[remittance.submitter_id]
-    ) as connection:
+    async with transaction(engine, organizations=[remittance.organization_id]) as connection:
         if not staged.in_database:
             await remittances.open_remittance(connection, remittance)
         written = await claims.write_claims(
