@@ -1,6 +1,6 @@
 """What lies in dead-letter topics, as the producers know it, and the way back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from shared.http.client import SERVICES, ServiceName, Stack, raise_for_problem
 
 ROLE = "operator"
 PAGE_ROWS = 1000
+IDS_AT_ONCE = 50
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,28 +76,35 @@ def replay_all(stack: Stack) -> Replayed:
 
 def replay(stack: Stack, ids: set[UUID]) -> Replayed:
     """Have the messages with these ids sent again, in whatever revision and wherever they are parked."""
-    found = [one for one in find(stack).messages if one.message_id in ids]
-    counts = {
-        service: _replay(stack, service, {"items": items})
-        for service in SERVICES
-        if (items := list(_items(found, service)))
-    }
-    return Replayed(counts, frozenset(ids - {one.message_id for one in found}))
+    counts: dict[ServiceName, int] = {}
+    unknown = set(ids)
+    for service in SERVICES:
+        for some in _in_batches(sorted(ids)):
+            with stack.client(service, ROLE) as client:
+                found = _parked_at(client, message_id=[str(one) for one in some]).data
+            if found:
+                replayed = _replay(stack, service, {"items": [_item(one) for one in found]})
+                counts[service] = counts.get(service, 0) + replayed
+                unknown -= {one.message_id for one in found}
+    return Replayed(counts, frozenset(unknown))
 
 
-def _parked_at(client: httpx2.Client) -> _Page:
-    answer = raise_for_problem(client.get("/v1/parked", params={"limit": PAGE_ROWS}))
+def _in_batches(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    """Split ids so that they fit into a URL, and what is parked of them into one page."""
+    return (ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE))
+
+
+def _parked_at(client: httpx2.Client, **query: list[str]) -> _Page:
+    answer = raise_for_problem(client.get("/v1/parked", params={"limit": PAGE_ROWS, **query}))
     return msgspec.json.decode(answer.content, type=_Page)
 
 
-def _items(found: Sequence[Parked], service: ServiceName) -> Iterable[dict[str, Any]]:
-    for one in found:
-        if one.service == service:
-            yield {
-                "organization_id": one.organization_id,
-                "message_id": one.message_id,
-                "revision": one.revision,
-            }
+def _item(one: Parked) -> dict[str, Any]:
+    return {
+        "organization_id": one.organization_id,
+        "message_id": one.message_id,
+        "revision": one.revision,
+    }
 
 
 def _replay(stack: Stack, service: ServiceName, wanted: dict[str, Any]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,7 +23,11 @@ KEY = "rpv_invented"
 
 @dataclass
 class FakeService:
-    """Answers GETs with lines and POSTs with `made_due`; remembers what it was asked."""
+    """
+    Answers GETs with lines and POSTs with `made_due`; remembers what it was asked.
+
+    An entry of `answers` is what a path answers, or makes that of the query.
+    """
 
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
@@ -123,9 +128,11 @@ def _handler(service: FakeService) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             service.asked.append((self.path, None))
-            path = self.path.partition("?")[0]
+            path, _, query = self.path.partition("?")
             if path in service.answers:
-                self._answer(json.dumps(service.answers[path]).encode())
+                answer = service.answers[path]
+                known = answer(parse_qs(query)) if callable(answer) else answer
+                self._answer(json.dumps(known).encode())
                 return
             lines = service.lines.get(path.removeprefix("/v1/reconciliation/"), [])
             self._answer(b"".join(json.dumps(line).encode() + b"\n" for line in lines))

@@ -1,0 +1,59 @@
+"""Parked messages are found by their ids, however many lie before them."""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from shared.http.app import create_app
+from shared.http.probes import Health
+from shared.kafka.parked import parked_router
+from shared.postgres import create_engine, transaction
+from tests.kafka.support import ORGANIZATION, TABLE, message, put
+from tests.security.support import a_key
+from tests.support.database import Database
+
+_PARK = text(f"update {TABLE.name} set parked_at = now(), parked_reason = 'KeyError'")
+
+
+@pytest.fixture
+async def client(database: Database) -> AsyncIterator[httpx2.AsyncClient]:
+    engine = create_engine(database.url("reprieve_ingest"), name="test")
+    app = create_app(title="test", version="1", engine=engine, health=Health())
+    app.include_router(parked_router(TABLE, engine))
+    owner = create_engine(database.owner, name="test")
+    async with transaction(owner) as connection:
+        await connection.execute(
+            text("insert into access.organizations values (:id, 'of the tests', 'UTC', 'x')"),
+            {"id": ORGANIZATION},
+        )
+    await owner.dispose()
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=app),
+        base_url="http://ingest",
+        headers={"Authorization": f"Bearer {await a_key(database, 'operator')}"},
+    ) as client:
+        yield client
+    await engine.dispose()
+
+
+async def test_a_message_is_found_by_its_id_beyond_the_first_page(
+    client: httpx2.AsyncClient, database: Database
+):
+    messages = [message() for _ in range(5)]
+    wanted = {str(one.message_id) for one in messages[3:]}
+    engine = create_engine(database.url("reprieve_ingest"), name="test")
+    await put(engine, messages)
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        await connection.execute(_PARK)
+    await engine.dispose()
+
+    asked = {"message_id": [*wanted, str(ORGANIZATION)], "limit": 2}
+    page = (await client.get("/v1/parked", params=asked)).json()
+    assert {one["message_id"] for one in page["data"]} == wanted
+    assert page["has_more"] is False
+    assert (await client.get("/v1/parked", params={"limit": 2})).json()["has_more"] is True
+
+    too_many = await client.get("/v1/parked", params={"message_id": [str(ORGANIZATION)] * 101})
+    assert too_many.status_code == 422
