@@ -130,6 +130,7 @@ class _Loop:
         "_reader",
         "_taken_back",
         "_unreadable",
+        "_without_amount",
         "balance",
         "charge_amount",
         "denied",
@@ -143,7 +144,8 @@ class _Loop:
         self._charge = charge
         self._paid = paid
         self._explained = False  # some adjustment has an amount
-        self._unreadable: list[tuple[int, bytes, bytes]] = []  # line, group, reason without amount
+        self._unreadable: list[tuple[int, bytes, bytes]] = []  # line, group, reason; the amount is torn
+        self._without_amount: list[tuple[int, bytes, bytes]] = []  # line, group, reason; the amount is 0
         self._taken_back: list[tuple[int, bytes, bytes, Cents]] = []  # line, group, reason, negative cents
         self._canonical: list[bytes] = []
         self.charge_amount = self.paid_amount = Decimal(0)
@@ -260,6 +262,8 @@ class _Loop:
         """An adjustment that is none of the ordinary: positive it denies, negative it takes a denial back."""
         reason = parts[at - 1]
         if cents == 0:
+            if reason:
+                self._without_amount.append((line, parts[1], reason))
             return
         self._explained = True
         if cents < 0:
@@ -293,30 +297,45 @@ class _Loop:
             return "adjudicated" if status == PREDETERMINATION else "reversed"
         if self._taken_back:
             self.denied = _standing(self.denied, self._taken_back)
-        self._deny_unreadable()
-        unpaid = self._charge > 0 and self._paid == 0
-        if unpaid and not self._explained and not self.denied and not truncated:
-            self._note("unpaid_unexplained", 0)
-            self.denied = [DeniedAdjustment(group="", reason="", amount=self.charge_amount)]
+        if self._without_amount:
+            self.denied = _renamed(self.denied, self._without_amount)
+        if self._unreadable or self._without_amount:
+            self._deny_unexplained(truncated=truncated)
+        if self._charge > 0 and self._paid == 0 and not self._explained and not truncated:
+            rest = self.charge_amount - sum(item.amount for item in self.denied)
+            if rest > 0:
+                self._note("unpaid_unexplained", 0)
+                self.denied.append(DeniedAdjustment(group="", reason="", amount=rest))
         return "denied" if self.denied else "adjudicated"
 
-    def _deny_unreadable(self) -> None:
-        """A denial whose amount cannot be read denies what its line or claim leaves unexplained."""
-        for line, group, reason in self._unreadable:
-            level = next((b for b in self.balance if (b.line_number or 0) == line), None)
-            if level is None or level.difference >= 0 or reason in ORDINARY_REASONS:
+    def _deny_unexplained(self, *, truncated: bool) -> None:
+        """
+        A reason whose amount is torn, or 0 where nothing is paid, denies what its level leaves unexplained.
+
+        One denial a level; the claim comes last, because its difference holds those of its lines.
+        """
+        levels = {finding.line_number or 0: finding for finding in self.balance}
+        named: dict[int, Decimal] = {}
+        zeros = [] if truncated else self._without_amount
+        reasons = [(one, True) for one in self._unreadable] + [(one, False) for one in zeros]
+        for (line, group, reason), torn in sorted(reasons, key=lambda one: one[0][0] == 0):
+            level = levels.get(line)
+            if level is None or line in named or reason in ORDINARY_REASONS:
                 continue
+            amount = -level.difference - (0 if line else sum(named.values()))
             # Some senders leave the quantity's place out, so that the next amount stands where a reason does.
-            if reason.isalnum() and read_number(reason) != -level.difference:
-                self.denied.append(
-                    DeniedAdjustment(
-                        line_number=line or None,
-                        group=read_text(group),
-                        reason=read_text(reason),
-                        amount=-level.difference,
-                    )
+            shifted = not reason.isalnum() or read_number(reason) == -level.difference
+            if amount <= 0 or (shifted if torn else level.reported_amount != 0):
+                continue
+            named[line] = amount
+            self.denied.append(
+                DeniedAdjustment(
+                    line_number=line or None,
+                    group=read_text(group),
+                    reason=read_text(reason),
+                    amount=amount,
                 )
-                return
+            )
 
     def digest(self) -> bytes:
         """Hash the canonical loop: the same for any delimiters, padding and way of writing an amount."""
@@ -367,3 +386,19 @@ def _standing(
         if item.amount > back:
             standing.append(replace(item, amount=item.amount - back) if back else item)
     return standing
+
+
+def _renamed(
+    denied: list[DeniedAdjustment], reasons: list[tuple[int, bytes, bytes]]
+) -> list[DeniedAdjustment]:
+    """Where a price takes a whole charge, the reason is the one that stands beside it with an amount of 0."""
+    beside = {
+        line or None: (read_text(group), read_text(reason)) for line, group, reason in reversed(reasons)
+    }
+    whole = {code.decode() for code in DENIES_WHOLE_CHARGE}
+    renamed = []
+    for item in denied:
+        group, reason = beside.get(item.line_number, ("", ""))
+        named = reason and item.reason in whole
+        renamed.append(replace(item, group=group, reason=reason) if named else item)
+    return renamed

@@ -130,6 +130,66 @@ def test_a_denial_whose_amount_is_torn_denies_what_is_unexplained():
     assert "amount_unreadable" in [found.code for found in claim.findings]
 
 
+def lines_with(*adjustments, header=(), charges=(100, 200)):
+    """A line for each charge, unpaid, with the adjustment of the same place."""
+    lines = [
+        segment
+        for charge, adjustment in zip(charges, adjustments, strict=True)
+        for segment in (f"SVC*HC:99213*{charge}*0**1", adjustment)
+    ]
+    return one_claim(f"CLP*A1*1*{sum(charges)}*0**12*P1", *header, *lines).claims[0]
+
+
+def test_every_line_with_a_torn_amount_denies_what_it_leaves_unexplained():
+    claim = lines_with("CAS*CO*197*abc", "CAS*CO*50*xyz")
+
+    assert denials(claim) == [(1, "CO", "197", "100.00"), (2, "CO", "50", "200.00")]
+
+
+def test_a_line_with_two_torn_amounts_denies_once():
+    assert denials(claim_with("CAS*CO*197*abc**50*xyz")) == [(1, "CO", "197", "100.00")]
+
+
+def test_what_a_line_denies_the_claim_does_not_deny_again():
+    assert denials(lines_with("CAS*CO*197*abc", "CAS*CO*45*50", header=["CAS*CO*50*xyz"])) == [
+        (1, "CO", "197", "100.00"),
+        (None, "CO", "50", "150.00"),
+    ]
+    assert denials(claim_with("CAS*CO*197*abc", "CAS*CO*50*xyz")) == [(1, "CO", "197", "100.00")]
+
+
+@pytest.mark.parametrize("zero", ["0", "0.00", "00"])
+def test_a_reason_with_an_amount_of_zero_denies_what_nothing_explains(zero):
+    assert denials(claim_with(f"CAS*CO*197*{zero}")) == [(1, "CO", "197", "100.00")]
+    assert denials(claim_with("CAS*CO*45*40", f"CAS*OA*197*{zero}")) == [(1, "OA", "197", "60.00")]
+    claim = one_claim("CLP*A1*1*100*0**12*P1", f"CAS*CO*197*{zero}").claims[0]
+    assert denials(claim) == [(None, "CO", "197", "100.00")]
+
+
+@pytest.mark.parametrize(
+    "adjustments", [["CAS*CO*197*0**45*100"], ["CAS*CO*45*100**197*0"], ["CAS*CO*45*100", "CAS*CO*197*0"]]
+)
+def test_a_reason_of_zero_is_the_reason_of_the_price_that_takes_the_whole_charge(adjustments):
+    claim = claim_with(*adjustments)
+
+    assert denials(claim) == [(1, "CO", "197", "100")]
+    assert [found.code for found in claim.findings] == ["contractual_equals_charge"]
+
+
+def test_a_reason_of_zero_says_nothing_where_all_is_paid_or_explained():
+    assert claim_with("CAS*CO*197*0", paid="100").kind == "adjudicated"
+    assert claim_with("CAS*CO*197*0", paid="40").kind == "adjudicated"
+    assert claim_with("CAS*PR*1*100**197*0").kind == "adjudicated"
+    assert denials(claim_with("CAS*CO*45*0")) == [(None, "", "", "100")]
+
+
+def test_a_line_that_only_its_neighbour_explains_is_denied_without_a_reason():
+    assert denials(lines_with("CAS*CO*197*0", "REF*6R*2")) == [
+        (1, "CO", "197", "100.00"),
+        (None, "", "", "200.00"),
+    ]
+
+
 def test_an_adjustment_without_a_reason_denies_and_is_noted():
     claim = claim_with("CAS*CO**100")
 
