@@ -2,8 +2,8 @@
 Invented remittances: seeded, balanced to the cent, of any size, in constant memory.
 
 For benchmarks, demonstrations and load tests. Names are made of syllables, numbers are drawn at random:
-nobody in here exists. Prices come from a fee schedule, as in life, so that amounts repeat. The same simulation
-gives the same bytes.
+nobody in here exists. Prices come from a fee schedule, as in life, so that amounts repeat. The same
+simulation gives the same bytes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -341,7 +341,7 @@ class _Writer:
         return self._deny(lines) if denied else lines
 
     def _paid_line(self) -> _Line:
-        """A line at the prices of the payer's contract: the charge and what it allows depend on the procedure."""
+        """A line at the prices of the payer's contract: charge and allowance depend on the procedure."""
         random = self._random
         fee = random.choices(self._fees, cum_weights=self._weights)[0]
         units = random.choice((1, 1, 1, 2, 4))
