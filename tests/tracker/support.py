@@ -121,5 +121,7 @@ def outcome(what: str = "paid", **given) -> ClaimOutcomeSeen:
     )
 
 
-def line(number: int = 1, code: str = "99213") -> ServiceLine:
-    return ServiceLine(number=number, code=code, charge_amount=Decimal(100), paid_amount=Decimal(0))
+def line(number: int = 1, code: str = "99213", *, charge: int = 100, **given) -> ServiceLine:
+    return ServiceLine(
+        number=number, code=code, charge_amount=Decimal(charge), paid_amount=Decimal(0), **given
+    )

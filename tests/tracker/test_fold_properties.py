@@ -10,7 +10,7 @@ from services.tracker.domain.fold import fold
 from services.tracker.domain.grouping import group
 from services.tracker.domain.observations import in_order, observe
 from shared.contracts.claim import Party
-from tests.tracker.support import KEY, ORGANIZATION, PAYER, denial, outcome, person
+from tests.tracker.support import KEY, ORGANIZATION, PAYER, denial, line, outcome, person
 
 DAYS = [None, date(2026, 1, 2), date(2026, 1, 3), date(2026, 5, 1)]
 PERSONS = [
@@ -21,6 +21,7 @@ PERSONS = [
     person(None, "m2"),
     person("eve", None),
 ]
+LINES = [(), (line(1, "70551"),), (line(1, "70551"), line(2, "70552"))]
 
 
 @st.composite
@@ -40,6 +41,9 @@ def observations(draw):
         "service_from": first,
         "service_to": first and draw(st.sampled_from([first, date(2026, 6, 1)])),
         "is_test": draw(st.sampled_from([False, False, False, True])),
+        "lines": draw(st.sampled_from(LINES)),
+        "truncated": draw(st.sampled_from([False, False, True])),
+        "possible_duplicate_of": draw(st.sampled_from([None, KEY])),
     }
     if what == "denied":
         return observe(denial(**given, decision_revision=draw(st.integers(1, 2))))

@@ -10,7 +10,8 @@ Where a claim stands: the one place that says when a case is open, reversed, pai
 | they pay, but account for less                                                  | partly_paid |
 | a later adjudication pays nothing and denies nothing                            | open, needs a person |
 
-A payment in the remittance that carries the denial answers nothing: it is the other part of a split claim.
+A payment in the remittance that carries the denial answers nothing: it is the other part of a split claim. Of
+copies of one remittance that differ one stands (copies.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+from services.tracker.domain.copies import COPIES, without_copies
 from services.tracker.domain.observations import ZERO, Observation
 from services.tracker.domain.reversals import match_reversals
 
@@ -46,6 +48,7 @@ class Standing:
 
 def stand(members: Sequence[Observation]) -> Standing | None:
     """Say where the claim of these ordered observations stands; None when nothing of it was ever denied."""
+    members, copied = without_copies(members)
     denials = [one for one in members if one.is_denial]
     if not denials:
         return None
@@ -78,6 +81,7 @@ def stand(members: Sequence[Observation]) -> Standing | None:
             for one in later[denial.event_id]
         )
         and not payments,
+        COPIES: copied,
         AT_ZERO: any(some and some[-1].outcome == "zero" for some in answers.values()),
     }
     paid = sum((one.paid_amount for one in payments), ZERO) - sum((one.paid_amount for one in replaced), ZERO)

@@ -35,9 +35,12 @@ class Line(msgspec.Struct, frozen=True):
     """A service line, as far as it takes to see that two remittances speak of the same service."""
 
     number: int
+    charge_amount: Decimal = ZERO
+    control_number: str | None = None
     code: str | None = None
     original_code: str | None = None
     revenue_code: str | None = None
+    service_from: date | None = None
     adjustments: tuple[Amount, ...] = ()
 
 
@@ -70,6 +73,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     payer: Party
     payer_date: date
     claim_number: str
+    claim_status: str = "1"
     payer_claim_number: str | None = None
     charge_amount: Decimal
     paid_amount: Decimal
@@ -79,6 +83,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     service_to: date | None = None
     adjustments: tuple[Amount, ...] = ()
     lines: tuple[Line, ...] = ()
+    truncated: bool = False
+    possible_duplicate_of: UUID | None = None
 
     outcome: Literal["reversed", "paid", "zero"] | None = None
 
