@@ -138,6 +138,12 @@ def test_a_later_adjudication_at_zero_is_left_to_a_person():
     )
 
 
+def test_a_predetermination_with_a_price_answers_nothing():
+    for priced in (outcome("paid", on=FEB, claim_status="25"), outcome("zero", on=FEB, claim_status="25")):
+        case = only(denial(on=JAN), priced)
+        assert (case.state, case.paid_amount, case.needs_human_reasons) == ("open", 0, ())
+
+
 def test_a_repeated_denial_updates_and_does_not_multiply():
     case = only(denial(on=JAN), denial(on=FEB, priority=90))
 

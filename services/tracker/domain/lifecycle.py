@@ -28,7 +28,8 @@ State = Literal["open", "reversed", "paid", "partly_paid", "closed"]
 ClosedReason = Literal["not_our_denial", "merged", "withdrawn"]
 LIVE_STATES: frozenset[State] = frozenset({"open", "partly_paid"})
 """States in which a clock still matters."""
-
+PREDETERMINATION = "25"
+"""CLP02 of a price told before any service was billed: its amounts are no payment, so it answers nothing."""
 
 STRAY_REVERSAL = "a reversal takes back an amount that no remittance gave"
 OTHER_SERVICES = "a later remittance pays other services than the denied ones"
@@ -60,6 +61,7 @@ def stand(members: Sequence[Observation]) -> Standing | None:
             one
             for one in members
             if one.outcome in ("paid", "zero")
+            and one.claim_status != PREDETERMINATION
             and one.event_id not in taken_back
             and _came_later(one, denial, taken_back.get(denial.event_id))
         ]
