@@ -98,9 +98,7 @@ def upgrade() -> None:
             primary key (organization_id, remittance_id)
         )
     """)
-    op.execute(
-        "create index remittances_receipt on ingest.remittances (organization_id, receipt_id, set_ordinal)"
-    )
+    op.execute("create index remittances_receipt on ingest.remittances (receipt_id, set_ordinal)")
     op.execute(
         "create index remittances_recent on ingest.remittances (organization_id, received_at, remittance_id)"
     )
@@ -114,7 +112,7 @@ def upgrade() -> None:
             ordinal integer not null,
             claim_key uuid not null,
             sibling_key uuid not null,
-            kind text not null check (kind in ('denied', 'reversed', 'adjudicated')),
+            kind text not null check (kind in ('denied', 'reversed', 'adjudicated', 'predetermination')),
             evented boolean not null,
             charge_amount numeric not null,
             paid_amount numeric not null,
@@ -151,6 +149,17 @@ def upgrade() -> None:
         reads=["ingest.held_remittances (submitter_id, receipt_id, payee_identifiers)"],
         returns="table (submitter_id uuid, receipt_id uuid, payee_identifiers text[])",
         body="select distinct submitter_id, receipt_id, payee_identifiers from ingest.held_remittances",
+    )
+    # A file's sets may have gone to several organizations, and the payees may have moved since.
+    create_finder(
+        "ingest.remittances_of_receipt(p_submitter_id uuid, p_receipt_id uuid)",
+        role=ROLE,
+        reads=["ingest.remittances (organization_id, submitter_id, receipt_id, set_ordinal)"],
+        returns="table (organization_id uuid, set_ordinal integer)",
+        body="""
+            select organization_id, set_ordinal from ingest.remittances
+            where submitter_id = p_submitter_id and receipt_id = p_receipt_id order by set_ordinal
+        """,
     )
     create_finder(
         "ingest.submitters_with_receipts()",

@@ -8,7 +8,8 @@ import msgspec
 from services.ingest.domain.findings import Finding
 from shared.contracts.claim import BalanceFinding, DeniedAdjustment
 
-ClaimKind = Literal["denied", "reversed", "adjudicated"]
+ClaimKind = Literal["denied", "reversed", "adjudicated", "predetermination"]
+"""A predetermination is a forecast, no payment: it is counted, and never becomes an event."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,7 +68,13 @@ def event_or_quarantine(
 
 
 def claim_event(claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None) -> ClaimEvent:
-    """Build the contract's event. Without a sealer the people in it are left out, not left open."""
+    """
+    Build the contract's event. Without a sealer the people in it are left out, not left open.
+
+    Raises ValueError for a predetermination: no payer has decided anything yet, so there is no event of it.
+    """
+    if claim.kind == "predetermination":
+        raise ValueError("a predetermination is no event")
     facts = _facts(claim, header, context, sealer)
     if claim.kind == "denied":
         return ClaimDenied(**facts, denied=claim.denied)

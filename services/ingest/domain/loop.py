@@ -294,7 +294,7 @@ class _Loop:
         status = status.strip()
         if self._charge < 0 or status in (REVERSAL, PREDETERMINATION):
             self.denied = []
-            return "adjudicated" if status == PREDETERMINATION else "reversed"
+            return "predetermination" if status == PREDETERMINATION else "reversed"
         if self._taken_back:
             self.denied = _standing(self.denied, self._taken_back)
         if self._without_amount:

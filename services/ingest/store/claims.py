@@ -115,7 +115,7 @@ _WAITING = text("""
         select event_id, revision, remittance_id, position, ordinal, sibling_key, kind, charge_amount,
             byte_offset, byte_length
         from ingest.claims o
-        where o.claim_key = touched.claim_key and o.kind <> 'denied' and not o.evented
+        where o.claim_key = touched.claim_key and o.kind in ('reversed', 'adjudicated') and not o.evented
         offset 0
     ) as c
     order by c.remittance_id, c.byte_offset

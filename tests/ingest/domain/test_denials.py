@@ -115,7 +115,8 @@ def test_a_reversal_denies_nothing(status, sign):
 
 
 def test_a_predetermination_denies_nothing():
-    assert claim_with("CAS*CO*197*100", status="25").kind == "adjudicated"
+    assert claim_with("CAS*CO*197*100", status="25").kind == "predetermination"
+    assert claim_with("CAS*CO*197*-100", charge="-100", status="25").kind == "predetermination"
 
 
 def test_what_a_negative_triplet_takes_back_is_not_denied():
