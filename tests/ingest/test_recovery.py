@@ -1,14 +1,20 @@
 """What a crash, a lost file or a full queue leaves behind is found again: nothing waits for ever, unseen."""
 
+import contextlib
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from services.ingest.store import receipts
-from services.ingest.workers import files
+from services.ingest.workers import files, reading
 from services.ingest.workers.holding import release_known
+from services.ingest.workers.payees import Organization
 from shared.errors import UnavailableError
+from shared.security import administration
+from shared.security.sealing import MasterKey
 from tests.ingest.remittances import OTHER_NPI, TestSet, denied, paid, remittance
-from tests.ingest.site import Site
-from tests.ingest.test_reading import numbers
+from tests.ingest.site import MASTER_KEY_TEXT, Site
+from tests.ingest.test_reading import Killed, numbers, small_batches  # noqa: F401  a fixture
 
 
 async def test_a_crash_between_a_held_sets_release_and_its_follow_ups_loses_none(
@@ -29,3 +35,108 @@ async def test_a_crash_between_a_held_sets_release_and_its_follow_ups_loses_none
     assert numbers(await site.events()) == [("ClaimAdjudicated", "A1"), ("ClaimDenied", "A1")]
     assert (await site.get("/v1/held")).json()["data"] == []
     assert await receipts.due_receipts(site.engine, limit=10) == []
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, number: int, error: type[BaseException]) -> None:
+    """Let every attempt from now on end at its `number`th batch."""
+    real, seen = files.stage, 0
+
+    async def stage(*arguments) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            seen = 0
+            raise error
+        await real(*arguments)
+
+    monkeypatch.setattr(files, "stage", stage)
+
+
+async def attempt(site: Site) -> None:
+    """Process what is due, as often as processes die of it."""
+    with contextlib.suppress(Killed):
+        await site.read_due()
+
+
+async def test_what_a_file_staged_before_it_ended_its_processes_goes_out_when_it_is_given_up(
+    site: Site,
+    small_batches: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    claims = [denied(f"A{n}") for n in range(3)] + [paid("P1"), denied("A4"), denied("A5")]
+    await site.take_in(remittance(TestSet([denied("P1", charge=900)], trace="T0"), control=9))
+    pushed = await site.push(remittance(TestSet(claims), control=1))
+    fail_at(monkeypatch, 3, Killed)
+    for _ in range(reading._ATTEMPTS + 1):
+        await attempt(site)
+    monkeypatch.undo()
+
+    receipt = (await site.get(f"/v1/remittances/{pushed.json()['receipt_id']}")).json()
+    assert (receipt["status"], receipt["refused_reason"]) == ("refused", "defect")
+    assert await site.events(due=False) == []
+    events = [event for event in await site.events() if str(event.receipt_id) == receipt["receipt_id"]]
+    assert numbers(events) == [("ClaimAdjudicated", "P1"), *(("ClaimDenied", f"A{n}") for n in range(3))]
+    assert all(event.truncated for event in events)
+    assert sorted(line["claims_read"] for line in await site.reconciled()) == [1, 4]
+
+    await site.take_in(remittance(TestSet(claims), control=2), who="other")
+    assert len({event.claim_number for event in await site.events()}) == 6
+
+
+async def test_a_last_failure_before_the_staged_set_is_reached_still_releases_it(
+    site: Site,
+    small_batches: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    await site.push(remittance(TestSet([denied(f"A{n}") for n in range(6)])))
+    fail_at(monkeypatch, 3, Killed)
+    await attempt(site)
+    fail_at(monkeypatch, 1, ZeroDivisionError)
+    for _ in range(reading._FAILURES):
+        await site.read_due()
+
+    assert numbers(await site.events()) == [("ClaimDenied", f"A{n}") for n in range(4)]
+    assert await site.events(due=False) == []
+
+
+async def test_giving_up_follows_up_a_set_that_was_released_but_not_followed_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    async def killed(*_: object, **__: object) -> int:
+        raise Killed
+
+    await site.take_in(remittance(TestSet([denied("A1")]), control=1))
+    await site.push(remittance(TestSet([paid("A1")], trace="T2"), control=2))
+    monkeypatch.setattr(files, "follow_up", killed)
+    for _ in range(reading._ATTEMPTS + 1):
+        await attempt(site)
+
+    assert numbers(await site.events()) == [("ClaimAdjudicated", "A1"), ("ClaimDenied", "A1")]
+    assert [line["truncated"] for line in (await site.get("/v1/remittances", "viewer")).json()["data"]] == [
+        False,
+        False,
+    ]
+
+
+async def test_a_payee_that_moves_between_two_attempts_leaves_its_set_where_it_was_staged(
+    site: Site,
+    small_batches: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    await site.push(remittance(TestSet([denied(f"A{n}") for n in range(6)])))
+    fail_at(monkeypatch, 3, Killed)
+    await attempt(site)
+    monkeypatch.undo()
+    other = await administration.create_organization(
+        site.owner, name="Another Clinic", time_zone="UTC", master_key=MasterKey.from_text(MASTER_KEY_TEXT)
+    )
+
+    async def moved(_identifiers: object) -> Organization:
+        return Organization(other.organization_id, ZoneInfo("UTC"))
+
+    monkeypatch.setattr(site.workshop.payees, "resolve", moved)
+    await site.read_due()
+
+    assert len(await site.events()) == 6
+    assert await site.events(due=False) == []
+    assert {line["organization_id"] for line in await site.reconciled()} == {str(site.organization_id)}

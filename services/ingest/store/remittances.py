@@ -88,6 +88,28 @@ _RELEASE = text("""
         findings = cast(:findings as jsonb)
     where organization_id = :organization_id and remittance_id = :remittance_id
 """)
+_OWNERS = text("""
+    select organization_id, set_ordinal from ingest.remittances_of_receipt(:submitter_id, :receipt_id)
+""")
+_RELEASE_PART = text("""
+    with kept as (
+        select count(*) as claims, coalesce(sum(charge_amount), 0) as charge,
+            coalesce(sum(paid_amount), 0) as paid
+        from (
+            select distinct on (position) charge_amount, paid_amount from ingest.claims
+            where remittance_id = :remittance_id
+            order by position, revision desc
+        ) as latest
+    )
+    update ingest.remittances r set released_at = coalesce(released_at, now()), truncated = true,
+        claims_read = kept.claims + duplicates + quarantined,
+        charge_read_amount = kept.charge + duplicate_charge_amount + quarantined_charge_amount,
+        paid_read_amount = kept.paid
+    from kept
+    where remittance_id = :remittance_id
+        and (released_at is null or claims_read <> kept.claims + duplicates + quarantined)
+    returning 1
+""")
 _SOURCES = text("""
     select remittance_id, submitter_id, receipt_id, feed, received_at, truncated,
         cast(header as text) as header
@@ -177,6 +199,23 @@ async def release_remittance(connection: AsyncConnection, remittance: Remittance
             "findings": totals.findings,
         },
     )
+
+
+async def owners_of_sets(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> dict[int, UUID]:
+    """Give, by place in the file, to which organization each set went that was ever staged."""
+    async with transaction(engine) as connection:
+        asked = {"submitter_id": submitter_id, "receipt_id": receipt_id}
+        found = await connection.execute(_OWNERS, asked)
+        return {row.set_ordinal: UUID(bytes=row.organization_id.bytes) for row in found}
+
+
+async def release_part(connection: AsyncConnection, *, remittance_id: UUID) -> bool:
+    """
+    Release what is kept of a set that cannot be read to its end, as truncated; False when all of it was.
+
+    What no attempt committed is not known: duplicates and quarantined claims count as far as they were.
+    """
+    return await connection.scalar(_RELEASE_PART, {"remittance_id": remittance_id}) is not None
 
 
 async def remittance_sources(connection: AsyncConnection, *, remittances: Sequence[UUID]) -> list[Any]:

@@ -6,6 +6,7 @@ Reading and sealing happen in a thread, one batch ahead of the database, so that
 
 import asyncio
 from dataclasses import dataclass
+from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -55,6 +56,7 @@ class FileInWork:
         self._workshop = workshop
         self._receipt = receipt
         self._held: frozenset[int] = frozenset()
+        self._owners: dict[int, UUID] = {}
         self._findings = FindingList()
         self._header: SetHeader | None = None
         self._organization: Organization | None = None
@@ -86,30 +88,12 @@ class FileInWork:
                 )  # the thread must be done before the file closes
             reader.close()
 
-    async def abandon(self) -> None:
-        """Release what an unreadable set had staged: its denials are real, though others may be missing."""
-        staged = self._staged
-        if staged is None or not staged.in_database:
-            return
-        closed = SetClosed(
-            set_ordinal=staged.remittance.set_ordinal,
-            truncated=True,
-            claims_read=staged.claims_read,
-            quarantined=staged.quarantined,
-            charge_amount=staged.charge_amount,
-            paid_amount=staged.paid_amount,
-            provider_adjustments=(),
-            balance_findings=(),
-            findings=(),
-        )
-        await self._take(ClaimBatch(closed=closed), PreparedBatch([], []))
-
     async def _remember(self) -> None:
         """Find out what earlier attempts left."""
-        receipt = self._receipt
-        self._held = await remittances.held_ordinals(
-            self._workshop.engine, submitter_id=receipt.submitter_id, receipt_id=receipt.receipt_id
-        )
+        engine = self._workshop.engine
+        ids = {"submitter_id": self._receipt.submitter_id, "receipt_id": self._receipt.receipt_id}
+        self._held = await remittances.held_ordinals(engine, **ids)
+        self._owners = await remittances.owners_of_sets(engine, **ids)
 
     def _adds_something(self, set_ordinal: int) -> bool:
         """Tell whether a set is still to be read: of a file that was read before, only the held ones are."""
@@ -120,7 +104,12 @@ class FileInWork:
         self._header, self._organization, self._staged = header, None, None
         if not self._adds_something(header.set_ordinal):
             return
-        self._organization = await self._workshop.payees.resolve(header.payee_identifiers)
+        payees = self._workshop.payees
+        if (owner := self._owners.get(header.set_ordinal)) is not None:
+            # What an earlier attempt staged must be released where it is, though its payee may have moved.
+            self._organization = await payees.organization(owner)
+        else:
+            self._organization = await payees.resolve(header.payee_identifiers)
         if self._organization is not None:
             self._staged = await self._begin(header, self._organization)
 

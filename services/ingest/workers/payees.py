@@ -16,6 +16,10 @@ _REMEMBERED_PAYEES = 10_000
 
 _RESOLVE = text("select organization_id, time_zone from access.resolve_payee(cast(:identifiers as text[]))")
 
+_ZONE = text("""
+    select time_zone from access.organizations_of_installation() where organization_id = :organization_id
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Organization:
@@ -47,3 +51,9 @@ class Payees:
             self._known.clear()
         self._known[wanted] = (time.monotonic() + _REMEMBERED_SECONDS, organization)
         return organization
+
+    async def organization(self, organization_id: UUID) -> Organization:
+        """Give an organization to which a set went already, whoever its payee belongs to by now."""
+        async with transaction(self._engine) as connection:
+            zone = (await connection.execute(_ZONE, {"organization_id": organization_id})).scalar_one()
+        return Organization(organization_id, ZoneInfo(zone))

@@ -10,11 +10,11 @@ import time
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import receipts
 from services.ingest.store.receipts import Outcome, Receipt
 from services.ingest.workers.files import FileInWork, Workshop
+from services.ingest.workers.giving_up import give_up
 from shared.errors import ReprieveError, UnavailableError
 from shared.http.probes import Health
 from shared.kafka.backoff import Backoff, sleep_unless
@@ -117,17 +117,17 @@ def lock_number(receipt_id: UUID) -> int:
 
 async def process(workshop: Workshop, *, submitter_id: UUID, receipt_id: UUID, stop: asyncio.Event) -> float:
     """Read one file and close its receipt; gives the seconds to wait before the next attempt, 0 when done."""
-    engine = workshop.engine
-    receipt = await receipts.begin(engine, submitter_id=submitter_id, receipt_id=receipt_id)
+    receipt = await receipts.begin(workshop.engine, submitter_id=submitter_id, receipt_id=receipt_id)
     if receipt is None:
         return 0
-    file = FileInWork(workshop, receipt)
     if receipt.attempts > _ATTEMPTS:
-        return await _give_up(engine, receipt, file)
-    return await _attempt(engine, receipt, file, stop=stop)
+        await give_up(workshop, receipt)
+        return 0
+    return await _attempt(workshop, receipt, stop=stop)
 
 
-async def _attempt(engine: AsyncEngine, receipt: Receipt, file: FileInWork, *, stop: asyncio.Event) -> float:
+async def _attempt(workshop: Workshop, receipt: Receipt, *, stop: asyncio.Event) -> float:
+    engine, file = workshop.engine, FileInWork(workshop, receipt)
     started = time.perf_counter()
     ids = {"receipt_id": receipt.receipt_id, "submitter_id": receipt.submitter_id}
     try:
@@ -141,26 +141,14 @@ async def _attempt(engine: AsyncEngine, receipt: Receipt, file: FileInWork, *, s
         failures = await receipts.fail(engine, receipt)
         log.exception("file_failed", attempt=failures, **ids)
         if failures >= _FAILURES:
-            return await _give_up(engine, receipt, file)
+            await give_up(workshop, receipt)
+            return 0
         return float(2 ** (failures - 1))
     if outcome is None:
         await receipts.leave(engine, receipt)
         return 0
     await receipts.finish(engine, receipt, outcome)
     _log_file(receipt, outcome, file, seconds=time.perf_counter() - started)
-    return 0
-
-
-async def _give_up(engine: AsyncEngine, receipt: Receipt, file: FileInWork) -> float:
-    await file.abandon()
-    await receipts.give_up(engine, receipt)
-    metrics.RECEIPTS.labels(receipts.DEFECT).inc()
-    log.error(
-        "file_given_up",
-        receipt_id=receipt.receipt_id,
-        submitter_id=receipt.submitter_id,
-        attempts=receipt.attempts,
-    )
     return 0
 
 

@@ -1,0 +1,63 @@
+"""
+Giving up a file that cannot be read to its end: what its attempts staged is real, and goes out.
+
+It works from the database alone, because the attempts that staged it may have died with their processes.
+"""
+
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ingest.store import events, receipts, remittances
+from services.ingest.store.receipts import Receipt
+from services.ingest.store.remittances import remittance_id_of
+from services.ingest.workers.files import Workshop
+from services.ingest.workers.follow_ups import follow_up
+from shared.errors import ReprieveError
+from shared.observability import metrics
+from shared.postgres import transaction
+
+log = structlog.get_logger()
+
+
+async def give_up(workshop: Workshop, receipt: Receipt) -> None:
+    """
+    Release every staged set as truncated, follow all up, and refuse the receipt as a defect.
+
+    May be repeated. A held set stays held: when the bytes are sent again it is read again.
+    """
+    ids = {"submitter_id": receipt.submitter_id, "receipt_id": receipt.receipt_id}
+    owners = await remittances.owners_of_sets(workshop.engine, **ids)
+    sets = [(remittance_id_of(receipt.receipt_id, ordinal), owner) for ordinal, owner in owners.items()]
+    for remittance_id, organization_id in sets:
+        await _release(workshop.engine, organization_id=organization_id, remittance_id=remittance_id)
+    for remittance_id, organization_id in sets:
+        await _follow_up(workshop, organization_id=organization_id, remittance_id=remittance_id)
+    await receipts.give_up(workshop.engine, receipt)
+    metrics.RECEIPTS.labels(receipts.DEFECT).inc()
+    log.error("file_given_up", attempts=receipt.attempts, staged=len(sets), **ids)
+
+
+async def _release(engine: AsyncEngine, *, organization_id: UUID, remittance_id: UUID) -> None:
+    async with transaction(engine, organizations=[organization_id]) as connection:
+        if await remittances.release_part(connection, remittance_id=remittance_id):
+            await events.mark_truncated(connection, remittance_id=remittance_id)
+            await events.release_events(connection, remittance_id=remittance_id)
+
+
+async def _follow_up(workshop: Workshop, *, organization_id: UUID, remittance_id: UUID) -> None:
+    organization = await workshop.payees.organization(organization_id)
+    try:
+        await follow_up(
+            workshop.engine,
+            workshop.vault,
+            workshop.keyring,
+            organization=organization,
+            remittance_id=remittance_id,
+        )
+    except ReprieveError:
+        raise
+    except Exception:
+        # Perhaps this is the defect that the file is given up for: it must not keep the others from theirs.
+        log.exception("follow_up_failed", remittance_id=remittance_id, organization_id=organization_id)
