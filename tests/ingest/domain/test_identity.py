@@ -125,6 +125,19 @@ def test_the_claim_key_is_the_providers_number_and_else_the_payers():
     )
 
 
+def test_a_test_copy_never_hides_the_production_claim():
+    """Enforces decision 8."""
+    test = identified(wrapped(transaction_set([DENIED]), usage=b"T"))
+    production = identified(wrapped(transaction_set([DENIED])))
+    (tested, claim, header), (sent, _, _) = *test, *production
+    keys = [sibling_key(ORGANIZATION, one, claim) for one in (header, production[0][2])]
+
+    assert tested != sent
+    assert keys[0] != keys[1]
+    assert [tested] == ids(wrapped(transaction_set([DENIED]), usage=b"T"))
+    assert claim_key(ORGANIZATION, claim, tested) == claim_key(ORGANIZATION, claim, sent)
+
+
 def test_siblings_share_trace_and_numbers_but_a_reversal_is_none():
     changed = DENIED.replace("197", "50")
     reversal = "CLP*A1*22*-100*0**12*P1~SVC*HC:99213*-100*0~CAS*CO*197*-100"
