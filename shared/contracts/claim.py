@@ -147,7 +147,7 @@ class ClaimObserved(Event, frozen=True, kw_only=True):
     adjustments: tuple[Adjustment, ...] = ()
     remarks: tuple[Remark, ...] = ()
     authorization_numbers: tuple[Reference, ...] = ()  # REF*G1, REF*BB
-    references: tuple[Reference, ...] = ()  # REF*1L, CE, EA, F8 and the like
+    references: tuple[Reference, ...] = ()  # REF*1L, 6P, 9A, 9C, CE, F8: none is the patient's
     lines: tuple[ServiceLine, ...] = ()
     balance_findings: tuple[BalanceFinding, ...] = ()
     truncated: bool = False  # its transaction set ended without SE

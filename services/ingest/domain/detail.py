@@ -14,8 +14,11 @@ from shared.contracts.claim import Adjustment, DateSource, Reference, Remark, Se
 from shared.contracts.person import Person
 
 _AUTHORIZATIONS = frozenset(("G1", "BB"))
-_REFERENCES = frozenset(("1L", "6P", "9A", "9C", "CE", "EA", "F8"))
-"""Not SY (social security number), 1W (member id), IG (policy number): they would identify the patient."""
+_REFERENCES = frozenset(("1L", "6P", "9A", "9C", "CE", "F8"))
+"""
+Group, repricer's and original claim numbers, class of contract. Not EA (medical record number), SY (social
+security number), 1W (member id), IG (policy number): they would identify the patient.
+"""
 
 _MIA_REMARKS = (5, 20, 21, 22, 23)
 _MOA_REMARKS = (3, 4, 5, 6, 7)

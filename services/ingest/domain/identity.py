@@ -15,8 +15,8 @@ def event_id(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
     Identify one observation of one claim.
 
     Over organization, kind, trace, payment date, canonical loop and its ordinal among equal loops of its set:
-    a remittance re-sent, re-enveloped or cut in two gives the same ids; equal claims in one set do not. In a test
-    file the kind begins with "test-", so that a test copy seen first never hides the payment itself.
+    a remittance re-sent, re-enveloped or cut in two gives the same ids; equal claims in one set do not. In
+    test files the kind begins with "test-", so that a test copy seen first never hides the payment itself.
     """
     kind = f"test-{claim.kind}" if header.is_test else claim.kind
     trace = _trace(header.trace_number, header.payer_trace_id, header.payment_on)
@@ -40,7 +40,8 @@ def sibling_key(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
     """
     Tell possible duplicates: same trace, CLP01 and CLP07.
 
-    A reversal is no sibling of its correction, nor a test of what came in earnest. Claims with one sibling key and different event ids are both kept and marked.
+    A reversal is no sibling of its correction, nor a test of what came in earnest. Claims with one sibling key and
+    different event ids are both kept and marked.
     """
     side = "reversed" if claim.kind == "reversed" else ""
     side = f"test-{side}" if header.is_test else side
