@@ -21,6 +21,7 @@ _BLOCK_BYTES = 64 * 1024  # what fits into a processor's cache is read a tenth f
 _WINDOW_BYTES = SEGMENT_BYTES_MAX // 2
 _ALPHANUMERIC_TAIL = re.compile(rb"[0-9A-Za-z]\Z")
 _ENVELOPE_START = re.compile(rb"ISA(?![0-9A-Za-z])")
+_TRAILERS = (b"SE", b"GE", b"IEA")
 _REMITTANCE = re.compile(rb"ST([^0-9A-Za-z])835\1")
 
 
@@ -37,6 +38,8 @@ class Batch(msgspec.Struct, frozen=True):
     Consecutive segments of one interchange.
 
     `segments` are without terminators and blanks around; an empty one is a terminator after a terminator.
+    Where the file ends within a segment that is no trailer, the element that it ends in is left out: an
+    amount that was cut would pass for a smaller one.
     `ends[i]` is the length of all raw segments through i, from which `start` and `end` tell file offsets.
     """
 
@@ -62,6 +65,8 @@ class Batch(msgspec.Struct, frozen=True):
     ) -> "Batch":
         """Make a batch of what splitting gave; `clean` says that no segment has blanks around it."""
         segments = raw if clean else [text.strip(BLANK) for text in raw]
+        if unterminated and not segments[-1].startswith(_TRAILERS):
+            segments = [*segments[:-1], segments[-1].rpartition(delimiters.element)[0]]
         return cls(
             delimiters=delimiters,
             offset=offset,
@@ -117,11 +122,6 @@ Token = Interchange | Batch | Oversized | Foreign
 def tokenize(blocks: Iterable[bytes]) -> Iterator[Token]:
     """Give the tokens of a file, from blocks of any size: any chunking gives the same segments."""
     return _Tokenizer().tokens(_bounded(blocks))
-
-
-def split_loop(loop: bytes, terminator: bytes) -> list[bytes]:
-    """Give the segments of a byte range that begins and ends at segment boundaries."""
-    return [segment for raw in loop.split(terminator) if (segment := raw.strip(BLANK))]
 
 
 def _bounded(blocks: Iterable[bytes]) -> Iterator[bytes]:
