@@ -71,8 +71,10 @@ def reconcile(
 def _tell_waiting(comparison: Comparison, seconds: float) -> None:
     """Say on a terminal what the wait is for."""
     if sys.stderr.isatty() and seconds > 0:
-        coming = comparison.verdicts["in_flight"] + comparison.verdicts["overdue"]
-        print(f"{coming:,} events are on their way; waiting up to {seconds:.0f} s …", file=sys.stderr)
+        print(
+            f"{comparison.coming():,} events are on their way; waiting up to {seconds:.0f} s …",
+            file=sys.stderr,
+        )
 
 
 dlq = typer.Typer(no_args_is_help=True, help="Messages that were laid aside: list and replay them.")

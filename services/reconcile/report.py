@@ -36,6 +36,10 @@ _VERDICTS = {
         "On the way for more than two minutes",
         "Is everything running? They are sent again with back-off; `--repair` sends them now.",
     ),
+    "staged": (
+        "Read, not yet released",
+        "Their file is still being read, or waits: see its receipt, `GET /v1/remittances/{receipt_id}`.",
+    ),
     "in_flight": ("In flight", "Look again in a moment, or use a longer `--wait SECONDS`."),
     "parked": ("Parked", "Mend the cause, then `reprieve dlq replay --all` (or --id …)."),
     "disagrees": ("Different dollars", "A defect: tell the people who look after Reprieve, with these ids."),
@@ -82,7 +86,8 @@ def _table(
 
 def _name(tally: Tally) -> str:
     name = str(tally.remittance_id) if tally.remittance_id else "others"
-    return name if tally.released else f"{name} (still being read)"
+    receipt = f", receipt {tally.receipt_id}" if tally.receipt_id else ""
+    return name if tally.released else f"{name} (still being read{receipt})"
 
 
 def _cell(part: Sum, amount: str) -> str:

@@ -41,6 +41,7 @@ class Tally:
 
     remittance_id: UUID | None = None
     organization_id: UUID | None = None
+    receipt_id: UUID | None = None
     released: bool = True
     read: Sum = field(default_factory=Sum)
     evented: Sum = field(default_factory=Sum)
@@ -76,7 +77,7 @@ class Tally:
         match finding.verdict:
             case "parked":
                 self.parked.add_line(finding)
-            case "in_flight" | "overdue":
+            case "in_flight" | "staged" | "overdue":
                 self.on_the_way.add_line(finding)
             case _:
                 self.missing.add_line(finding)
@@ -116,7 +117,9 @@ class Comparison:
     def add_remittance(self, line: RemittanceLine) -> None:
         self.total.add_remittance(line)
         if len(self.tallies) < TALLIES_MAX:
-            self.tallies[line.remittance_id] = Tally(line.remittance_id, line.organization_id)
+            self.tallies[line.remittance_id] = Tally(
+                line.remittance_id, line.organization_id, line.receipt_id
+            )
         else:
             self.other_remittances += 1
         self._tally(line.remittance_id).add_remittance(line)
@@ -145,7 +148,11 @@ class Comparison:
 
     def moving(self) -> bool:
         """Tell whether something may still arrive by itself."""
-        return any(self.verdicts[verdict] for verdict in ("in_flight", "overdue")) or not self.total.released
+        return bool(self.coming()) or not self.total.released
+
+    def coming(self) -> int:
+        """Count the events that may still arrive by themselves."""
+        return sum(self.verdicts[verdict] for verdict in ("in_flight", "staged", "overdue"))
 
     def differs(self) -> bool:
         """Tell whether something is wrong that waiting does not mend."""

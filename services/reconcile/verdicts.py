@@ -3,6 +3,7 @@ What the comparison says of one event. Sets are compared first; states only expl
 
     agrees      ingest, triage and the ledger hold it with the same dollars
     in_flight   absent at a step, younger than two minutes, on its way
+    staged      read by ingest, and not yet released: its file is still being read, or waits
     overdue     absent at a step, on its way for longer: it is sent again with back-off
     parked      absent at a step, laid aside with a reason until somebody replays it
     missing     absent at a step, although its producer was told that it arrived: `--repair` sends it again
@@ -19,7 +20,7 @@ from uuid import UUID
 from services.reconcile.joining import Joined
 from services.reconcile.lines import DecisionLine, EventLine
 
-Verdict = Literal["agrees", "in_flight", "overdue", "parked", "missing", "disagrees", "unknown"]
+Verdict = Literal["agrees", "in_flight", "staged", "overdue", "parked", "missing", "disagrees", "unknown"]
 Service = Literal["ingest", "triage", "tracker"]
 
 REPAIRED: tuple[Verdict, ...] = ("missing", "overdue")
@@ -84,6 +85,8 @@ def _absent(joined: Joined, step: Service, last: EventLine | DecisionLine, *, at
         message = Message(
             "triage", last.organization_id, last.latest_decision_id, last.latest_decision_revision
         )
+    if last.state == "staged":  # nobody sends it before its transaction set is closed, `--repair` neither
+        return _finding(joined, "staged", step, "its transaction set is not closed")
     if last.state == "parked":
         return _finding(joined, "parked", step, last.parked_reason or "no reason given", message)
     if last.state == "settled":

@@ -50,7 +50,12 @@ def test_json_is_one_object_with_amounts_as_strings(stack: FakeStack):
         ({"decided": None, "recorded": False, "state": "parked"}, "parked", "triage"),
         ({"decided": "parked", "recorded": False}, "parked", "tracker"),
         ({"decided": None, "recorded": False, "state": "open"}, "in_flight", "triage"),
-        ({"decided": None, "recorded": False, "state": "staged"}, "in_flight", "triage"),
+        ({"decided": None, "recorded": False, "state": "staged"}, "staged", "triage"),
+        (
+            {"decided": None, "recorded": False, "state": "staged", "age": timedelta(hours=1)},
+            "staged",
+            "triage",
+        ),
         ({"decided": "open", "recorded": False, "state": "open"}, "in_flight", "tracker"),
         (
             {"decided": None, "recorded": False, "state": "open", "age": timedelta(hours=1)},
@@ -204,6 +209,19 @@ def test_a_remittance_that_is_still_being_read_is_waited_for(stack: FakeStack):
     assert result.exit_code == 1
     assert "still being read" in result.output
     assert "does not add up" not in result.output
+
+
+def test_what_is_not_yet_released_is_named_with_its_receipt_and_not_sent_again(stack: FakeStack):
+    stack.add_event(state="staged", decided=None, recorded=False, age=timedelta(hours=1))
+    stack.add_remittance(released=False)
+    result = run("reconcile", "--repair", "--wait", "0")
+
+    assert result.exit_code == 1
+    assert "Read, not yet released: 1." in result.output
+    assert "see its receipt" in result.output
+    assert stack.ingest.lines["remittances"][0]["receipt_id"] in result.output
+    assert "--repair" not in result.output
+    assert posted(stack.ingest) == []
 
 
 def test_an_event_that_only_triage_knows_is_a_finding(stack: FakeStack):
