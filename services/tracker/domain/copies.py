@@ -61,7 +61,7 @@ def _services_coincide(one: Observation, other: Observation) -> bool:
 
 
 def _line_keys(first: Sequence[Line], second: Sequence[Line]) -> tuple[list[Hashable], list[Hashable]]:
-    """Name lines by code and charge, and by control number and date where all have them: a copy may be cut."""
+    """Name lines by code and charge, and by control number and date if all have them: a copy may be cut."""
     lines = (*first, *second)
     numbered = all(line.control_number for line in lines)
     dated = all(line.service_from for line in lines)
@@ -75,7 +75,7 @@ def _line_keys(first: Sequence[Line], second: Sequence[Line]) -> tuple[list[Hash
 
 
 def _taken_back_between(one: Observation, other: Observation, members: Sequence[Observation]) -> bool:
-    """Tell whether the remittance reverses the one before it gives the other: then the other is a new word."""
+    """Tell whether the remittance reverses the one before it gives the other: then that is a new word."""
     low, high = sorted((one.position, other.position))
     return _kind(one) != "reversed" and any(
         reversal.outcome == "reversed"

@@ -5,19 +5,25 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
+import msgspec
+
 from services.triage.domain.anchors import Dates, Day, Start, last_moment, start_of
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.conditions import Known, all_of, any_of
 from services.triage.domain.cues import NO_APPEAL, appeal_cues
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
-from services.triage.domain.ways import APPEALS, KINDS
+from services.triage.domain.ways import APPEALS, KINDS, WAYS
 from services.triage.domain.windows import End, Window, end_of
-from shared.contracts.decision import Clock, FactKind
+from shared.contracts.decision import Clock, ClockKind, FactKind
 
 State = Literal["open", "perhaps_open", "closed", "forbidden", "unknown"]
 
 _FAR = datetime.max.replace(tzinfo=UTC)
+_RETRO: ClockKind = "retro_authorization"
+_SILENT_LABEL = "Retroactive request: the policy states no window, ask the payer"
+SILENT = "the payer's policy states no window for a retroactive request: ask the payer"
+"""Why a person must look where only the default policy's range stands for a way that cures the denial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,9 @@ def clocks_of(
     Compute every clock that concerns the denial, the next to end first, forbidden ones last.
 
     A more specific policy (a delegate's) replaces the payer's clocks of the same kind. The payer's own words
-    on the remittance (MA01, MA02) run beside the policy: both are shown, the earlier comes first.
+    on the remittance (MA01, MA02) run beside the policy: both are shown, the earlier comes first. Where the
+    payer's policies are silent about a retroactive request that would cure the denial, the default's range
+    is shown: silence does not forbid.
     """
     known = Known(event=dates.event, facts=dates.facts, category=dates.category)
     running = [
@@ -55,6 +63,7 @@ def clocks_of(
         for rule in _rules(match, dates)
         if (clock := _clock(rule, known, dates, calendar, remarks)) is not None
     ]
+    running += _where_silent(match, running, known, dates, calendar, remarks)
     if remarks:
         zone = match.policies[0].file.zone if match.policies else "UTC"
         running += [RunningClock(clock, None) for clock in appeal_cues(dates, calendar, remarks, zone=zone)]
@@ -98,6 +107,25 @@ def _rules(match: PayerMatch, dates: Dates) -> Iterator[ClockRule]:
             if rule.entry.kind in relevant and rule.entry.kind not in taken:
                 yield rule
         taken |= policy.kinds
+
+
+def _where_silent(
+    match: PayerMatch,
+    running: Sequence[RunningClock],
+    known: Known,
+    dates: Dates,
+    calendar: Calendar,
+    remarks: frozenset[str],
+) -> list[RunningClock]:
+    if match.fallback is None or not any(kind == _RETRO for kind, _ in WAYS[dates.category].first):
+        return []
+    if any(one.clock.kind == _RETRO for one in running):
+        return []
+    return [
+        RunningClock(msgspec.structs.replace(clock, label=_SILENT_LABEL, reasons=(SILENT,)), rule)
+        for rule in match.fallback.rules
+        if rule.entry.kind == _RETRO and (clock := _clock(rule, known, dates, calendar, remarks)) is not None
+    ]
 
 
 def _clock(

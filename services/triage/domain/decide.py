@@ -8,7 +8,7 @@ from services.triage.domain.advice import Advice, advise
 from services.triage.domain.anchors import Dates, sane
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.classification import Classification, classify
-from services.triage.domain.clocks import RunningClock, clocks_of
+from services.triage.domain.clocks import SILENT, RunningClock, clocks_of
 from services.triage.domain.cues import cues_of
 from services.triage.domain.facts import Facts, weigh
 from services.triage.domain.policies import PayerMatch, Policies
@@ -120,6 +120,8 @@ def _undated(advice: Advice, running: Sequence[RunningClock]) -> list[str]:
         return [] if dated else ["no rule that we know states a time limit"]
     if governing.clock.deadline_at is not None:
         return []
+    if SILENT in governing.clock.reasons:
+        return [SILENT]
     missing = ", ".join(kind.replace("_", " ") for kind in governing.clock.missing_facts)
     return [f"the deadline is uncertain{': find out the ' + missing if missing else ''}"]
 

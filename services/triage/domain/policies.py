@@ -29,6 +29,7 @@ class PayerMatch:
     The policies that apply to a claim, the most specific first, and how they were found.
 
     `by_default`: no payer's own policy applies. `ambiguous`: several could, and `missing` may settle it.
+    `fallback` lends its uncertain clocks where the payer's own policies are silent about a way.
     """
 
     policies: tuple[Policy, ...]
@@ -36,6 +37,7 @@ class PayerMatch:
     by_default: bool = False
     ambiguous: bool = False
     missing: tuple[FactKind, ...] = ()
+    fallback: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +62,7 @@ class Policies:
             policies=delegated + (() if found.by_default else found.policies),
             how=f"{delegated[0].id}, named as the delegate; {found.how}",
             missing=found.missing,
+            fallback=self.default,
         )
 
     def _of_payer(self, event: ClaimDenied, facts: Facts, day: date) -> PayerMatch:
@@ -70,7 +73,8 @@ class Policies:
         fits = [(policy, _fits(policy, event, facts)) for policy in candidates]
         fitting = tuple(policy for policy, fit in fits if fit)
         if fitting and not _overlap(fitting):
-            return PayerMatch(policies=fitting, how=f"{' and '.join(p.id for p in fitting)}, by {how}")
+            named = " and ".join(policy.id for policy in fitting)
+            return PayerMatch(policies=fitting, how=f"{named}, by {how}", fallback=self.default)
         if fitting:
             return self._by_default(
                 f"several policies fit: {', '.join(p.id for p in fitting)}", ambiguous=True

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.triage.domain.calendars import Calendar
-from services.triage.domain.clocks import state_of
+from services.triage.domain.clocks import SILENT, state_of
 from services.triage.domain.decide import decide
 from services.triage.policies import shipped_policies
 from shared.contracts.claim import BalanceFinding, Reference
@@ -46,6 +46,9 @@ ACTIONS = [
     ("197", (), "PRIORITY HEALTH", "12", date(2026, 6, 1), "review_by_hand"),  # Level I ended on 24 May
     ("197", (), "PRIORITY HEALTH", "16", date(2026, 3, 21), "appeal"),  # Medicare Advantage: not permitted
     ("197", (), "UHC", "12", date(2026, 3, 21), "appeal"),  # a claim was submitted
+    ("197", (), "AETNA", "12", date(2026, 3, 21), "search_existing_authorization"),
+    ("197", (), "AETNA", "12", date(2026, 6, 1), "request_reconsideration"),  # 90 days ended on 31 May
+    ("198", (), "AETNA", "12", date(2026, 6, 1), "request_reconsideration"),
     ("197", (), "NO SUCH PLAN", "12", date(2026, 3, 21), "search_existing_authorization"),
     ("197", (), "NO SUCH PLAN", "12", date(2026, 6, 1), "appeal"),  # 90 days ended on 31 May
     ("197", (), "TRICARE EAST", "CH", date(2026, 12, 1), "request_retro_authorization"),
@@ -204,6 +207,54 @@ def test_without_a_date_of_service_there_is_no_date_only_a_question():
     assert found.missing_facts == ("service_date",)
     told = clock(decided(undated, *facts(service_date="2026-03-02")), "retro_authorization")
     assert told.deadline_at.date() == date(2026, 5, 31)
+
+
+def test_a_policy_that_states_no_retroactive_window_leaves_the_way_open_as_a_question():
+    found = decided(office("197", payer="AETNA"))
+
+    one = clock(found, "retro_authorization")
+    assert (one.permitted, one.policy_id, one.policy_status) == (None, "default", "unconfirmed")
+    assert (one.deadline_at, one.earliest.date(), one.latest.date()) == (
+        None,
+        date(2026, 3, 16),  # 14 days from 2 March
+        date(2026, 5, 31),  # 90 days
+    )
+    assert one.label == "Retroactive request: the policy states no window, ask the payer"
+    assert found.payer_match == "aetna"
+    assert SILENT in found.needs_human_reasons
+    search, retro, reconsider, _ = found.next_actions
+    assert search.startswith("Search for an authorization")
+    assert retro.startswith("Else: Retroactive request: the policy states no window, ask the payer by")
+    assert reconsider.startswith("Else: Reconsideration")
+
+
+def test_the_question_is_not_asked_where_the_payer_forbids_or_states_it_or_where_it_cures_nothing():
+    for event in (
+        office("197", filing="16"),  # Priority Health Medicare Advantage: not permitted
+        office("197"),  # Priority Health: 90 days
+        office("39", payer="AETNA"),  # refused when asked: an appeal's matter
+        office("29", payer="AETNA"),
+    ):
+        found = decided(event)
+        assert all(one.policy_id != "default" for one in found.clocks)
+        assert SILENT not in found.needs_human_reasons
+
+
+def test_a_notice_that_can_still_be_given_goes_before_the_question():
+    event = denial(
+        refused("197"),
+        payer="MISSISSIPPI MEDICAID",
+        filing_indicator="MC",
+        drg="194",
+        statement_from=date(2026, 3, 20),
+    )
+    found = decided(event, *facts(urgency="emergency", admission_date="2026-03-20"))
+
+    # Friday 20 March: the next working day is Monday the 23rd.
+    assert found.recommended_action == "notify_payer"
+    assert clock(found, "notification").deadline_at.date() == date(2026, 3, 23)
+    assert clock(found, "retro_authorization").permitted is None
+    assert SILENT not in found.needs_human_reasons
 
 
 def test_our_receipt_is_no_payers_date():
