@@ -14,7 +14,14 @@ EXPECTED = {
     "legacy-4010.835": (["denied"], []),
     "issues/last-segment-without-terminator.835": (
         ["denied"],
-        ["group_truncated", "interchange_truncated", "set_truncated"],
+        [
+            "amount_unreadable",
+            "claim_out_of_balance",
+            "group_truncated",
+            "interchange_truncated",
+            "line_out_of_balance",
+            "set_truncated",
+        ],
     ),
     "issues/empty-segments.835": (["denied"], ["empty_segment"]),
     "issues/two-interchanges-two-delimiters.835": (["denied", "denied"], []),
@@ -57,8 +64,10 @@ def test_every_sample_is_expected():
     assert {str(path.relative_to(SAMPLES)) for path in SAMPLES.rglob("*.835")} == set(EXPECTED)
 
 
-def test_the_last_adjustment_is_read_although_the_file_ends_there():
-    (claim,) = sample("issues/last-segment-without-terminator.835").claims
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_an_amount_that_the_file_ends_in_is_never_taken_for_a_smaller_one(cut):
+    whole = (SAMPLES / "issues/last-segment-without-terminator.835").read_bytes()  # … CAS*CO*197*480
+    (claim,) = reading(whole[: len(whole) - cut]).claims
 
     assert [(item.reason, item.amount) for item in claim.denied] == [("197", 480)]
 
