@@ -235,6 +235,21 @@ async def test_a_repeated_event_has_its_settled_decision_sent_again(triage: Tria
     assert decision.due_at <= datetime.now(UTC)
 
 
+async def test_a_repeated_event_whose_decision_was_lost_is_decided_again(triage: Triage, database: Database):
+    event = denial()
+    await triage.handle(event)
+    (before,) = await triage.decisions()
+    owner = create_engine(database.owner, name="test")
+    async with transaction(owner, organizations=[event.organization_id]) as connection:
+        await connection.execute(text("delete from triage.decisions"))
+    await owner.dispose()
+    assert await triage.decisions() == []
+
+    await triage.handle(event)
+
+    assert [one.message_id for one in await triage.decisions()] == [before.message_id]
+
+
 async def test_a_repeated_fact_has_its_settled_decision_sent_again(triage: Triage):
     event = denial()
     about = fact(event)

@@ -56,6 +56,11 @@ _PARKED = text(f"""
     where d.parked_at is not null and d.settled_at is null
 """)
 
+_DECIDED = text(f"""
+    select d.organization_id, d.event_id, d.event_revision from triage.decisions d
+    join ({_LATEST}) latest using (organization_id, message_id, revision)
+""")
+
 _OF_EVENT = text("""
     select type, event_revision, revision, payload, created_at,
         case when settled_at is not null then 'settled'
@@ -124,6 +129,14 @@ async def parked_among(connection: AsyncConnection, keys: Collection[EventKey]) 
         return {}
     found = await connection.execute(_PARKED, _arrays(keys))
     return {(row.organization_id, row.event_id, row.event_revision): row.parked_reason for row in found}
+
+
+async def undecided_among(connection: AsyncConnection, keys: Collection[EventKey]) -> set[EventKey]:
+    """Of these events, give those that have no decision: it was lost, since both are kept together."""
+    if not keys:
+        return set()
+    found = await connection.execute(_DECIDED, _arrays(keys))
+    return set(keys) - {(row.organization_id, row.event_id, row.event_revision) for row in found}
 
 
 async def decisions_of(

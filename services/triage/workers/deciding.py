@@ -16,7 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import Policies
-from services.triage.store.decisions import decision_id, insert_decisions, parked_among, send_again
+from services.triage.store.decisions import (
+    decision_id,
+    insert_decisions,
+    parked_among,
+    send_again,
+    undecided_among,
+)
 from services.triage.store.events import EventKey, StoredDenial, denials_named_by, insert_events, key_of
 from services.triage.store.facts import FactKey, facts_of_keys, insert_facts
 from services.triage.store.organizations import time_zones
@@ -61,11 +67,12 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
     new_events = await insert_events(connection, batch.events, batch.payloads())
     new_facts = await insert_facts(connection, batch.facts)
 
-    fresh = [event for key, event in batch.events.items() if key in new_events]
+    lost = await undecided_among(connection, batch.events.keys() - new_events)
+    fresh = [event for key, event in batch.events.items() if key in new_events | lost]
     named = await denials_named_by(
         connection, [fact for key, fact in batch.facts.items() if key in new_facts]
     )
-    reopened = [denial for denial in named if key_of(denial.event) not in new_events]
+    reopened = [denial for denial in named if key_of(denial.event) not in new_events | lost]
     decisions = await _decisions(connection, fresh, reopened, rules)
     await insert_decisions(connection, decisions, batch.trace_parents())
 
