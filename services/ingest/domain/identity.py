@@ -40,8 +40,8 @@ def sibling_key(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
     """
     Tell possible duplicates: same trace, CLP01 and CLP07.
 
-    A reversal is no sibling of its correction, nor a test of what came in earnest. Claims with one sibling key and
-    different event ids are both kept and marked.
+    A reversal is no sibling of its correction, nor a test of what came in earnest. Claims with one
+    sibling key and different event ids are both kept and marked.
     """
     side = "reversed" if claim.kind == "reversed" else ""
     side = f"test-{side}" if header.is_test else side

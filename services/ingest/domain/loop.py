@@ -5,6 +5,7 @@ It works on raw segments and builds no object per segment: most claims are paid 
 What the few events need is read in detail.py, from the same segments.
 """
 
+import re
 from decimal import Decimal
 from hashlib import sha256
 from typing import Literal
@@ -162,11 +163,13 @@ class _Loop:
             self._note("amount_absurd", 0, 4)
         if not head[1].strip() and not (len(head) > 7 and head[7].strip()):
             self._note("claim_unidentified", 0, 1)
-        share = read_amount(head[5]) if len(head) > 6 else None
-        if as_sent and share is not None and share[1] is head[5] and head[-1]:
+        share = _amount(head, 5)
+        if share is not None and share[0] == 0:
+            head[5] = b""  # nothing to pay is often left out
+        elif as_sent and (len(head) < 6 or not head[5] or (share is not None and share[1] is head[5])):
             self._canonical.append(self._block.segments[0])
-        else:
-            self._normalise(0, head, (3, 4, 5))
+            return
+        self._normalise(0, head, (3, 4, 5))
 
     def read_segments(self) -> None:  # noqa: C901, PLR0912, PLR0915
         """
@@ -192,7 +195,7 @@ class _Loop:
                     self._check_date(index, segment)
             elif tag == b"CAS":
                 parts = segment.split(element)
-                changed = not parts[-1]
+                changed = False
                 for at in range(3, len(parts), 3):  # up to six triplets of reason, amount, quantity
                     reason, text = parts[at - 1], parts[at]
                     amount = read_amount(text)
@@ -211,10 +214,10 @@ class _Loop:
                         changed = True
                 if len(parts) % 3 == 0:
                     self._leave_out(index, [*parts, b""], len(parts), line)
-                keep(element.join(parts).rstrip(element) if changed else segment)
+                keep(element.join(parts) if changed else segment)
             elif tag == b"REF":
                 if segment[first:qualifier_end] in _IDENTIFYING:
-                    keep(segment.rstrip(element))
+                    keep(segment)
             elif tag == b"SVC":
                 if line and paid + adjusted != charge:
                     self._unbalanced("line", charge - adjusted, paid, line=line, at=line_at)
@@ -230,9 +233,9 @@ class _Loop:
                     keep(segment)
                     continue
                 (charge, charge_form), (paid, paid_form) = line_charge, line_paid
-                if charge_form is not parts[2] or paid_form is not parts[3] or not parts[-1]:
+                if charge_form is not parts[2] or paid_form is not parts[3]:
                     parts[2], parts[3] = charge_form, paid_form
-                    segment = element.join(parts).rstrip(element)  # noqa: PLW2901
+                    segment = element.join(parts)  # noqa: PLW2901
                 keep(segment)
             elif tag == b"AMT" or tag == b"QTY":  # noqa: PLR1714 - a set costs more here
                 if not segment[amount_at:].replace(b".", b"", 1).isdigit():
@@ -240,7 +243,7 @@ class _Loop:
             elif tag == b"NM1" or tag == b"PER":  # noqa: PLR1714
                 pass
             elif tag == remark:
-                keep(segment.rstrip(element))
+                keep(segment)
             elif tag in _AMOUNT_ELEMENTS:
                 self._normalise(index, segment.split(element), _AMOUNT_ELEMENTS[tag])
             elif index:
@@ -339,7 +342,7 @@ class _Loop:
 
     def digest(self) -> bytes:
         """Hash the canonical loop: the same for any delimiters, padding and way of writing an amount."""
-        text = self._reader.neutral(b"\x1e".join(self._canonical))
+        text = _without_padding(self._reader.neutral(b"\x1e".join(self._canonical)))
         return sha256(text, usedforsecurity=False).digest()[:_DIGEST_BYTES]
 
     def _normalise(self, index: int, parts: list[bytes], elements: tuple[int, ...]) -> None:
@@ -350,7 +353,7 @@ class _Loop:
                     self._note("amount_unreadable", index, at)
                 else:
                     parts[at] = amount[1]
-        self._canonical.append(self._reader.element.join(parts).rstrip(self._reader.element))
+        self._canonical.append(self._reader.element.join(parts))
 
     def _check_amount(self, index: int, segment: bytes) -> None:
         parts = segment.split(self._reader.element)
@@ -367,6 +370,22 @@ class _Loop:
     def _note(self, code: str, index: int, element: int | None = None) -> None:
         if len(self.findings) < _FINDINGS_MAX:
             self.findings.append(self._block.finding(code, index, element))
+
+
+def _without_padding(text: bytes) -> bytes:
+    """Leave out what says nothing: blanks around elements, and empty components and elements at an end."""
+    if b" " in text:
+        text = _AROUND.sub(rb"\1", text)
+    if b"\x1f\x1d" in text or b"\x1f\x1e" in text or text[-1:] == b"\x1f":
+        text = _LAST_COMPONENTS.sub(b"", text)
+    if b"\x1d\x1e" in text or text[-1:] == b"\x1d":
+        text = _LAST_ELEMENTS.sub(b"", text)
+    return text
+
+
+_AROUND = re.compile(rb" *([\x1d\x1e\x1f]) *")
+_LAST_COMPONENTS = re.compile(rb"\x1f+(?=[\x1d\x1e]|\Z)")
+_LAST_ELEMENTS = re.compile(rb"\x1d+(?=\x1e|\Z)")
 
 
 def _standing(

@@ -1,6 +1,7 @@
 from hashlib import sha1
 from uuid import UUID, uuid5
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,8 +67,39 @@ def test_amounts_may_be_written_otherwise_and_names_may_be_corrected():
 
     assert ids(content.replace(b"100.00", b"100").replace(b"0.00", b"0")) == ids(content)
     assert ids(content.replace(b"DOE*JANE", b"DOE*JANET")) == ids(content)
-    assert ids(content.replace(b"100.00~SE", b"100.00****~SE").replace(b"99213:25", b"99213:25::")) != []
     assert ids(content.replace(b"CAS*CO*197*100.00", b"CAS*CO*197*100.00**")) == ids(content)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("CLP*A1*", "CLP*A1 *"),
+        ("CLP*A1*", "CLP* A1*"),
+        ("*0.00**12*", "*0.00*0*12*"),
+        ("*0.00**12*", "*0.00*0.00*12*"),
+        ("*0.00**12*", "*0.00* *12*"),
+        ("*11*1~", "*11*1***~"),
+        ("*11*1~", "*11*1 ~"),
+        ("HC:99213:25*", "HC:99213:25::*"),
+        ("HC:99213:25*", "HC : 99213:25 *"),
+        ("0.00~DTM", "0.00*:::*~DTM"),
+        ("*20261001~", "*20261001 ~"),
+        ("*20261001~", "*20261001**~"),
+        ("CAS*CO*197*", "CAS*CO *197 *"),
+        ("*197*100.00", "*197*100.00* **"),
+    ],
+)
+def test_padding_and_empty_ends_do_not_change_ids(before, after):
+    assert before in DENIED
+    padded = ids(wrapped(transaction_set([DENIED.replace(before, after)])))
+
+    assert padded == ids(wrapped(transaction_set([DENIED])))
+
+
+def test_what_the_patient_owes_and_an_inner_blank_do_change_ids():
+    others = [DENIED, DENIED.replace("0.00**12", "0.00*5*12"), DENIED.replace("99213:25", "99213::25")]
+
+    assert len({*ids(wrapped(transaction_set(others)))}) == len(others)
 
 
 def test_other_facts_give_other_ids():
