@@ -83,6 +83,7 @@ FactKind = Literal[
     "coverage_unverifiable",  # yes | no
     "other_coverage_primary",  # yes | no
     "retro_eligibility",  # yes | no
+    "intraoperative_change",  # yes | no: the procedure changed during the operation
 ]
 UrgencyClass = Literal["emergency", "urgent", "elective", "unknown"]
 EvidenceStrength = Literal["defining", "supporting", "needs_remark", "none"]

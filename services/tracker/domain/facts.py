@@ -24,6 +24,7 @@ WORDS: Mapping[FactKind, tuple[str, ...]] = {
     "coverage_unverifiable": _YES_NO,
     "other_coverage_primary": _YES_NO,
     "retro_eligibility": _YES_NO,
+    "intraoperative_change": _YES_NO,
 }
 FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate"))
 HOURS: frozenset[FactKind] = frozenset(("admission_date", "discharge_date", "coverage_known_at"))

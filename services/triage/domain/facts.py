@@ -22,6 +22,7 @@ WORDS: Mapping[FactKind, frozenset[str]] = {
     "coverage_unverifiable": frozenset(("yes", "no")),
     "other_coverage_primary": frozenset(("yes", "no")),
     "retro_eligibility": frozenset(("yes", "no")),
+    "intraoperative_change": frozenset(("yes", "no")),
 }
 FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate", "authorization_found"))
 _WORD = re.compile(r"[a-z][a-z0-9_]*")

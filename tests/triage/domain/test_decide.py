@@ -20,6 +20,7 @@ from tests.triage.domain.denials import denial, fact, facts, line, refused
 
 POLICIES = shipped_policies()
 DAY = date(2026, 3, 21)
+RETRO = "retro_authorization"
 
 
 def decided(event, *told, as_of=DAY, revision=1):
@@ -238,6 +239,14 @@ def test_the_question_is_not_asked_where_the_payer_forbids_or_states_it_or_where
         found = decided(event)
         assert all(one.policy_id != "default" for one in found.clocks)
         assert SILENT not in found.needs_human_reasons
+
+
+def test_tricare_as_secondary_says_in_words_the_action_that_it_recommends():
+    found = decided(office("197", payer="TRICARE EAST", filing="CH", claim_status="2"))
+
+    assert found.recommended_action == "appeal"
+    assert any("other coverage is primary: appeal" in reason for reason in clock(found, RETRO).reasons)
+    assert not any("reconsider" in text for text in (*found.next_actions, *clock(found, RETRO).reasons))
 
 
 def test_a_notice_that_can_still_be_given_goes_before_the_question():
