@@ -11,7 +11,7 @@ from collections.abc import Collection
 from uuid import UUID, uuid4
 
 import structlog
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import ReprieveError, UnauthenticatedError
+from shared.http.parameters import check_characters, refuse_unknown
 from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
 from shared.http.problems import add_problem_handlers, problem, problem_of, too_large
 from shared.observability import metrics
@@ -48,7 +49,14 @@ def create_app(
     Bodies are limited to BODY_BYTES_MAX, except on `streaming_routes`: those never hold a body in memory
     and have limits of their own.
     """
-    app = FastAPI(title=title, version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title=title,
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(refuse_unknown)],
+    )
     app.state.authenticator = Authenticator(engine)
     app.state.health = health
     health.add_check("database", database_check(engine))
@@ -101,6 +109,7 @@ class _Visit:
         try:
             if self._scope["path"] not in OPEN_PATHS:
                 self._scope["state"]["principal"] = await self._authenticate()
+            check_characters(self._scope)
             if self._exceeds(_announced_bytes(self._headers)):
                 await self._refuse(too_large(request_id=self._request_id))
                 return

@@ -105,11 +105,13 @@ def probes_router(health: Health) -> APIRouter:
     """Make the routes that every process has. Metrics need an operator's key."""
     router = APIRouter(tags=["probes"])
 
+    @router.head("/livez", include_in_schema=False)
     @router.get("/livez", operation_id="livez")
     async def livez() -> Response:
         silent = health.silent()
         return JSONResponse({"alive": not silent, "silent": silent}, 503 if silent else 200)
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", operation_id="readyz")
     async def readyz() -> Response:
         unready = await health.unready()

@@ -103,6 +103,7 @@ def _problem_of_status(
 
 _SLUGS = {413: "too-large", 416: "range", 422: "invalid-input"}  # Python's phrases for these change
 _REMEDIES = {
+    400: "Send a body of JSON in UTF-8, nested no deeper than the route's fields.",
     404: "Check the path; /openapi.json lists what there is.",
     405: "The Allow header names the methods that work.",
     413: "Send it in smaller parts.",

@@ -52,7 +52,7 @@ def add_routes(app: FastAPI) -> None:
         raise RuntimeError(f"PLANTEDDOE {claim_number}")
 
     @app.get("/v1/fails/{kind}")
-    async def fails(kind: str) -> None:
+    async def fails(kind: str, name: str = "") -> None:
         if kind == "conflict":
             raise ConflictError("The case changed meanwhile.", remedy="Read it again.")
         raise UnavailableError("The database does not answer.")
@@ -174,6 +174,40 @@ async def test_validation_names_the_field_and_never_echoes_the_value(site: Site)
     )
     assert is_problem(broken, 422, "invalid-input")
     assert "PLANTED" not in query.text + body.text + broken.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/fails/%00", "/v1/forgotten?limit=1%00", "/v1/forgotten?%00=1", "/v1/fails/x?a=%0a&b=%C2%85"]
+)
+async def test_a_control_character_in_a_url_is_refused(site: Site, path: str):
+    answer = await site.get(path, "viewer")
+    assert is_problem(answer, 422, "invalid-input")
+    assert "control character" in answer.json()["detail"]
+    assert is_problem(await site.get(path), 401, "unauthenticated"), "strangers get no further all the same"
+
+
+async def test_a_parameter_that_the_route_does_not_have_is_named(site: Site):
+    answer = await site.get("/v1/forgotten?limit=2&limits=3&PLANTED%20DOE=4", "viewer")
+    assert is_problem(answer, 422, "invalid-input")
+    assert answer.json()["errors"] == [
+        {"field": "query.limits", "problem": "unknown parameter (expected limit)"},
+        {"field": "query.?", "problem": "unknown parameter (expected limit)"},
+    ]
+    assert (await site.get("/v1/forgotten?limit=2", "viewer")).json() == {"limit": 2}
+
+
+@pytest.mark.parametrize("body", [b'{"text": "\xff"}', b"[" * 200_000])
+async def test_a_body_that_cannot_be_decoded_is_a_problem_with_a_remedy(site: Site, body: bytes):
+    options = await site.options("viewer", {"headers": {"content-type": "application/json"}})
+    answer = await site.http.post("/v1/notes", content=body, **options)
+    assert is_problem(answer, 400, "bad-request")
+    assert "JSON" in answer.json()["remedy"]
+
+
+async def test_probes_answer_head_too(site: Site):
+    for path in ("/livez", "/readyz"):
+        answer = await site.http.head(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
 
 
 class Body:

@@ -187,3 +187,30 @@ async def test_only_the_door_for_files_takes_a_large_body(
 
     assert (await ingest.post("/v1/feeds", **large)).status_code == 413
     assert (await ingest.post("/v1/remittances?feed=main", **large)).status_code == 202
+
+
+@pytest.mark.parametrize("place", ["?feed=%00", "?feed=main&file_name=%00%0a", "?cursor=%00", "?payer=a%0Ab"])
+async def test_no_door_passes_a_control_character_on(services: Services, place: str):
+    for service, route, roles in routes():
+        for role in ROLES if roles is None else roles:
+            answer = await services.ask(service, route, role, query=place)
+            assert answer.status_code == 422, (service, route, role, answer.text)
+            assert "control character" in answer.json()["detail"]
+
+
+async def test_no_path_carries_a_control_character(services: Services):
+    headers = {"Authorization": f"Bearer {services.keys['supervisor']}"}
+    for service, route, _ in routes():
+        method, _, template = route.partition(" ")
+        if "{" in template:
+            path = template[: template.index("{")] + "%00" + template[template.index("}") + 1 :]
+            answer = await services.clients[service].request(method, path, headers=headers)
+            assert answer.status_code == 422, (service, route, answer.text)
+
+
+async def test_an_unknown_parameter_is_named_at_every_door(services: Services):
+    for service, route, roles in routes():
+        role = next(iter(roles or ROLES))
+        answer = await services.ask(service, route, role, query="?stat=open")
+        assert answer.status_code == 422, (service, route, answer.text)
+        assert {"query.stat"} <= {one["field"] for one in answer.json()["errors"]}, (service, route)
