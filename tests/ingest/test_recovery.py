@@ -3,10 +3,12 @@
 import contextlib
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
+from sqlalchemy import text
 
 from services.ingest.store import receipts
-from services.ingest.workers import files, reading
+from services.ingest.workers import files, follow_ups, reading
 from services.ingest.workers.holding import release_known
 from services.ingest.workers.payees import Organization
 from shared.errors import UnavailableError
@@ -140,3 +142,92 @@ async def test_a_payee_that_moves_between_two_attempts_leaves_its_set_where_it_w
     assert len(await site.events()) == 6
     assert await site.events(due=False) == []
     assert {line["organization_id"] for line in await site.reconciled()} == {str(site.organization_id)}
+
+
+async def stored(site: Site) -> list[str]:
+    found = await site.rows("select storage_key from ingest.receipts order by received_at")
+    return [row.storage_key for row in found]
+
+
+async def test_a_lost_old_file_stops_no_new_one_and_is_mended_by_sending_it_again(site: Site):
+    old = remittance(TestSet([paid("A1")]), control=1)
+    await site.take_in(old)
+    (lost,) = await stored(site)
+    site.vault.remove(lost)
+    new = await site.take_in(
+        remittance(TestSet([denied("A1")], trace="T2"), TestSet([denied("B1")], trace="T3"), control=2)
+    )
+
+    assert new["status"] == "processed"
+    assert numbers(await site.events()) == [("ClaimDenied", "A1"), ("ClaimDenied", "B1")]
+    assert sum(line["no_event"] for line in await site.reconciled()) == 1
+
+    again = await site.take_in(old)
+    assert again["status"] == "processed"
+    assert ("ClaimAdjudicated", "A1") in numbers(await site.events())
+    assert lost not in await stored(site)
+    assert [line["duplicates"] for line in await site.reconciled()] == [0, 0, 0]
+
+
+async def test_a_damaged_file_is_replaced_by_its_fresh_copy_and_then_read(site: Site):
+    content = remittance(TestSet([denied("A1")]))
+    pushed = await site.push(content)
+    (key,) = await stored(site)
+    place = site.vault._folder / key[:2] / key
+    place.write_bytes(bytes(len(place.read_bytes())))
+    await site.read_due()
+    assert await site.events() == []
+
+    answer = await site.push(content)
+    assert (answer.status_code, answer.json()["receipt_id"]) == (200, pushed.json()["receipt_id"])
+    assert not place.exists()
+    await site.read_due()
+    assert numbers(await site.events()) == [("ClaimDenied", "A1")]
+
+
+async def test_a_month_whose_key_was_deleted_stops_no_new_file(site: Site):
+    await site.take_in(remittance(TestSet([paid("A1")]), control=1))
+    await site.rows("update ingest.remittances set received_at = '2026-01-05' returning 1")
+    async with site.owner.begin() as connection:
+        await connection.execute(
+            text(
+                "insert into access.data_keys (organization_id, month, wrapped_key, shredded_at)"
+                " values (:organization_id, '2026-01-01', null, now())"
+            ),
+            {"organization_id": site.organization_id},
+        )
+    new = await site.take_in(remittance(TestSet([denied("A1")], trace="T2"), control=2))
+
+    assert new["status"] == "processed"
+    assert numbers(await site.events()) == [("ClaimDenied", "A1")]
+
+
+async def test_a_claim_that_was_cut_before_its_reasons_is_no_denial_in_its_follow_up_either(site: Site):
+    await site.take_in(remittance(TestSet([denied("A1")]), control=1))
+    whole = remittance(TestSet([paid("B1"), denied("A1")], trace="T2"), control=2)
+    await site.take_in(whole[: whole.rindex(b"SVC*")])
+
+    assert numbers(await site.events()) == [("ClaimAdjudicated", "A1"), ("ClaimDenied", "A1")]
+    kept = [(claim.kind, claim.evented) for claim in await site.claims()]
+    assert sorted(kept) == [("adjudicated", False), ("adjudicated", True), ("denied", True)]
+
+
+async def test_a_claim_that_reads_otherwise_than_it_was_kept_waits(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    await site.take_in(remittance(TestSet([paid("A1"), paid("B1")]), control=1))
+    read = follow_ups.reread_claim
+
+    def reread(*arguments, **more):
+        claim = read(*arguments, **more)
+        return msgspec.structs.replace(claim, kind="denied") if claim.claim_number == "A1" else claim
+
+    monkeypatch.setattr(follow_ups, "reread_claim", reread)
+    await site.take_in(remittance(TestSet([denied("A1"), denied("B1")], trace="T2"), control=2))
+
+    assert numbers(await site.events()) == [
+        ("ClaimAdjudicated", "B1"),
+        ("ClaimDenied", "A1"),
+        ("ClaimDenied", "B1"),
+    ]
+    assert sum(line["no_event"] for line in await site.reconciled()) == 1

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import feeds, receipts
-from services.ingest.store.vault import Vault, VaultWriter
+from services.ingest.store.vault import StoredFile, Vault, VaultWriter
 from shared.clock import now
 from shared.errors import InvalidInputError
 from shared.postgres import transaction
 
 _GATHERED_BYTES = 256 * 1024  # hashed and sealed in one go off the event loop
+
+log = structlog.get_logger()
 
 
 class TooLargeError(InvalidInputError):
@@ -86,9 +89,26 @@ async def deposit(
         sha256=sha256,
         stored=stored,
     )
-    if not is_new:
-        await asyncio.to_thread(vault.remove, stored.storage_key)
+    if not is_new and await _replaces_lost(engine, vault, receipt, stored, submitter_id=sender.submitter_id):
+        receipt = await receipts.receipt_summary(
+            engine, submitter_id=sender.submitter_id, receipt_id=receipt["receipt_id"]
+        )
     return Deposit(receipt, duplicate=not is_new)
+
+
+async def _replaces_lost(
+    engine: AsyncEngine, vault: Vault, receipt: dict[str, Any], fresh: StoredFile, *, submitter_id: UUID
+) -> bool:
+    """Keep one copy of bytes that are sent again: the one of then, or the fresh one where that is lost."""
+    ids = {"submitter_id": submitter_id, "receipt_id": receipt["receipt_id"]}
+    kept = await receipts.stored_file(engine, **ids)
+    is_lost = kept is not None and not await asyncio.to_thread(vault.is_whole, kept)
+    if kept is None or not is_lost or not await receipts.replace_file(engine, **ids, lost=kept, fresh=fresh):
+        await asyncio.to_thread(vault.remove, fresh.storage_key)
+        return False
+    log.warning("lost_file_replaced", **ids)
+    await asyncio.to_thread(vault.remove, kept.storage_key)
+    return True
 
 
 async def _stream(blocks: AsyncIterable[bytes], writer: VaultWriter, *, max_bytes: int) -> bytes:

@@ -108,6 +108,12 @@ _MAKE_DUE = text("""
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and not due
         and refused_reason is distinct from :defect
 """)
+# Read from its first byte on: what follows from it may have failed on the lost file, which nobody noted.
+_REPLACE = text("""
+    update ingest.receipts set storage_key = :storage_key, wrapped_key = :wrapped_key, due = true,
+        status = 'received', processed_at = null, attempts = 0, failures = 0, refused_reason = null
+    where submitter_id = :submitter_id and receipt_id = :receipt_id and storage_key = :lost_key
+""")
 _STORED = text("""
     select receipt_id, storage_key, wrapped_key, size_bytes from ingest.receipts
     where submitter_id = any (cast(:submitters as uuid[])) and receipt_id = any (cast(:receipts as uuid[]))
@@ -243,6 +249,31 @@ async def stored_files(
         for row in found
         if row.wrapped_key is not None
     }
+
+
+async def stored_file(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> StoredFile | None:
+    """Give where a receipt's file lies; None when its key was shredded."""
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        found = await stored_files(connection, submitters=[submitter_id], receipts=[receipt_id])
+    return found.get(receipt_id)
+
+
+async def replace_file(
+    engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID, lost: StoredFile, fresh: StoredFile
+) -> bool:
+    """Let a receipt have another copy of its bytes, to be read again; False when it has one already."""
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        replaced = await connection.execute(
+            _REPLACE,
+            {
+                "submitter_id": submitter_id,
+                "receipt_id": receipt_id,
+                "lost_key": lost.storage_key,
+                "storage_key": fresh.storage_key,
+                "wrapped_key": fresh.wrapped_key,
+            },
+        )
+    return bool(replaced.rowcount)
 
 
 async def _write(engine: AsyncEngine, statement: Any, receipt: Receipt, **columns: Any) -> None:

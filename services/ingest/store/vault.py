@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.clock import now
-from shared.errors import UnavailableError, UnreadableError
+from shared.errors import InvalidInputError, ReprieveError, UnavailableError, UnreadableError
 from shared.security.sealing import MasterKey
 
 CHUNK_BYTES = 64 * 1024
@@ -64,13 +64,30 @@ class Vault:
         return VaultWriter(self._folder, self._master_key)
 
     def open(self, stored: StoredFile) -> "VaultReader":
-        """Open a file. Raises UnreadableError when its key or its bytes are not the ones that were kept."""
+        """
+        Open a file.
+
+        Raises UnreadableError when its bytes are not the ones that were kept, InvalidInputError when its key
+        is not, and UnavailableError while the disk does not answer.
+        """
         key = self._master_key.unwrap(stored.wrapped_key, context=stored.storage_key.encode())
         try:
             file = _place(self._folder, stored.storage_key).open("rb")
         except FileNotFoundError as error:
             raise _damaged(f"The raw file {stored.storage_key} is not in the vault.") from error
+        except OSError as error:
+            raise _as_unread(error) from error
         return VaultReader(file, AESGCM(key), stored.size_bytes)
+
+    def is_whole(self, stored: StoredFile) -> bool:
+        """Read a file to its end; False when it is missing, damaged or sealed with another key."""
+        try:
+            with self.open(stored) as reader:
+                for _ in reader.blocks():
+                    pass
+        except InvalidInputError:
+            return False
+        return True
 
     def sweep(self) -> None:
         """Take away what crashed uploads left behind a day ago or earlier."""
@@ -185,8 +202,11 @@ class VaultReader:
 
     def _get(self, number: int) -> bytes:
         if self._chunk[0] != number:  # neighbouring claims mostly share a chunk
-            self._file.seek(number * _SEALED_BYTES)
-            sealed = self._file.read(_SEALED_BYTES)
+            try:
+                self._file.seek(number * _SEALED_BYTES)
+                sealed = self._file.read(_SEALED_BYTES)
+            except OSError as error:
+                raise _as_unread(error) from error
             try:
                 self._chunk = (
                     number,
@@ -216,6 +236,12 @@ def _sync(folder: Path) -> None:
 
 def _damaged(message: str) -> UnreadableError:
     return UnreadableError(message, remedy="Restore REPRIEVE_RAW_DIR from its backup.")
+
+
+def _as_unread(error: OSError) -> ReprieveError:
+    if error.errno == errno.EIO:
+        return _damaged("The vault's disk cannot read a raw file.")
+    return UnavailableError("The vault's disk does not answer.", remedy="It is tried again.")
 
 
 def _as_unavailable(error: OSError) -> UnavailableError:

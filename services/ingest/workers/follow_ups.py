@@ -22,9 +22,9 @@ from services.ingest.domain.remittance import ClaimQuarantined, SetHeader
 from services.ingest.domain.reread import reread_claim
 from services.ingest.store import claims, events, receipts, remittances
 from services.ingest.store.claims import Observation
-from services.ingest.store.vault import StoredFile, Vault
+from services.ingest.store.vault import StoredFile, Vault, VaultReader
 from services.ingest.workers.payees import Organization
-from shared.errors import UnreadableError
+from shared.errors import InvalidInputError, UnreadableError
 from shared.kafka.outbox import Message
 from shared.postgres import transaction
 from shared.security.keyring import Keyring
@@ -102,7 +102,7 @@ async def _promote(
 async def _sources(
     engine: AsyncEngine, keyring: Keyring, *, organization: Organization, waiting: Sequence[Observation]
 ) -> dict[UUID, _Source]:
-    """Give the remittances of the observations that are released and whose raw file can still be read."""
+    """Give the remittances of the observations that are released and whose raw file may still be read."""
     wanted = {one.remittance_id for one in waiting}
     organization_id = organization.organization_id
     async with transaction(engine, organizations=[organization_id]) as connection:
@@ -127,7 +127,11 @@ async def _sources(
                 truncated=row.truncated,
             )
             header = msgspec.json.decode(row.header, type=SetHeader)
-            sealer = await keyring.sealer(organization_id, received_on)
+            try:
+                sealer = await keyring.sealer(organization_id, received_on)
+            except InvalidInputError:  # the key of its month was deleted: what it sealed is gone on purpose
+                log.exception("follow_up_source_sealed", remittance_id=row.remittance_id, month=received_on)
+                continue
             sources[row.remittance_id] = _Source(stored[row.receipt_id], header, context, sealer)
     return sources
 
@@ -149,16 +153,19 @@ def _read_again(
         if (source := sources.get(remittance_id)) is None:
             log.info("follow_up_left", remittance_id=remittance_id)  # released later, it looks for itself
             continue
-        with vault.open(source.stored) as reader:
-            for one in waiting:
-                if one.remittance_id == remittance_id:
-                    loop = reader.read(one.byte_offset, one.byte_length)
-                    made.extend(_event(source, one, loop, siblings.get(one.event_id)))
+        of_source = [one for one in waiting if one.remittance_id == remittance_id]
+        try:
+            with vault.open(source.stored) as reader:
+                for one in of_source:
+                    made.extend(_event(source, one, reader, siblings.get(one.event_id)))
+        except InvalidInputError:
+            # Its claims wait, and the reconciliation shows them: a lost old file must not stop a new one.
+            log.exception("follow_up_source_lost", remittance_id=remittance_id, waiting=len(of_source))
     return made
 
 
 def _event(
-    source: _Source, one: Observation, loop: bytes, sibling_id: UUID | None
+    source: _Source, one: Observation, reader: VaultReader, sibling_id: UUID | None
 ) -> list[tuple[Observation, Message]]:
     context = msgspec.structs.replace(
         source.context,
@@ -167,11 +174,21 @@ def _event(
     )
     try:
         claim = reread_claim(
-            source.header, loop, position=one.position, ordinal=one.ordinal, byte_offset=one.byte_offset
+            source.header,
+            reader.read(one.byte_offset, one.byte_length),
+            position=one.position,
+            ordinal=one.ordinal,
+            byte_offset=one.byte_offset,
+            truncated=context.truncated,
         )
     except UnreadableError:
-        # It was readable once, so the reader changed: the row stays, and the reconciliation shows it.
+        # It was readable once, so the bytes or the reader changed: the row stays, and is reconciled as it is.
         log.exception("follow_up_unreadable", event_id=one.event_id, remittance_id=one.remittance_id)
+        return []
+    if claim.kind != one.kind:  # the reader changed: what was a payment must not go out as a denial
+        log.error(
+            "follow_up_differs", event_id=one.event_id, remittance_id=one.remittance_id, kind=claim.kind
+        )
         return []
     event = event_or_quarantine(claim, source.header, context, source.sealer)
     if isinstance(event, ClaimQuarantined):

@@ -60,4 +60,4 @@ async def _follow_up(workshop: Workshop, *, organization_id: UUID, remittance_id
         raise
     except Exception:
         # Perhaps this is the defect that the file is given up for: it must not keep the others from theirs.
-        log.exception("follow_up_failed", remittance_id=remittance_id, organization_id=organization_id)
+        log.exception("set_not_followed_up", remittance_id=remittance_id, organization_id=organization_id)
