@@ -158,6 +158,8 @@ class EnvelopeLedger:
         if self._remittance_like is not None and self.remittances:
             self.note(finding("no_envelope", byte_offset=self._remittance_like))
         refusal = None if self.remittances else self._refusal()
+        if not self._interchanges:  # before which no text can stand
+            self.findings = [one for one in self.findings if one.code != "text_before_envelope"]
         return FileClosed(
             accepted=refusal is None,
             complete=self._complete and refusal is None,

@@ -138,6 +138,22 @@ def test_what_holds_no_remittance_is_refused_with_a_remedy(content, code):
     assert not read.claims
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"%PDF-1.7 not an 835",
+        CLEAN.decode().encode("utf-16"),
+        bytes(range(256)) * 400,
+        b"\x1f\x8b" + b"gzip~" * 9,
+    ],
+)
+def test_a_file_without_an_envelope_is_not_told_of_text_before_it(content):
+    read = reading(content)
+
+    assert read.closed.refusal.code == "not_x12"
+    assert "text_before_envelope" not in read.codes
+
+
 def test_another_set_beside_an_835_is_skipped_and_noted():
     other = transaction_set([DENIED]).replace("ST*835", "ST*277").replace("0001", "0002")
     read = reading(wrapped(other, transaction_set([DENIED])))
