@@ -215,6 +215,9 @@ CARC_MEANINGS: dict[str, Meaning] = {
         "missing_information", "Records asked of the patient did not come.", "send_records"
     ),
     "234": _remark_decides("bundling", "Not paid separately.", "route_elsewhere"),
+    "237": _remark_decides(
+        "contractual", "A penalty set by law or regulation took the charge.", "route_elsewhere"
+    ),
     "250": _remark_decides("missing_information", "The attachment was the wrong one.", "send_records"),
     "251": _remark_decides("missing_information", "The attachment was incomplete.", "send_records"),
     "252": _remark_decides("missing_information", "An attachment is needed.", "send_records"),
@@ -346,7 +349,12 @@ CARC_MEANINGS: dict[str, Meaning] = {
     "B9": _elsewhere("coordination_of_benefits", "The patient is in a hospice: Medicare Part A may pay."),
     "B20": _elsewhere("other", "Another provider furnished the service in whole or part."),
 }
-"""Reason codes (CAS02 and its repeats). A code that is not here is `unclear`, in the open."""
+"""
+Reason codes (CAS02 and its repeats). A code that is not here is `unclear`, in the open.
+
+Some rows are for look-ups only (23, 24, 42, 44, 59, 94, 101, 104, 131, 144, 253, A2): ingest takes these codes
+for ordinary (docs/x12-835.md) and never sends them as a denial.
+"""
 
 _REFERRAL_FORM = "A referral form is missing or incomplete."
 

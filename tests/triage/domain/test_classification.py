@@ -44,7 +44,7 @@ ROUTES = {
     "other": "95 133 138 170 171 172 183 184 185 242 285 286 299 B7 B20",
 }
 UNCLEAR = {"61", "78", "193"}
-NEED_A_REMARK = {"16", "17", "96", "125", "129", "148", "226", "227", "234", "250", "251", "252", "A1"}
+NEED_A_REMARK = {"16", "17", "96", "125", "129", "148", "226", "227", "234", "237", "250", "251", "252", "A1"}
 
 # remark code: category, beside a reason code that says nothing alone
 DEFINING_REMARKS = {
@@ -284,3 +284,11 @@ def test_mixed_groups_leave_the_party_unknown():
 
 def test_a_group_that_the_list_forbids_is_noted():
     assert any("18" in note for note in classify(denial(refused("18"))).notes)
+
+
+def test_a_penalty_that_took_the_whole_charge_is_read_by_its_remark_only():
+    alone = classify(denial(refused("237")))
+    explained = classify(denial(refused("237"), remarks=["N706"]))
+
+    assert (alone.main.category, alone.main.strength) == ("unclear", "needs_remark")
+    assert (explained.main.category, explained.main.route) == ("not_authorization", "contractual")
