@@ -159,7 +159,9 @@ def test_people_are_sealed_and_found_by_their_indexes(sealer):
 def test_no_person_and_no_personal_number_leaves_in_the_open(sealer):
     for one in (sealer, None):
         text = encode(event_of(*FULL, sealer=one)[0]).decode()
-        assert not [name for name in ("JANE", "DOE", "ROE", "219099999", "MRN-5512", '"M1"', '"M2"') if name in text]
+        assert not [
+            name for name in ("JANE", "DOE", "ROE", "219099999", "MRN-5512", '"M1"', '"M2"') if name in text
+        ]
 
 
 def test_without_a_key_the_people_are_left_out():
