@@ -107,7 +107,9 @@ class ApacheKafka:
                 host=HOST, port=self.port, controller=self._controller_port, data=self.folder / "data"
             )
         )
-        cluster_id = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        # The first byte is below 0xf8, or the id could begin with a dash and be taken for an option.
+        random = bytes([secrets.randbelow(0xF8)]) + secrets.token_bytes(15)
+        cluster_id = urlsafe_b64encode(random).decode().rstrip("=")
         subprocess.run(
             [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._settings)],
             check=True,
