@@ -216,9 +216,13 @@ def create_outbox(
         returns="table (state text, messages bigint, bytes bigint, oldest_created_at timestamptz)",
         body=f"""
             select state, count(*), sum(size)::bigint, min(created_at) from (
-                select case when parked_at is not null then 'parked' when attempts > 0 then 'in_flight'
-                    when due_at = 'infinity' then 'staged' else 'waiting' end as state, size, created_at
-                from {table} where settled_at is null
-            ) rows group by state
+                select 'parked' as state, size, created_at from {table}
+                where parked_at is not null and settled_at is null
+                union all
+                select 'in_flight', size, created_at from {table} where attempts > 0 and {open_row}
+                union all
+                select case when due_at = 'infinity' then 'staged' else 'waiting' end, size, created_at
+                from {table} where attempts = 0 and {open_row}
+            ) as rows group by state
         """,
     )

@@ -121,6 +121,13 @@ def _parked_receipt(letter: DeadLetter, service: str) -> OutgoingRecord | None:
     if key is None or envelope.producer not in get_args(ProducerName):
         return None
     receipt = parked(envelope, shard=shard_of(key), reason=type(letter.error).__name__)
+    return receipt_record(receipt, service=service, trace_parent=envelope.trace_parent)
+
+
+def receipt_record(
+    receipt: EventsReceipted, *, service: str, trace_parent: str | None = None
+) -> OutgoingRecord:
+    """Make the record of a receipt that `service` sends at once, without an outbox."""
     return OutgoingRecord(
         topic=EventsReceipted.topic,
         key=str(receipt.message_key).encode(),
@@ -132,7 +139,7 @@ def _parked_receipt(letter: DeadLetter, service: str) -> OutgoingRecord | None:
             type_=EventsReceipted.__name__,
             organization_id=receipt.organization_id,
             created_at=now(),
-            trace_parent=envelope.trace_parent,
+            trace_parent=trace_parent,
         ),
     )
 

@@ -6,6 +6,7 @@ settled, or parked. `migrations/walls.py` makes the tables, `relay.py` sends. Ev
 within the organizations of its transaction.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.base import Event, encode
 from shared.contracts.events_receipted import EventsReceipted, Receipt
+from shared.observability import metrics
 from shared.postgres import transaction
 from shared.values import shard_of
 
@@ -185,6 +187,8 @@ async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipt
     }
     async with transaction(engine, organizations={key.organization_id for key in ids}) as connection:
         stamped = await connection.execute(_settle(table), id_arrays(ids) | stamps)
+    for outcome, number in Counter(one.outcome for one in outcomes.values()).items():
+        metrics.MESSAGES_SETTLED.labels(table.name, outcome).inc(number)
     return stamped.rowcount
 
 

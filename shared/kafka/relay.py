@@ -17,11 +17,13 @@ import structlog
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.clock import now
 from shared.errors import UnavailableError
 from shared.kafka.backoff import Backoff, sleep_unless
 from shared.kafka.envelope import write_headers
 from shared.kafka.outbox import IDS, KEY, MessageId, OutboxTable, id_arrays, lock_rows, same_key
 from shared.kafka.producer import OutgoingRecord, Producer, RefusedRecordError
+from shared.observability import metrics
 from shared.postgres import LockSession, lock_session, transaction
 from shared.values import SHARDS
 
@@ -39,6 +41,8 @@ _BATCH_BYTES = 8 * 1024 * 1024
 _TAKE_SHARDS_SECONDS = 2.0
 _BUSY_SECONDS = 0.02
 _IDLE_SECONDS = 0.5
+_COUNT_SECONDS = 15.0
+_STATES = ("staged", "waiting", "in_flight", "parked")
 
 _OPEN = "settled_at is null and parked_at is null"
 
@@ -66,12 +70,14 @@ class Relay:
         self._partitions: dict[str, int] = {}
         self._cluster_id: str | None = None
         self._begun: frozenset[int] = frozenset()
+        self._count_at = 0.0
         self._due = text(
             f"select * from {table.finder('due')}(cast(:shards as smallint[]), :window_bytes, :rows)"
         )
         self._in_flight = text(
             f"select distinct organization_id from {table.finder('in_flight')}(cast(:shards as smallint[]))"
         )
+        self._backlog = text(f"select * from {table.finder('backlog')}()")
         self._fetch = _fetch(table)
         self._done = _delete(table) if settle_on_ack else _mark(table)
         self._park = _park(table)
@@ -100,6 +106,7 @@ class Relay:
                 take_at = time.monotonic() + _TAKE_SHARDS_SECONDS
             if shards:
                 await self._begin(locks.connection, shards)
+                await self._count(locks.connection)
             sent = await self._send_due(locks.connection, shards) if shards else 0
             backoff.reset()
             idle_seconds = _BUSY_SECONDS if sent else min(idle_seconds * 2, _IDLE_SECONDS)
@@ -122,6 +129,19 @@ class Relay:
                 repeated = await writing.execute(self._repeat, {"shards": wanted})
             log.info("relay_repeats", table=self._table.name, rows=repeated.rowcount)
         self._begun = shards
+
+    async def _count(self, connection: AsyncConnection) -> None:
+        """Show from time to time what waits, for whoever watches."""
+        if time.monotonic() < self._count_at:
+            return
+        self._count_at = time.monotonic() + _COUNT_SECONDS
+        found = {row.state: row for row in await connection.execute(self._backlog)}
+        for state in _STATES:
+            messages = found[state].messages if state in found else 0
+            metrics.OUTBOX_MESSAGES.labels(self._table.name, state).set(messages)
+        oldest = min((row.oldest_created_at for row in found.values()), default=None)
+        age_seconds = (now() - oldest).total_seconds() if oldest else 0
+        metrics.OUTBOX_OLDEST_SECONDS.labels(self._table.name).set(age_seconds)
 
     async def _send_due(self, connection: AsyncConnection, shards: frozenset[int]) -> int:
         """Send one batch and give its size."""
@@ -175,8 +195,10 @@ class Relay:
                 if refused:
                     await writing.execute(self._park, id_arrays(sorted(refused, key=_key)))
                     log.error("relay_parks", table=self._table.name, parked=len(refused))
+        metrics.MESSAGES_SENT.labels(self._table.name).inc(len(arrived))
         lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
         if lost:
+            metrics.RELAY_FAILURES.labels(self._table.name).inc(len(lost))
             raise lost[0]
 
     def _beat(self) -> None:

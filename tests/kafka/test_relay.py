@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from uuid import uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -263,3 +264,20 @@ async def test_a_relay_whose_connection_is_cut_takes_its_shards_again(
         await put(engine, [message()])
         await listener.hear(2)
         assert not relay.done()
+
+
+async def test_what_waits_is_counted(broker: Broker, producer: Producer, engine: AsyncEngine):
+    await put(engine, [message()])
+    await put(engine, [message(), message()], staged=True)
+    async with transaction(engine) as connection:
+        backlog = await rows(connection, "select state, messages, bytes from ingest.backlog_claim_events()")
+    assert sorted(backlog) == [("staged", 2, 200), ("waiting", 1, 100)]
+
+    def shown(state: str) -> float | None:
+        return REGISTRY.get_sample_value("reprieve_outbox_messages", {"table": TABLE.name, "state": state})
+
+    async def is_shown() -> bool:
+        return (shown("staged"), shown("waiting")) == (2, 1)
+
+    async with running(Relay(engine, TABLE, producer).run):
+        await eventually(is_shown)
