@@ -66,6 +66,7 @@ def upgrade() -> None:
             amount_at_stake numeric not null,
             paid_amount numeric not null default 0,
             deadlines timestamptz[] not null,
+            deadline_zones text[] not null,
             next_deadline_at timestamptz,
             urgency_class text not null,
             priority smallint not null,

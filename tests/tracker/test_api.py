@@ -484,6 +484,7 @@ async def test_the_summary_counts_what_can_still_be_saved(site, deny, record):
     }
     assert (summary["open_clock_amount"], summary["denied_amount"]) == ("150.10", "177.10")
     assert summary["next_deadline_days_left"] == 3
+    assert summary["next_deadline_zone"] == "America/New_York"
 
 
 async def test_the_description_names_every_operation_once(site):

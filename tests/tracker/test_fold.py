@@ -39,12 +39,15 @@ def test_a_denial_opens_a_case_with_its_deadline_and_a_derived_id():
     assert [one.year for one in case.deadlines] == [2099]
 
 
-def test_deadlines_leave_out_the_forbidden_and_take_the_earliest_of_the_uncertain():
+def test_deadlines_leave_out_the_forbidden_and_take_both_bounds_of_the_uncertain():
     early, late = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
     forbidden = clock(datetime(2026, 1, 15, tzinfo=UTC), permitted=False)
     uncertain = clock(None, permitted=None, earliest=early, latest=late)
 
-    assert only(denial(clocks=(forbidden, uncertain, clock()))).deadlines == (early, clock().deadline_at)
+    case = only(denial(clocks=(forbidden, uncertain, clock(zone="America/Detroit"))))
+
+    assert case.deadlines == (early, late, clock().deadline_at)
+    assert case.deadline_zones == ("America/New_York", "America/New_York", "America/Detroit")
 
 
 def test_outcomes_without_any_denial_make_no_case():

@@ -52,6 +52,8 @@ _CASE = {
     "amount_at_stake": "1240.00",
     "paid_amount": "0",
     "next_deadline_at": "2026-04-03T03:59:59Z",
+    "next_deadline_on": "2026-04-02",
+    "next_deadline_zone": "America/New_York",
     "days_left": 12,
     "urgency_class": "elective",
     "priority": 72,

@@ -1,5 +1,6 @@
 """GET /v1/summary: the whole of an organization's cases on one line."""
 
+from datetime import date
 from decimal import Decimal
 
 from fastapi import APIRouter
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.tracker.api import examples
 from services.tracker.api.access import Reader, organization_of
 from services.tracker.api.views import View
-from services.tracker.domain.clocks import days_between
+from services.tracker.domain.clocks import day_of, days_between
 from services.tracker.store.search import summarize
 from shared import clock
 from shared.http.auth import scope_of
@@ -20,8 +21,10 @@ class Summary(View):
     """
     Counts and US dollars over all cases, test files left out.
 
-    `open_clock_amount` is what was denied in cases with a deadline still ahead, `paid_amount` what payers
-    paid after the denial.
+    A clock is open while the last instant that it may have is ahead; one without any date is not counted.
+    `open_clock_amount` is what is at stake in cases about authorization with a clock open, and the next
+    deadline is theirs: the same figures as those of `reprieve explain`. `paid_amount` is what payers paid
+    after the denial.
     """
 
     denials: int
@@ -33,6 +36,8 @@ class Summary(View):
     open_clock_amount: Decimal
     paid_amount: Decimal
     next_deadline_at: AwareDatetime | None
+    next_deadline_on: date | None
+    next_deadline_zone: str | None
     next_deadline_days_left: int | None
 
 
@@ -45,9 +50,11 @@ def summary_router(engine: AsyncEngine) -> APIRouter:
         """Say how much is denied, and how much of it can still be saved."""
         async with transaction(engine, **scope_of(principal)) as connection:
             row = await summarize(connection, organization_of(principal))
-        deadline = row["next_deadline_at"]
+        deadline, zone = row["next_deadline_at"], row["next_deadline_zone"] or "UTC"
         return Summary(
-            **row, next_deadline_days_left=None if deadline is None else days_between(clock.now(), deadline)
+            **row,
+            next_deadline_on=deadline and day_of(deadline, zone=zone),
+            next_deadline_days_left=deadline and days_between(clock.now(), deadline, zone=zone),
         )
 
     return router

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from services.tracker.domain.clocks import ClockStatus, days_between, read_clock
+from services.tracker.domain.clocks import ClockStatus, day_of, days_between, read_clock
 from services.tracker.domain.lifecycle import ClosedReason, State
 from services.tracker.domain.observations import DecisionEvent
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
@@ -34,8 +34,9 @@ class CaseSummary(View):
     """
     A case as a list shows it.
 
-    `days_left` counts days to `next_deadline_at`, the first deadline that has not passed; both are null once
-    no clock matters or all have passed. `merged_into` is the case that took this one's place.
+    `next_deadline_at` is the first deadline that has not passed, `next_deadline_on` its day in the payer's
+    `next_deadline_zone`, where `days_left` are counted (0 is today). All are null once no clock matters or
+    all have passed. `merged_into` is the case that took this one's place.
     """
 
     case_id: UUID
@@ -60,6 +61,8 @@ class CaseSummary(View):
     amount_at_stake: Decimal
     paid_amount: Decimal
     next_deadline_at: AwareDatetime | None
+    next_deadline_on: date | None
+    next_deadline_zone: str | None
     days_left: int | None
     urgency_class: UrgencyClass
     priority: int = Field(description="0 to 100, higher first")
@@ -199,10 +202,13 @@ def case_summary(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
     deadline = row["next_deadline_at"]
     if deadline is not None and deadline <= at:
         deadline = min((one for one in row["deadlines"] if one > at), default=None)  # the sweep will come
+    zone = dict(zip(row["deadlines"], row["deadline_zones"], strict=False)).get(deadline, "UTC")
     return {
         **row,
         "next_deadline_at": deadline,
-        "days_left": None if deadline is None else days_between(at, deadline),
+        "next_deadline_on": deadline and day_of(deadline, zone=zone),
+        "next_deadline_zone": deadline and zone,
+        "days_left": None if deadline is None else days_between(at, deadline, zone=zone),
         "patient": PersonView(
             name=MASK if row["patient_name_index"] else None,
             member_id=MASK if row["member_id_index"] else None,

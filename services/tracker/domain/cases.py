@@ -18,9 +18,9 @@ UNCERTAIN = "a remittance leaves out what would tell which claim it speaks of"
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Amounts in US dollars. `deadlines` are instants in order, the earliest that each clock may have; empty
-    once no clock matters. `current_*` name the leading decision. `merged_into` is the case that this one
-    turned out to be a part of.
+    Amounts in US dollars. `deadlines` are instants in order, both bounds of a clock whose end is uncertain,
+    empty once no clock matters; `deadline_zones` are the payers' zones, one for each. `current_*` name the
+    leading decision. `merged_into` is the case that this one turned out to be a part of.
     """
 
     organization_id: UUID
@@ -52,6 +52,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     amount_at_stake: Decimal
     paid_amount: Decimal
     deadlines: tuple[datetime, ...]
+    deadline_zones: tuple[str, ...]
     urgency_class: UrgencyClass
     priority: int
     confidence: float
@@ -71,6 +72,7 @@ def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
     """Describe a denied claim by its leading decision and the sums over all parts of the denial."""
     lead, parts = standing.denials[0], standing.denials
     patient = lead.patient
+    deadlines = _deadlines(parts) if standing.state in LIVE_STATES else {}
     reasons = {reason for one in parts for reason in one.needs_human_reasons} | set(standing.reasons)
     if claim.uncertain:
         reasons.add(UNCERTAIN)
@@ -102,7 +104,8 @@ def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
         denied_amount=sum((one.denied_amount for one in parts), ZERO),
         amount_at_stake=sum((one.amount_at_stake for one in parts), ZERO),
         paid_amount=standing.paid_amount,
-        deadlines=_deadlines(parts) if standing.state in LIVE_STATES else (),
+        deadlines=tuple(deadlines),
+        deadline_zones=tuple(deadlines.values()),
         urgency_class=lead.urgency_class,
         priority=max(one.priority for one in parts),
         confidence=min(one.confidence for one in parts),
@@ -111,15 +114,21 @@ def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
     )
 
 
-def _deadlines(denials: Iterable[Observation]) -> tuple[datetime, ...]:
-    """Give the instants to plan for. A clock that is only bounded from above still shows its bound."""
-    instants = {
-        instant
+def _deadlines(denials: Iterable[Observation]) -> dict[datetime, str]:
+    """
+    Give the instants to plan for in order, each with its zone.
+
+    A clock whose end is uncertain has two: once the earliest has passed, the latest is still ahead.
+    """
+    ends = {
+        (instant, clock.zone)
         for denial in denials
         for clock in denial.clocks
-        if clock.permitted is not False and (instant := clock.deadline_at or clock.earliest or clock.latest)
+        if clock.permitted is not False
+        for instant in ((clock.deadline_at,) if clock.deadline_at else (clock.earliest, clock.latest))
+        if instant is not None
     }
-    return tuple(sorted(instants))
+    return dict(sorted(ends))
 
 
 def _payer_id(payer: Party) -> str | None:

@@ -1,6 +1,6 @@
 """Where a clock stands at a given instant. Never stored: it is derived whenever somebody looks."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ class Reading(NamedTuple):
 
 def read_clock(clock: Clock, at: datetime) -> Reading:
     """
-    Read a clock. An undetermined one is planned for its earliest end.
+    Read a clock. An undetermined one is planned for the first of its bounds that is still ahead.
 
     It is expired only when the last instant that it may have has passed.
     """
@@ -27,20 +27,19 @@ def read_clock(clock: Clock, at: datetime) -> Reading:
     last = clock.deadline_at or clock.latest
     if last is not None and last < at:
         return Reading("expired", 0)
-    planned = clock.deadline_at or clock.earliest or clock.latest
+    ends = (clock.deadline_at, clock.earliest, clock.latest)
+    planned = min((end for end in ends if end is not None and end >= at), default=None)
     left = None if planned is None else days_between(at, planned, zone=clock.zone)
     if clock.permitted is None or clock.deadline_at is None:
         return Reading("undetermined", left)
     return Reading("open", left)
 
 
-def days_between(at: datetime, deadline_at: datetime, *, zone: str | None = None) -> int:
-    """
-    Count the days from `at` to a deadline as the zone's calendar has them; never below 0.
+def day_of(deadline_at: datetime, *, zone: str) -> date:
+    """Give the day on which a deadline falls where the payer is."""
+    return deadline_at.astimezone(ZoneInfo(zone)).date()
 
-    Without the zone, whole days: the same number for a deadline at the end of its day, which most are.
-    """
-    if zone is None:
-        return max(0, (deadline_at - at).days)
-    there = ZoneInfo(zone)
-    return max(0, (deadline_at.astimezone(there).date() - at.astimezone(there).date()).days)
+
+def days_between(at: datetime, deadline_at: datetime, *, zone: str) -> int:
+    """Count the days from `at` to a deadline as the zone's calendar has them; never below 0."""
+    return max(0, (day_of(deadline_at, zone=zone) - day_of(at, zone=zone)).days)

@@ -65,6 +65,7 @@ def _end(case: Case, living: Mapping[UUID, UUID]) -> Case:
         closed_reason="merged" if heir else "withdrawn",
         merged_into=heir,
         deadlines=(),
+        deadline_zones=(),
         needs_human=False,
         needs_human_reasons=(),
     )

@@ -48,6 +48,7 @@ class TimeLimit(msgspec.Struct, frozen=True):
     """A clock of the decision; see shared.contracts.decision.Clock."""
 
     permitted: bool | None
+    zone: str = "UTC"
     deadline_at: datetime | None = None
     earliest: datetime | None = None
     latest: datetime | None = None

@@ -117,16 +117,21 @@ async def summarize(connection: AsyncConnection, organization_id: UUID) -> RowMa
     return found.mappings().one()
 
 
-_SUMMARY = text("""
+# A clock is open here as in triage/domain/next_clock.py: a test compares the figures.
+_OPEN = "filter (where auth_related and next_deadline_at > now())"
+
+_SUMMARY = text(f"""
     select count(*) as denials,
         count(*) filter (where auth_related) as auth_related,
         count(*) filter (where state = 'open') as open_cases,
         count(*) filter (where needs_human) as needs_human,
         coalesce(sum(denied_amount), 0) as denied_amount,
-        count(*) filter (where next_deadline_at > now()) as open_clock_cases,
-        coalesce(sum(denied_amount) filter (where next_deadline_at > now()), 0) as open_clock_amount,
+        count(*) {_OPEN} as open_clock_cases,
+        coalesce(sum(amount_at_stake) {_OPEN}, 0) as open_clock_amount,
         coalesce(sum(paid_amount), 0) as paid_amount,
-        min(next_deadline_at) filter (where next_deadline_at > now()) as next_deadline_at
+        min(next_deadline_at) {_OPEN} as next_deadline_at,
+        (array_agg(deadline_zones[array_position(deadlines, next_deadline_at)] order by next_deadline_at)
+            {_OPEN})[1] as next_deadline_zone
     from tracker.cases
     where organization_id = :organization_id and not is_test
         and closed_reason is distinct from 'merged' and closed_reason is distinct from 'withdrawn'
