@@ -38,6 +38,7 @@ def upgrade() -> None:
             status text not null default 'received'
                 check (status in ('received', 'processing', 'processed', 'refused')),
             due boolean not null default true,
+            due_at timestamptz not null default now(),
             attempts integer not null default 0,
             failures integer not null default 0,
             processed_at timestamptz,
@@ -52,7 +53,7 @@ def upgrade() -> None:
             foreign key (submitter_id, feed) references ingest.feeds
         )
     """)
-    op.execute("create index receipts_due on ingest.receipts (received_at) where due")
+    op.execute("create index receipts_due on ingest.receipts (due_at) where due")
     op.execute("create index receipts_recent on ingest.receipts (submitter_id, received_at desc, receipt_id)")
     op.execute("""
         create table ingest.held_remittances (
@@ -139,9 +140,19 @@ def upgrade() -> None:
     create_finder(
         "ingest.due_receipts(p_limit integer)",
         role=ROLE,
-        reads=["ingest.receipts (submitter_id, receipt_id, received_at, due)"],
+        reads=["ingest.receipts (submitter_id, receipt_id, due, due_at)"],
         returns="table (submitter_id uuid, receipt_id uuid)",
-        body="select submitter_id, receipt_id from ingest.receipts where due order by received_at limit p_limit",
+        body="""
+            select submitter_id, receipt_id from ingest.receipts where due and due_at <= now()
+            order by due_at limit p_limit
+        """,
+    )
+    create_finder(
+        "ingest.count_due_receipts()",
+        role=ROLE,
+        reads=["ingest.receipts (due)"],
+        returns="bigint",
+        body="select count(*) from ingest.receipts where due",
     )
     create_finder(
         "ingest.held_payees()",

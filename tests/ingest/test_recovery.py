@@ -1,10 +1,12 @@
 """What a crash, a lost file or a full queue leaves behind is found again: nothing waits for ever, unseen."""
 
+import asyncio
 import contextlib
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from services.ingest.store import receipts
@@ -12,8 +14,11 @@ from services.ingest.workers import files, follow_ups, reading
 from services.ingest.workers.holding import release_known
 from services.ingest.workers.payees import Organization
 from shared.errors import UnavailableError
+from shared.http.probes import Health
+from shared.observability import metrics
 from shared.security import administration
 from shared.security.sealing import MasterKey
+from tests.ingest.processes import until
 from tests.ingest.remittances import OTHER_NPI, TestSet, denied, paid, remittance
 from tests.ingest.site import MASTER_KEY_TEXT, Site
 from tests.ingest.test_reading import Killed, numbers, small_batches  # noqa: F401  a fixture
@@ -231,3 +236,44 @@ async def test_a_claim_that_reads_otherwise_than_it_was_kept_waits(
         ("ClaimDenied", "B1"),
     ]
     assert sum(line["no_event"] for line in await site.reconciled()) == 1
+
+
+async def test_files_that_have_to_wait_stand_before_no_other(site: Site, monkeypatch: pytest.MonkeyPatch):
+    for number in range(1, 5):
+        await site.push(remittance(TestSet([denied(f"L{number}")]), control=number))
+    for key in await stored(site):
+        site.vault.remove(key)
+    good = (await site.push(remittance(TestSet([denied("A1")]), control=9))).json()["receipt_id"]
+    monkeypatch.setattr(reading, "_LOOKED_AHEAD", 3)
+
+    async def is_read() -> bool:
+        return (await site.get(f"/v1/remittances/{good}")).json()["status"] == "processed"
+
+    stop = asyncio.Event()
+    running = asyncio.create_task(reading.Reading(site.workshop, Health()).run(stop))
+    try:
+        await until(is_read, seconds=20)
+    finally:
+        stop.set()
+        await running
+    assert numbers(await site.events()) == [("ClaimDenied", "A1")]
+
+
+async def test_the_gauge_counts_all_files_that_wait(site: Site, monkeypatch: pytest.MonkeyPatch):
+    for number in range(1, 5):
+        await site.push(remittance(TestSet([denied(f"L{number}")]), control=number))
+    for key in await stored(site):
+        site.vault.remove(key)
+    monkeypatch.setattr(reading, "_LOOKED_AHEAD", 2)
+    metrics.FILES_WAITING.set(0)
+
+    async def counted() -> bool:
+        return REGISTRY.get_sample_value("reprieve_files_waiting") == 4
+
+    stop = asyncio.Event()
+    running = asyncio.create_task(reading.Reading(site.workshop, Health()).run(stop))
+    try:
+        await until(counted, seconds=20)
+    finally:
+        stop.set()
+        await running

@@ -1,5 +1,6 @@
 """
 Receipts: one per file and submitter. A receipt is due while something of its file waits to be read.
+`due_at` is its place in the queue: a file that has to wait stands behind those that came meanwhile.
 
 Finding due receipts looks over all walls and gives ids only; everything else needs the submitter in scope.
 """
@@ -59,7 +60,7 @@ _INSERT = text("""
     on conflict (submitter_id, sha256) do nothing returning receipt_id
 """)
 _TRY_AGAIN = text("""
-    update ingest.receipts set due = true, status = 'received', attempts = 0, failures = 0,
+    update ingest.receipts set due = true, due_at = now(), status = 'received', attempts = 0, failures = 0,
         refused_reason = null
     where submitter_id = :submitter_id and sha256 = :sha256 and refused_reason = :defect
 """)
@@ -77,6 +78,7 @@ _SUMMARY = """
 _BY_HASH = text(_SUMMARY + "where r.submitter_id = :submitter_id and r.sha256 = :sha256")
 _BY_ID = text(_SUMMARY + "where r.submitter_id = :submitter_id and r.receipt_id = :receipt_id")
 _DUE = text("select submitter_id, receipt_id from ingest.due_receipts(:limit)")
+_COUNT_DUE = text("select ingest.count_due_receipts()")
 _BEGIN = text("""
     update ingest.receipts set status = 'processing', attempts = attempts + 1
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
@@ -88,9 +90,14 @@ _LEAVE = text("""
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
 """)
 _FAIL = text("""
-    update ingest.receipts set attempts = greatest(attempts - 1, 0), failures = failures + 1
+    update ingest.receipts set attempts = greatest(attempts - 1, 0), failures = failures + 1,
+        due_at = now() + make_interval(secs => power(2, failures))
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
     returning failures
+""")
+_PUT_OFF = text("""
+    update ingest.receipts set due_at = now() + make_interval(secs => :seconds)
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
 """)
 _FINISH = text("""
     update ingest.receipts set status = :status, due = false, attempts = 0, failures = 0,
@@ -104,14 +111,15 @@ _GIVE_UP = text("""
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
 """)
 _MAKE_DUE = text("""
-    update ingest.receipts set due = true
+    update ingest.receipts set due = true, due_at = now()
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and not due
         and refused_reason is distinct from :defect
 """)
 # Read from its first byte on: what follows from it may have failed on the lost file, which nobody noted.
 _REPLACE = text("""
     update ingest.receipts set storage_key = :storage_key, wrapped_key = :wrapped_key, due = true,
-        status = 'received', processed_at = null, attempts = 0, failures = 0, refused_reason = null
+        due_at = now(), status = 'received', processed_at = null, attempts = 0, failures = 0,
+        refused_reason = null
     where submitter_id = :submitter_id and receipt_id = :receipt_id and storage_key = :lost_key
 """)
 _STORED = text("""
@@ -173,11 +181,17 @@ async def receipt_summary(engine: AsyncEngine, *, submitter_id: UUID, receipt_id
 
 
 async def due_receipts(engine: AsyncEngine, *, limit: int) -> list[tuple[UUID, UUID]]:
-    """Give (submitter_id, receipt_id) of the files that wait longest."""
+    """Give (submitter_id, receipt_id) of the files that may be read now, those that wait longest first."""
     async with transaction(engine) as connection:
         return [
             (row.submitter_id, row.receipt_id) for row in await connection.execute(_DUE, {"limit": limit})
         ]
+
+
+async def count_due(engine: AsyncEngine) -> int:
+    """Count all files that wait or are being read, also those that may not be read yet."""
+    async with transaction(engine) as connection:
+        return int(await connection.scalar(_COUNT_DUE) or 0)
 
 
 async def begin(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> Receipt | None:
@@ -203,8 +217,19 @@ async def leave(engine: AsyncEngine, receipt: Receipt) -> None:
     await _write(engine, _LEAVE, receipt)
 
 
+async def put_off(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID, seconds: float) -> None:
+    """Let a file wait before its next attempt, here and in every other worker."""
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        asked = {"submitter_id": submitter_id, "receipt_id": receipt_id, "seconds": seconds}
+        await connection.execute(_PUT_OFF, asked)
+
+
 async def fail(engine: AsyncEngine, receipt: Receipt) -> int:
-    """Count an attempt in which the reader failed; gives how often it did so far."""
+    """
+    Count an attempt in which the reader failed; gives how often it did so far.
+
+    The file waits a second before its next attempt, and twice as long after every further failure.
+    """
     async with transaction(engine, submitters=[receipt.submitter_id]) as connection:
         asked = {"submitter_id": receipt.submitter_id, "receipt_id": receipt.receipt_id}
         return int((await connection.execute(_FAIL, asked)).scalar_one())

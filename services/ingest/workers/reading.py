@@ -7,6 +7,7 @@ itself fails does not hold up the others: after some attempts it is refused, vis
 
 import asyncio
 import time
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -26,6 +27,7 @@ LOOP = "reading"
 _FILES_AT_ONCE = 2
 _LOOKED_AHEAD = 100  # due files among which a free one is sought
 _IDLE_SECONDS = 0.2
+_COUNT_SECONDS = 5.0  # between two looks at how many files wait
 _FAILURES = 5  # of the reader on one file
 _ATTEMPTS = 30  # that ended with their process: many more, since processes die for other reasons
 _WAIT_SECONDS = 5.0  # for what is not the file's fault
@@ -41,7 +43,7 @@ class Reading:
         self._health = health
         self._files_at_once = files_at_once
         self._in_work: dict[int, asyncio.Task[None]] = {}
-        self._not_before: dict[UUID, float] = {}
+        self._count_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Loop until `stop`; waits while the database is away. A file under way stops at its next batch."""
@@ -61,6 +63,7 @@ class Reading:
             while not stop.is_set():
                 self._health.beat(LOOP)
                 await self._take_due(locks, stop)
+                await self._count_due()
                 backoff.reset()
                 if self._in_work:
                     await asyncio.wait(
@@ -79,18 +82,18 @@ class Reading:
     async def _take_due(self, locks: LockSession, stop: asyncio.Event) -> None:
         if len(self._in_work) >= self._files_at_once:
             return
-        now = time.monotonic()
-        self._not_before = {one: until for one, until in self._not_before.items() if until > now}
         due = await receipts.due_receipts(self._workshop.engine, limit=_LOOKED_AHEAD)
-        metrics.FILES_WAITING.set(len(due))
         for submitter_id, receipt_id in due:
             if len(self._in_work) >= self._files_at_once:
                 return
             number = lock_number(receipt_id)
-            if receipt_id in self._not_before or number in self._in_work:
-                continue
-            if await locks.take([number]):
+            if number not in self._in_work and await locks.take([number]):
                 self._in_work[number] = asyncio.create_task(self._one(submitter_id, receipt_id, stop))
+
+    async def _count_due(self) -> None:
+        if time.monotonic() >= self._count_at:
+            metrics.FILES_WAITING.set(await receipts.count_due(self._workshop.engine))
+            self._count_at = time.monotonic() + _COUNT_SECONDS
 
     async def _free_finished(self, locks: LockSession) -> None:
         for number in [number for number, task in self._in_work.items() if task.done()]:
@@ -99,15 +102,13 @@ class Reading:
 
     async def _one(self, submitter_id: UUID, receipt_id: UUID, stop: asyncio.Event) -> None:
         """Process one file; whatever happens stays with this file."""
+        ids = {"submitter_id": submitter_id, "receipt_id": receipt_id}
         try:
-            wait_seconds = await process(
-                self._workshop, submitter_id=submitter_id, receipt_id=receipt_id, stop=stop
-            )
+            await process(self._workshop, **ids, stop=stop)
         except Exception:
-            log.exception("file_not_begun", receipt_id=receipt_id, submitter_id=submitter_id)
-            wait_seconds = _WAIT_SECONDS
-        if wait_seconds:
-            self._not_before[receipt_id] = time.monotonic() + wait_seconds
+            log.exception("file_not_begun", **ids)
+            with suppress(UnavailableError):  # then the loop itself waits for the database
+                await receipts.put_off(self._workshop.engine, **ids, seconds=_WAIT_SECONDS)
 
 
 def lock_number(receipt_id: UUID) -> int:
@@ -115,18 +116,18 @@ def lock_number(receipt_id: UUID) -> int:
     return (receipt_id.int & 0xFFFFFFFF) - (1 << 31)
 
 
-async def process(workshop: Workshop, *, submitter_id: UUID, receipt_id: UUID, stop: asyncio.Event) -> float:
-    """Read one file and close its receipt; gives the seconds to wait before the next attempt, 0 when done."""
+async def process(workshop: Workshop, *, submitter_id: UUID, receipt_id: UUID, stop: asyncio.Event) -> None:
+    """Read one file and close its receipt, or say when its next attempt is due."""
     receipt = await receipts.begin(workshop.engine, submitter_id=submitter_id, receipt_id=receipt_id)
     if receipt is None:
-        return 0
+        return
     if receipt.attempts > _ATTEMPTS:
         await give_up(workshop, receipt)
-        return 0
-    return await _attempt(workshop, receipt, stop=stop)
+    else:
+        await _attempt(workshop, receipt, stop=stop)
 
 
-async def _attempt(workshop: Workshop, receipt: Receipt, *, stop: asyncio.Event) -> float:
+async def _attempt(workshop: Workshop, receipt: Receipt, *, stop: asyncio.Event) -> None:
     engine, file = workshop.engine, FileInWork(workshop, receipt)
     started = time.perf_counter()
     ids = {"receipt_id": receipt.receipt_id, "submitter_id": receipt.submitter_id}
@@ -136,20 +137,19 @@ async def _attempt(workshop: Workshop, receipt: Receipt, *, stop: asyncio.Event)
         # The database or the vault is away, or the key is another one: the file is not to blame, it waits.
         log.exception("file_waits", code=error.slug, **ids)
         await receipts.leave(engine, receipt)
-        return _WAIT_SECONDS
+        await receipts.put_off(engine, **ids, seconds=_WAIT_SECONDS)
+        return
     except Exception:
         failures = await receipts.fail(engine, receipt)
         log.exception("file_failed", attempt=failures, **ids)
         if failures >= _FAILURES:
             await give_up(workshop, receipt)
-            return 0
-        return float(2 ** (failures - 1))
+        return
     if outcome is None:
         await receipts.leave(engine, receipt)
-        return 0
+        return
     await receipts.finish(engine, receipt, outcome)
     _log_file(receipt, outcome, file, seconds=time.perf_counter() - started)
-    return 0
 
 
 def _log_file(receipt: Receipt, outcome: Outcome, file: FileInWork, *, seconds: float) -> None:
