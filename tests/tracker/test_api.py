@@ -358,7 +358,7 @@ async def test_every_part_of_a_split_claim_shows_its_decision(site, deny, record
 
     shown = [case["decision"], *case["further_decisions"]]
     assert {one["event_id"] for one in shown} == {str(first.event_id), str(second.event_id)}
-    assert case["amount_at_stake"] == "200"
+    assert case["amount_at_stake"] == "200.00"
 
 
 async def test_a_fact_is_sent_to_triage_audited_and_settled_by_the_decision_that_weighed_it(

@@ -50,7 +50,7 @@ _CASE = {
     "charge_amount": "1240.00",
     "denied_amount": "1240.00",
     "amount_at_stake": "1240.00",
-    "paid_amount": "0",
+    "paid_amount": "0.00",
     "next_deadline_at": "2026-04-03T03:59:59Z",
     "next_deadline_on": "2026-04-02",
     "next_deadline_zone": "America/New_York",

@@ -30,7 +30,7 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
         "/v1/reconciliation/ledger", operation_id="reconcile_ledger", response_class=StreamingResponse
     )
     async def ledger(
-        principal: Annotated[Principal, require("operator", "auditor", "admin")],
+        principal: Annotated[Principal, require("operator", "supervisor", "auditor", "admin")],
         since: Annotated[AwareDatetime | date | None, Query(description="A day (UTC) or an instant.")] = None,
     ) -> StreamingResponse:
         """Stream what was recorded at `since` or later, ordered by organization, event and revision."""

@@ -1,7 +1,6 @@
 """GET /v1/summary: the whole of an organization's cases on one line."""
 
 from datetime import date
-from decimal import Decimal
 
 from fastapi import APIRouter
 from pydantic import AwareDatetime
@@ -9,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.api import examples
 from services.tracker.api.access import Reader, organization_of
-from services.tracker.api.views import View
+from services.tracker.api.views import Dollars, View
 from services.tracker.domain.clocks import day_of, days_between
 from services.tracker.store.search import summarize
 from shared import clock
@@ -31,10 +30,10 @@ class Summary(View):
     auth_related: int
     open_cases: int
     needs_human: int
-    denied_amount: Decimal
+    denied_amount: Dollars
     open_clock_cases: int
-    open_clock_amount: Decimal
-    paid_amount: Decimal
+    open_clock_amount: Dollars
+    paid_amount: Dollars
     next_deadline_at: AwareDatetime | None
     next_deadline_on: date | None
     next_deadline_zone: str | None

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
+from services.tracker.domain.amounts import in_cents
 from services.tracker.domain.clocks import ClockStatus, day_of, days_between, read_clock
 from services.tracker.domain.lifecycle import ClosedReason, State
 from services.tracker.domain.observations import DecisionEvent
@@ -16,6 +17,8 @@ from shared.contracts.decision import Action, Category, Clock, DeniedItem, Route
 from shared.contracts.denial_triaged import DenialTriaged
 
 MASK = "•••"
+Dollars = Annotated[Decimal, PlainSerializer(in_cents, return_type=str, when_used="json")]
+"""An amount; in JSON a string with cents, and with more decimals only where there are more."""
 
 
 class View(BaseModel):
@@ -56,10 +59,10 @@ class CaseSummary(View):
     patient: PersonView
     service_from: date | None
     denied_on: date
-    charge_amount: Decimal
-    denied_amount: Decimal
-    amount_at_stake: Decimal
-    paid_amount: Decimal
+    charge_amount: Dollars
+    denied_amount: Dollars
+    amount_at_stake: Dollars
+    paid_amount: Dollars
     next_deadline_at: AwareDatetime | None
     next_deadline_on: date | None
     next_deadline_zone: str | None
@@ -117,7 +120,7 @@ class ItemView(View):
     line_number: int | None
     group: str
     reason: str
-    amount: Decimal
+    amount: Dollars
     quantity: Decimal | None
     remarks: list[str]
     category: Category
@@ -144,7 +147,7 @@ class DecisionView(View):
     channel: str | None
     items: list[ItemView]
     clocks: list[ClockView]
-    amount_at_stake: Decimal
+    amount_at_stake: Dollars
     amount_basis: str
     urgency_class: UrgencyClass
     urgency_evidence: list[str]
@@ -175,9 +178,9 @@ class ObservationView(View):
     position: int
     claim_status: str
     payer_claim_number: str | None
-    charge_amount: Decimal
-    paid_amount: Decimal
-    denied_amount: Decimal
+    charge_amount: Dollars
+    paid_amount: Dollars
+    denied_amount: Dollars
     possible_duplicate_of: UUID | None
     truncated: bool
 

@@ -1,7 +1,9 @@
 """What a newer decision changed, in words that a biller reads."""
 
+from decimal import Decimal
 from typing import Any, NamedTuple
 
+from services.tracker.domain.amounts import in_cents
 from shared.contracts.decision import Clock
 from shared.contracts.denial_triaged import DenialTriaged
 
@@ -58,4 +60,6 @@ def _end(clock: Clock) -> str:
 
 
 def _written(value: Any) -> str | None:
+    if isinstance(value, Decimal):
+        return in_cents(value)
     return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)

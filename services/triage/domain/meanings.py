@@ -352,7 +352,7 @@ CARC_MEANINGS: dict[str, Meaning] = {
 """
 Reason codes (CAS02 and its repeats). A code that is not here is `unclear`, in the open.
 
-Some rows are for look-ups only (23, 24, 42, 44, 59, 94, 101, 104, 131, 144, 253, A2): ingest takes these codes
+Some rows are for look-ups only (23, 24, 42, 44, 59, 94, 101, 104, 131, 144, 253, A2): ingest takes these
 for ordinary (docs/x12-835.md) and never sends them as a denial.
 """
 

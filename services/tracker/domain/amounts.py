@@ -1,0 +1,11 @@
+"""How amounts are written for people and programs: US dollars with cents."""
+
+from decimal import Decimal
+
+
+def in_cents(amount: Decimal) -> str:
+    """Write an amount with two decimals; one that has more keeps them all. Equal amounts read the same."""
+    cents = f"{amount:.2f}"
+    if Decimal(cents) != amount:
+        return f"{amount:f}".rstrip("0")
+    return cents if amount else "0.00"
