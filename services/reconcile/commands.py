@@ -52,8 +52,9 @@ def reconcile(
     Prove that no claim and no dollar got lost.
 
     Compares what ingest read, what triage decided and what the tracker's ledger holds, event by event and
-    to the cent. Exit status 0: everything agrees. 1: something is missing, differs, is parked, or is still
-    on its way after --wait seconds.
+    to the cent, and names the files that ingest did not read. Exit status 0: all of it agrees; what is held
+    for a payee that nobody registered is named, and is no fault. 1: something is missing, differs, is parked,
+    was not read, or is still on its way after --wait seconds.
     """
     scope = Scope(remittance_id=remittance, since=since.date() if since else None)
     with Sources(Stack.find(data_dir)) as sources:
@@ -72,7 +73,8 @@ def _tell_waiting(comparison: Comparison, seconds: float) -> None:
     """Say on a terminal what the wait is for."""
     if sys.stderr.isatty() and seconds > 0:
         print(
-            f"{comparison.coming():,} events are on their way; waiting up to {seconds:.0f} s …",
+            f"{comparison.files_coming():,} files and {comparison.coming():,} events are on their way; "
+            f"waiting up to {seconds:.0f} s …",
             file=sys.stderr,
         )
 

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 
+from services.reconcile.files import judge_file
 from services.reconcile.joining import mark_latest
 from services.reconcile.repairing import Repairs
 from services.reconcile.streams import Scope, Sources
 from services.reconcile.tally import Comparison
 from services.reconcile.verdicts import judge
 from shared.clock import now
-from shared.errors import NotFoundError
+from shared.errors import DeniedError, NotFoundError
 
 POLL_SECONDS = 1.0
 
@@ -22,6 +23,8 @@ def compare(sources: Sources, scope: Scope, *, repairs: Repairs | None = None) -
     """
     comparison = Comparison()
     started_at = now()
+    if scope.remittance_id is None:  # first: what a file turns into while we look must be seen below
+        _add_receipts(comparison, sources, scope)
     for line in sources.remittances(scope):
         comparison.add_remittance(line)
     if scope.remittance_id is not None and not comparison.tallies:
@@ -37,6 +40,14 @@ def compare(sources: Sources, scope: Scope, *, repairs: Repairs | None = None) -
         if repairs is not None and finding is not None:
             repairs.consider(finding)
     return comparison
+
+
+def _add_receipts(comparison: Comparison, sources: Sources, scope: Scope) -> None:
+    try:
+        for line in sources.receipts(scope):
+            comparison.add_receipt(line, judge_file(line, at=now()))
+    except DeniedError:  # files belong to submitters: the key of an organization does not see them
+        comparison.files_hidden = True
 
 
 def compare_until_quiet(

@@ -6,12 +6,26 @@ Streams of events, decisions and ledger entries come ordered by organization, ev
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 Key = tuple[UUID, UUID, int]
 """Organization, event id, revision: what the streams are joined on."""
+
+
+class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that ingest did not finish, or of which it holds transaction sets for an unknown payee."""
+
+    receipt_id: UUID
+    submitter_id: UUID
+    status: Literal["received", "processing", "processed", "refused"]
+    refused_reason: str | None
+    held_sets: int
+    held_claims: int
+    held_charge_amount: Decimal
+    received_at: datetime
 
 
 class RemittanceLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from services.reconcile.conclusion import conclusion, money
+from services.reconcile.report_files import unfinished
 from services.reconcile.tally import Comparison, Sum, Tally
 from services.reconcile.verdicts import Finding
 
@@ -57,6 +59,7 @@ def render_table(comparison: Comparison, *, repaired: int) -> RenderableType:
         _table("Events, with what is denied", _EVENTS, tallies, comparison, amount="denied"),
     ]
     parts.extend(_absences(comparison))
+    parts.extend(unfinished(comparison))
     if repaired:
         parts.append(Text(f"{repaired} messages were made due again."))
     parts.append(conclusion(comparison))
@@ -95,12 +98,6 @@ def _cell(part: Sum, amount: str) -> str:
     return f"{part.count:,}\n{money(dollars)}"
 
 
-def money(amount: Decimal) -> str:
-    """Write dollars to the cent; an amount with a finer part keeps it, so that nothing is rounded away."""
-    places = max(2, -int(amount.as_tuple().exponent))
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
-
-
 def _absences(comparison: Comparison) -> Iterable[RenderableType]:
     for verdict, (title, remedy) in _VERDICTS.items():
         if comparison.verdicts[verdict]:
@@ -131,21 +128,6 @@ def _absence(title: str, findings: list[Finding]) -> Table:
     return table
 
 
-def conclusion(comparison: Comparison) -> Text:
-    """Say in one line whether everything arrived."""
-    total = comparison.total
-    sums = (
-        f"{total.read.count:,} claims read ({money(total.read.charged)}), {total.events.count:,} events "
-        f"({money(total.events.denied)} denied), {total.decided.count:,} decided, "
-        f"{total.recorded.count:,} in the ledger"
-    )
-    if comparison.agrees():
-        return Text(f"Everything agrees to the cent: {sums}.", style="green")
-    if not comparison.differs() and not comparison.verdicts["overdue"]:
-        return Text(f"Nothing is lost, but not everything has arrived: {sums}.", style="yellow")
-    return Text(f"This does not agree: {sums}.", style="bold red")
-
-
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -159,6 +141,10 @@ def render_json(comparison: Comparison, *, repaired: int) -> str:
         "remittances": list(comparison.remittances()),
         "faults": [{"remittance_id": one, "fault": fault} for one, fault in comparison.faults()],
         "findings": comparison.findings,
+        "file_verdicts": dict(comparison.file_verdicts),
+        "files": comparison.files,
+        "files_hidden": comparison.files_hidden,
+        "held": comparison.held,
     }
     return _encode(shown).decode()
 

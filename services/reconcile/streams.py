@@ -11,7 +11,7 @@ import httpx2
 import msgspec
 
 from services.reconcile.joining import Joined, join
-from services.reconcile.lines import DecisionLine, EventLine, LedgerLine, RemittanceLine
+from services.reconcile.lines import DecisionLine, EventLine, LedgerLine, ReceiptLine, RemittanceLine
 from shared.errors import UnavailableError, UnreadableError
 from shared.http.client import SERVICES, ServiceName, Stack, raise_for_problem
 
@@ -55,6 +55,10 @@ class Sources:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def receipts(self, scope: Scope) -> Iterator[ReceiptLine]:
+        """Give the files that ingest did not finish, in no particular order."""
+        return self._lines("ingest", "receipts", scope.at_ingest(), ReceiptLine)
 
     def remittances(self, scope: Scope) -> Iterator[RemittanceLine]:
         """Give what ingest read of each remittance, in no particular order."""

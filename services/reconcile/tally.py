@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
+from services.reconcile.files import FileFinding, Held
 from services.reconcile.joining import Joined
-from services.reconcile.lines import Line, RemittanceLine
+from services.reconcile.lines import Line, ReceiptLine, RemittanceLine
 from services.reconcile.verdicts import REPAIRED, Finding
 
 TALLIES_MAX = 2_000
@@ -113,6 +114,18 @@ class Comparison:
     other_remittances: int = 0
     findings: list[Finding] = field(default_factory=list)
     verdicts: Counter[str] = field(default_factory=Counter)
+    files: list[FileFinding] = field(default_factory=list)
+    file_verdicts: Counter[str] = field(default_factory=Counter)
+    files_hidden: bool = False
+    held: Held = field(default_factory=Held)
+
+    def add_receipt(self, line: ReceiptLine, finding: FileFinding | None) -> None:
+        """Add a file that ingest did not finish."""
+        self.held.add(line)
+        if finding is not None:
+            self.file_verdicts[finding.verdict] += 1
+            if len(self.files) < FINDINGS_MAX:
+                self.files.append(finding)
 
     def add_remittance(self, line: RemittanceLine) -> None:
         self.total.add_remittance(line)
@@ -148,11 +161,15 @@ class Comparison:
 
     def moving(self) -> bool:
         """Tell whether something may still arrive by itself."""
-        return bool(self.coming()) or not self.total.released
+        return bool(self.coming() or self.files_coming()) or not self.total.released
 
     def coming(self) -> int:
         """Count the events that may still arrive by themselves."""
         return sum(self.verdicts[verdict] for verdict in ("in_flight", "staged", "overdue"))
+
+    def files_coming(self) -> int:
+        """Count the files that may still be read by themselves."""
+        return self.file_verdicts["being_read"] + self.file_verdicts["stuck"]
 
     def differs(self) -> bool:
         """Tell whether something is wrong that waiting does not mend."""
@@ -163,5 +180,10 @@ class Comparison:
         return any(self.verdicts[one] for one in REPAIRED)
 
     def agrees(self) -> bool:
-        """Tell whether everything arrived and every sum is right."""
-        return not self.verdicts.total() and not self.faults() and self.total.released
+        """Tell whether all that was released arrived, every sum is right, and no file is left unread."""
+        absent = self.verdicts.total() or self.file_verdicts.total()
+        return not absent and not self.faults() and self.total.released
+
+    def is_whole(self) -> bool:
+        """Tell whether the sums hold everything that came: nothing held, nothing hidden from this key."""
+        return not self.held.sets and not self.files_hidden

@@ -34,6 +34,7 @@ class FakeService:
     asked: list[tuple[str, Any]] = field(default_factory=list)
     on_post: Callable[[], None] = lambda: None
     broken_off: bool = False
+    denied: frozenset[str] = frozenset()
     url: str = ""
 
 
@@ -115,6 +116,22 @@ class FakeStack:
             | changes,
         )
 
+    def add_receipt(self, *, age: timedelta = timedelta(seconds=1), **changes: Any) -> str:
+        """A file that ingest did not finish, or of which it holds sets; gives its id."""
+        receipt_id = str(uuid4())
+        line = {
+            "receipt_id": receipt_id,
+            "submitter_id": str(uuid4()),
+            "status": "processed",
+            "refused_reason": None,
+            "held_sets": 0,
+            "held_claims": 0,
+            "held_charge_amount": "0",
+            "received_at": (datetime.now(UTC) - age).isoformat(),
+        }
+        self.ingest.lines.setdefault("receipts", []).append(line | changes)
+        return receipt_id
+
     @staticmethod
     def _add(service: FakeService, what: str, line: dict[str, Any]) -> None:
         lines = service.lines.setdefault(what, [])
@@ -145,7 +162,9 @@ def _handler(service: FakeService) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, body: bytes) -> None:
             authorized = self.headers["Authorization"] == f"Bearer {KEY}"
-            self.send_response(200 if authorized else 401)
+            denied = self.path.partition("?")[0] in service.denied
+            body = b"" if denied else body
+            self.send_response(403 if denied else 200 if authorized else 401)
             self.send_header("Content-Length", str(len(body) + (10 if service.broken_off else 0)))
             self.end_headers()
             self.wfile.write(body if authorized else b"")

@@ -244,11 +244,14 @@ def test_one_remittance_is_compared_without_the_others(stack: FakeStack):
 
     assert result.exit_code == 0, result.output
     assert stack.ingest.asked[0][0] == f"/v1/reconciliation/remittances?remittance_id={stack.remittance_id}"
+    assert not [path for path, _ in stack.ingest.asked if "receipts" in path]
 
 
 def test_a_day_is_asked_for_with_a_day_in_reserve_downstream(stack: FakeStack):
     assert run("reconcile", "--since", "2026-03-02").exit_code == 0
-    assert stack.ingest.asked[0][0] == "/v1/reconciliation/remittances?since=2026-03-02"
+    assert [path for path, _ in stack.ingest.asked] == [
+        f"/v1/reconciliation/{what}?since=2026-03-02" for what in ("receipts", "remittances", "events")
+    ]
     assert stack.tracker.asked[0][0] == "/v1/reconciliation/ledger?since=2026-03-01"
 
 
