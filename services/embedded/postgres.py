@@ -133,7 +133,7 @@ def _try_patiently(start: Callable[[], T], pgdata: Path) -> T:
     for attempt in range(_START_ATTEMPTS):
         try:
             return start()
-        except subprocess.SubprocessError:
+        except (subprocess.SubprocessError, FileNotFoundError):  # the latter where it wrote no log
             PostgresServer._instances.pop(pgdata, None)  # noqa: SLF001  it remembers servers that never started
             time.sleep(attempt and 1)
     raise UnavailableError(

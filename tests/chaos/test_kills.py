@@ -7,6 +7,7 @@ What is expected is counted from the file by the reader alone, before anything i
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,7 @@ from services.ingest.domain.remittance import ClaimRead, SetHeader, SetOpened
 from services.ingest.simulate import Simulation, simulate
 from shared.postgres import create_engine, rows, transaction
 from tests.support.apache_kafka import ApacheKafka, MissingKafkaError
-from tests.support.stack import Up, wait_until
+from tests.support.stack import Up, machine_folder, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -107,24 +108,29 @@ class Machine:
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("apache", marks=pytest.mark.apache)])
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    folder = tmp_path_factory.mktemp("chaos")
-    kafka: ApacheKafka | None = None
-    if request.param == "apache":
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    with machine_folder() as folder, ExitStack() as opened:
+        kafka = opened.enter_context(running_kafka(folder.parent)) if request.param == "apache" else None
+        machine = Machine(folder, kafka)
         try:
-            kafka = ApacheKafka(folder / "kafka")
-        except MissingKafkaError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(error))
-        kafka.start()
-    machine = Machine(folder / ".reprieve", kafka)
+            yield machine
+        finally:
+            machine.up.end()
+
+
+@contextmanager
+def running_kafka(folder: Path) -> Iterator[ApacheKafka]:
     try:
-        yield machine
+        kafka = ApacheKafka(folder / "kafka")
+    except MissingKafkaError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    kafka.start()
+    try:
+        yield kafka
     finally:
-        machine.up.end()
-        if kafka:
-            kafka.stop()
+        kafka.stop()
 
 
 # What is killed, and the table whose growth tells that it is in the middle of its work.

@@ -13,7 +13,7 @@ import pytest
 
 from services.serve import PROCESSES
 from shared.security.administration import ROLES
-from tests.support.stack import REPRIEVE, Up, wait_until
+from tests.support.stack import REPRIEVE, Up, machine_folder, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +33,9 @@ def ask(up: Up, service: str, path: str, role: str, **params: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The name is the default one, so that other commands find the stack from the folder above."""
-    return tmp_path_factory.mktemp("machine") / ".reprieve"
+def folder() -> Iterator[Path]:
+    with machine_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +50,12 @@ def demo(folder: Path) -> Iterator[Up]:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Up]:
-    up = Up(tmp_path / ".reprieve")
-    try:
-        yield up.wait_until_ready()
-    finally:
-        if up.process.poll() is None:
+def fresh() -> Iterator[Up]:
+    with machine_folder() as folder:
+        up = Up(folder)
+        try:
+            yield up.wait_until_ready()
+        finally:
             up.end()
 
 

@@ -6,9 +6,11 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,17 @@ def wait_until(true: Callable[[], Any], *, seconds: float, what: str) -> Any:
             return answer
         assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
         time.sleep(0.1)
+
+
+@contextmanager
+def machine_folder() -> Iterator[Path]:
+    """
+    A folder of its own under /tmp, named as the default one, so that commands find the stack from its parent.
+
+    Not pytest's: another session closes those to the user as whom PostgreSQL runs when we are root.
+    """
+    with tempfile.TemporaryDirectory(prefix="reprieve-stack-", ignore_cleanup_errors=True) as parent:
+        yield Path(parent) / ".reprieve"
 
 
 class Up:
