@@ -56,6 +56,7 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "POST /v1/feeds": {"submitter"},
         "GET /v1/reconciliation/remittances": RECONCILERS,
         "GET /v1/reconciliation/events": RECONCILERS,
+        "GET /v1/reconciliation/receipts": {"operator"},
     },
     "triage": {
         **EVERY_PROCESS,

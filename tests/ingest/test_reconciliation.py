@@ -9,7 +9,7 @@ from services.ingest.store import reconciliation
 from shared.clock import now
 from shared.security import administration
 from shared.security.sealing import MasterKey
-from tests.ingest.remittances import TestSet, denied, paid, remittance
+from tests.ingest.remittances import OTHER_NPI, TestSet, denied, paid, remittance
 from tests.ingest.site import MASTER_KEY_TEXT, Site
 
 
@@ -79,3 +79,49 @@ async def test_sums_stay_behind_the_organizations_wall(site: Site):
     assert await lines(site, "remittances", "stranger") == []
     for who in ("viewer", "submitter"):
         assert (await site.get("/v1/reconciliation/events", who)).status_code == 403
+
+
+async def test_files_that_ingest_did_not_finish_are_told_with_what_is_held(site: Site, monkeypatch):
+    monkeypatch.setattr(reconciliation, "_RECEIPTS_AT_ONCE", 2)
+    held = await site.take_in(
+        remittance(
+            TestSet([denied("A1")], trace="T1"),
+            TestSet([denied("B1"), denied("B2", charge=75)], trace="T2", npi=OTHER_NPI),
+            TestSet([paid("C1")], trace="T3", npi=OTHER_NPI),
+            control=1,
+        )
+    )
+    await site.take_in(remittance(TestSet([denied("D1")], trace="T4"), control=2))
+    refused = await site.take_in(b"no remittance")
+    defect = await site.take_in(remittance(TestSet([denied("E1")], trace="T5"), control=3))
+    await site.rows(
+        "update ingest.receipts set status = 'refused', refused_reason = 'defect', failures = 5"
+        " where receipt_id = :receipt_id returning 1",
+        receipt_id=defect["receipt_id"],
+    )
+    waiting = (await site.push(remittance(TestSet([denied("F1")], trace="T6")), who="other")).json()
+
+    found = {line["receipt_id"]: line for line in await lines(site, "receipts")}
+    assert set(found) == {held["receipt_id"], defect["receipt_id"], waiting["receipt_id"]}
+    assert refused["receipt_id"] not in found
+    first = found[held["receipt_id"]]
+    assert first.pop("received_at").startswith(str(now().year))
+    assert first == {
+        "receipt_id": held["receipt_id"],
+        "submitter_id": str(site.submitter_id),
+        "status": "processed",
+        "refused_reason": None,
+        "failures": 0,
+        "held_sets": 2,
+        "held_claims": 3,
+        "held_charge_amount": "1075",
+    }
+    given_up = found[defect["receipt_id"]]
+    assert (given_up["status"], given_up["refused_reason"], given_up["failures"]) == ("refused", "defect", 5)
+    assert (given_up["held_sets"], given_up["held_charge_amount"]) == (0, "0")
+    assert found[waiting["receipt_id"]]["status"] == "received"
+
+    tomorrow = now().date() + timedelta(days=1)
+    assert await lines(site, "receipts", since=str(tomorrow)) == []
+    for who in ("admin", "viewer", "submitter"):
+        assert (await site.get("/v1/reconciliation/receipts", who)).status_code == 403

@@ -17,6 +17,7 @@ from shared.security.principals import Principal
 _LINES_AT_ONCE = 500
 
 _Reader = Annotated[Principal, require("operator", "auditor", "admin")]
+_Operator = Annotated[Principal, require("operator")]
 _Since = Annotated[date | None, Query(description="Received on that day (UTC) or later.")]
 _Remittance = Annotated[UUID | None, Query(description="This remittance only.")]
 
@@ -44,6 +45,11 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
             engine, organizations=await scope(principal), since=since, remittance_id=remittance_id
         )
         return _ndjson(found)
+
+    @router.get("/v1/reconciliation/receipts", operation_id="reconcile_receipts")
+    async def receipts(_principal: _Operator, since: _Since = None) -> StreamingResponse:
+        """Files not finished: waiting, in work, given up as a defect, or with held sets and their sums."""
+        return _ndjson(reconciliation.unfinished_receipts(engine, since=since))
 
     async def scope(principal: Principal) -> Sequence[UUID]:
         if principal.organization_id is not None:

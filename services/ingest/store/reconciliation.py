@@ -8,10 +8,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ingest.store.receipts import DEFECT
 from shared.postgres import transaction
 
 _REMITTANCES_AT_ONCE = 200
 _EVENTS_AT_ONCE = 5000
+_RECEIPTS_AT_ONCE = 1000
 
 _ORGANIZATIONS = text("select organization_id from access.organizations_of_installation()")
 
@@ -63,6 +65,23 @@ _EVENTS = text("""
     order by e.organization_id, e.message_id, e.revision
     limit :limit
 """)
+_SUBMITTERS = text("select submitter_id from ingest.submitters_with_receipts()")
+_UNFINISHED = text("""
+    select r.receipt_id, r.submitter_id, r.status, r.refused_reason, r.failures, r.received_at,
+        h.sets as held_sets, h.claims as held_claims, h.charge_amount as held_charge_amount
+    from ingest.receipts r
+    cross join lateral (
+        select count(*) as sets, coalesce(sum(claims_read), 0) as claims,
+            coalesce(sum(charge_amount), 0) as charge_amount
+        from ingest.held_remittances h
+        where h.submitter_id = r.submitter_id and h.receipt_id = r.receipt_id
+    ) h
+    where (r.submitter_id, r.receipt_id) > (cast(:submitter as uuid), cast(:receipt as uuid))
+        and (cast(:since as date) is null or r.received_at >= cast(:since as date))
+        and (r.status in ('received', 'processing') or r.refused_reason = :defect or h.sets > 0)
+    order by r.submitter_id, r.receipt_id
+    limit :limit
+""")
 
 
 async def organizations_of_installation(engine: AsyncEngine) -> list[UUID]:
@@ -102,3 +121,23 @@ async def event_states(
             return
         last = page[-1]
         at = {"organization": last.organization_id, "event": last.event_id, "revision": last.revision}
+
+
+async def unfinished_receipts(engine: AsyncEngine, *, since: date | None) -> AsyncIterator[Any]:
+    """
+    Give a row per file of the installation whose claims are not all in remittances, and what is held of it.
+
+    It waits, is being read, was given up, or has held sets. Ordered by submitter and receipt.
+    """
+    async with transaction(engine) as connection:
+        submitters = list((await connection.execute(_SUBMITTERS)).scalars())
+    at = {"submitter": UUID(int=0), "receipt": UUID(int=0)}
+    asked = {"since": since, "defect": DEFECT, "limit": _RECEIPTS_AT_ONCE}
+    while True:
+        async with transaction(engine, submitters=submitters) as connection:
+            page = (await connection.execute(_UNFINISHED, {**asked, **at})).all()
+        for row in page:
+            yield row
+        if len(page) < _RECEIPTS_AT_ONCE:
+            return
+        at = {"submitter": page[-1].submitter_id, "receipt": page[-1].receipt_id}
