@@ -66,7 +66,7 @@ class MadeDue(BaseModel):
 
 
 _Reader = Annotated[Principal, require("operator", "supervisor", "admin", "auditor")]
-_Sender = Annotated[Principal, require("operator", "supervisor")]
+_Sender = Annotated[Principal, require("operator", "supervisor", "admin")]
 
 
 def parked_router(table: OutboxTable, engine: AsyncEngine) -> APIRouter:

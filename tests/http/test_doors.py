@@ -32,7 +32,8 @@ ROLES: frozenset[str] = frozenset(get_args(Role))
 NO_KEY = None
 ANYBODY = ROLES
 PEOPLE = frozenset({"viewer", "biller", "supervisor", "auditor", "admin"})
-RECONCILERS = frozenset({"operator", "auditor", "admin"})
+RECONCILERS = frozenset({"operator", "supervisor", "auditor", "admin"})
+REPAIRERS = frozenset({"operator", "supervisor", "admin"})
 
 EVERY_PROCESS = {
     "GET /livez": NO_KEY,
@@ -40,9 +41,9 @@ EVERY_PROCESS = {
     "GET /metrics": {"operator"},
 }
 EVERY_PRODUCER = {
-    "GET /v1/parked": {"operator", "supervisor", "admin", "auditor"},
-    "POST /v1/parked/replay": {"operator", "supervisor"},
-    "POST /v1/reconciliation/repair": {"operator", "supervisor"},
+    "GET /v1/parked": RECONCILERS,
+    "POST /v1/parked/replay": REPAIRERS,
+    "POST /v1/reconciliation/repair": REPAIRERS,
 }
 DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
     "ingest": {
@@ -161,6 +162,10 @@ async def test_each_route_opens_to_its_roles_and_to_nobody_else(services: Servic
             allowed = roles is None or role in roles
             assert (answer.status_code != 403) == allowed, (service, route, role, answer.text)
             assert answer.status_code < 500, (service, route, role, answer.text)
+
+
+def test_who_may_send_again_may_see_what_is_missing():
+    assert REPAIRERS < RECONCILERS
 
 
 async def test_an_id_that_nobody_knows_is_not_there_for_those_who_may_ask(services: Services):

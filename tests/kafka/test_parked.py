@@ -57,3 +57,39 @@ async def test_a_message_is_found_by_its_id_beyond_the_first_page(
 
     too_many = await client.get("/v1/parked", params={"message_id": [str(ORGANIZATION)] * 101})
     assert too_many.status_code == 422
+
+
+async def test_a_supervisor_or_admin_sends_again_what_is_of_their_organization_only(
+    client: httpx2.AsyncClient, database: Database
+):
+    messages = [message() for _ in range(2)]
+    engine = create_engine(database.url("reprieve_ingest"), name="test")
+    await put(engine, messages)
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        await connection.execute(_PARK)
+    await engine.dispose()
+    items = [
+        {
+            "organization_id": str(ORGANIZATION),
+            "message_id": str(one.message_id),
+            "revision": one.revision,
+        }
+        for one in messages
+    ]
+
+    for role in ("supervisor", "admin"):
+        stranger = {"Authorization": f"Bearer {await a_key(database, role)}"}
+        for path, body in (
+            ("/v1/parked/replay", {"all": True}),
+            ("/v1/parked/replay", {"items": items}),
+            ("/v1/reconciliation/repair", {"items": items}),
+        ):
+            answer = await client.post(path, json=body, headers=stranger)
+            assert (answer.status_code, answer.json()) == (200, {"made_due": 0}), (role, path)
+        assert (await client.get("/v1/parked", headers=stranger)).json()["data"] == []
+
+    admin = await a_key(database, "admin", organization_id=ORGANIZATION)
+    answer = await client.post(
+        "/v1/parked/replay", json={"all": True}, headers={"Authorization": f"Bearer {admin}"}
+    )
+    assert answer.json() == {"made_due": 2}

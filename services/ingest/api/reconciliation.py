@@ -16,7 +16,7 @@ from shared.security.principals import Principal
 
 _LINES_AT_ONCE = 500
 
-_Reader = Annotated[Principal, require("operator", "auditor", "admin")]
+_Reader = Annotated[Principal, require("operator", "supervisor", "auditor", "admin")]
 _Operator = Annotated[Principal, require("operator")]
 _Since = Annotated[date | None, Query(description="Received on that day (UTC) or later.")]
 _Remittance = Annotated[UUID | None, Query(description="This remittance only.")]

@@ -27,7 +27,7 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
 
     @router.get("/v1/reconciliation/decisions", operation_id="reconcile_decisions")
     async def decisions(
-        principal: Annotated[Principal, require("operator", "auditor", "admin")],
+        principal: Annotated[Principal, require("operator", "supervisor", "auditor", "admin")],
         since: Annotated[datetime | None, Query(description="A date or an instant, UTC unless told.")] = None,
     ) -> StreamingResponse:
         """Stream what was first seen at `since` or later, ordered by organization, event and revision."""
