@@ -14,6 +14,7 @@ from services.triage.domain.advice import ACTION_WORDS
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import plan_for, state_of
 from services.triage.domain.decide import decide
+from services.triage.domain.next_clock import end_ahead, next_clock
 from services.triage.domain.policies import Policies
 from shared.contracts.base import encode
 from shared.contracts.claim_denied import ClaimDenied
@@ -103,7 +104,7 @@ def _csv(rows: Iterable[DenialTriaged], console: Console, as_of: date) -> int:
 
 def _columns(row: DenialTriaged, as_of: date) -> tuple[object, ...]:
     clock = next_clock(row.clocks, as_of)
-    end = None if clock is None else plan_for(clock, as_of)
+    end = None if clock is None else end_ahead(clock, as_of)
     return (
         row.payer.name,
         row.claim_number,
@@ -125,7 +126,7 @@ def _columns(row: DenialTriaged, as_of: date) -> tuple[object, ...]:
         clock and clock.deadline_at,
         clock and clock.earliest,
         clock and clock.latest,
-        end and (end.date() - as_of).days,
+        None if end is None else (end.date() - as_of).days,
         row.payer_match or "default",
         clock and clock.policy_status,
         clock and " ".join(clock.missing_facts),
@@ -244,11 +245,11 @@ def clock_words(clock: Clock, as_of: date) -> tuple[str, str]:
     style = "bold red" if days <= _SOON_DAYS else "green" if state == "open" else "yellow"
     if clock.deadline_at is not None:
         hour = "" if end.hour == 23 else f" {end:%H:%M}"
-        return f"until {end:%Y-%m-%d}{hour}, {_days(days)} left", style
+        return f"until {end:%Y-%m-%d}{hour}, {_days_left(days)}", style
     if clock.earliest is not None and clock.latest is not None:
-        return f"until {clock.earliest:%Y-%m-%d} to {clock.latest:%Y-%m-%d}, {_days(days)} left", style
+        return f"until {clock.earliest:%Y-%m-%d} to {clock.latest:%Y-%m-%d}, {_days_left(days)}", style
     bound = "at the earliest" if end == clock.earliest else "at the latest"
-    return f"until {end:%Y-%m-%d} {bound}, {_days(days)} left", style
+    return f"until {end:%Y-%m-%d} {bound}, {_days_left(days)}", style
 
 
 def _why(row: DenialTriaged) -> Text:
@@ -262,20 +263,12 @@ def _why(row: DenialTriaged) -> Text:
     return text
 
 
-def next_clock(clocks: Iterable[Clock], as_of: date) -> Clock | None:
-    """Give the clock to watch: of those neither closed nor forbidden the one to plan for first."""
-    alive = [clock for clock in clocks if state_of(clock, as_of) not in {"closed", "forbidden"}]
-    dated = [(end, index) for index, clock in enumerate(alive) if (end := plan_for(clock, as_of)) is not None]
-    if dated:
-        return alive[min(dated)[1]]
-    return alive[0] if alive else None
-
-
 def _summary(rows: Sequence[DenialTriaged], as_of: date) -> str:
     about = [row for row in rows if row.auth_related]
-    watched = [(row, clock) for row in about if (clock := next_clock(row.clocks, as_of)) is not None]
-    amount = sum((row.amount_at_stake for row, _ in watched), Decimal(0))
-    ends = [end for _, clock in watched if (end := plan_for(clock, as_of)) is not None]
+    clocks = [(row, next_clock(row.clocks, as_of)) for row in about]
+    open_ = [(row, end) for row, clock in clocks if clock and (end := end_ahead(clock, as_of))]
+    amount = sum((row.amount_at_stake for row, _ in open_), Decimal(0))
+    ends = [end for _, end in open_]
     denials = f"{len(rows)} denial{'' if len(rows) == 1 else 's'}"
     text = f"{denials}, {len(about)} about authorization"
     if not about:
@@ -284,7 +277,15 @@ def _summary(rows: Sequence[DenialTriaged], as_of: date) -> str:
     if not ends:
         return f"{text}, no deadline known."
     soonest = min(ends).date()
-    return f"{text}, next deadline in {_days((soonest - as_of).days)} ({soonest})."
+    return f"{text}, next deadline {_in_days((soonest - as_of).days)} ({soonest})."
+
+
+def _in_days(days: int) -> str:
+    return "today" if days == 0 else f"in {_days(days)}"
+
+
+def _days_left(days: int) -> str:
+    return "perhaps still open" if days < 0 else "today" if days == 0 else f"{_days(days)} left"
 
 
 def _days(days: int) -> str:

@@ -125,6 +125,30 @@ def test_the_last_line_sums_up():
     )
 
 
+def test_the_last_day_is_today():
+    console = Console(file=io.StringIO(), width=200)
+    day = date(2026, 5, 31)
+    render(explain_rows(EVENTS[1:2], shipped_policies(), day), "table", console=console, as_of=day)
+
+    text = " ".join(console.file.getvalue().split())
+    assert "until 2026-05-31, today" in text
+    assert "next deadline today (2026-05-31)." in text
+    assert "0 days" not in console.file.getvalue().splitlines()[-1]
+
+
+def test_money_without_a_dated_clock_is_not_said_to_have_one():
+    undated = replace(EVENTS[1], payer=Party(name="NO SUCH PLAN"))
+    console = Console(file=io.StringIO(), width=200)
+    day = date(2026, 9, 30)
+    render(explain_rows([undated], shipped_policies(), day), "table", console=console, as_of=day)
+
+    assert (
+        console.file.getvalue()
+        .splitlines()[-1]
+        .endswith("$0.00 in denied charges with a clock still open, no deadline known.")
+    )
+
+
 def test_nothing_denied_is_said():
     console = Console(file=io.StringIO(), width=80)
 

@@ -11,6 +11,7 @@ from services.triage.domain.classification import Classification, classify
 from services.triage.domain.clocks import SILENT, RunningClock, clocks_of
 from services.triage.domain.cues import cues_of
 from services.triage.domain.facts import Facts, weigh
+from services.triage.domain.next_clock import next_clock
 from services.triage.domain.policies import PayerMatch, Policies
 from services.triage.domain.priority import confidence_of, priority_of
 from services.triage.domain.urgency import emergency_evidence
@@ -41,7 +42,7 @@ def decide(
     running = clocks_of(match, dates, calendar, remarks)
     advice = advise(event, classification, running=running, facts=told, remarks=remarks, as_of=as_of)
     confidence = confidence_of(classification, match, balanced=not event.balance_findings)
-    priority, how = priority_of(classification, advice, as_of=as_of, confidence=confidence)
+    priority, how = priority_of(classification, advice, running=running, as_of=as_of, confidence=confidence)
     human = _human_reasons(event, classification, match, told, advice=advice, running=running)
     urgency, evidence = _urgency(event, told)
     return Decision(
@@ -67,7 +68,9 @@ def decide(
         confidence=confidence,
         needs_human=bool(human),
         needs_human_reasons=human,
-        explanation=_explanation(classification, match, running, advice, remarks=remarks, priority=how),
+        explanation=_explanation(
+            classification, match, running, advice, remarks=remarks, priority=how, as_of=as_of
+        ),
         fact_ids=told.ids,
     )
 
@@ -134,6 +137,7 @@ def _explanation(
     *,
     remarks: frozenset[str],
     priority: str,
+    as_of: date,
 ) -> tuple[str, ...]:
     lines = [
         f"{item.group}-{item.reason or 'none'} on "
@@ -144,17 +148,24 @@ def _explanation(
     lines += classification.notes
     if classification.auth_related:
         lines.append(_policy_line(match))
-        governing = advice.governing
-        if governing is not None:
-            lines.append(f"Next clock: {governing.clock.label} ({governing.clock.policy_id})")
-            lines += governing.clock.steps
-        elif not running:
+        lines += _clock_lines(running, advice, as_of)
+        if not running:
             lines.append("No policy states a clock for this: nothing here says that it is too late")
         lines += advice.shut
     if remarks:
         lines += cues_of(remarks)
     lines.append(priority)
     return tuple(lines)
+
+
+def _clock_lines(running: Sequence[RunningClock], advice: Advice, as_of: date) -> list[str]:
+    """Say how the dates came about: of the clock that ends first, and of the recommended action's own."""
+    soonest = next_clock((one.clock for one in running), as_of)
+    own = None if advice.governing is None else advice.governing.clock
+    lines = [] if soonest is None else [f"Next clock: {soonest.label} ({soonest.policy_id})", *soonest.steps]
+    if own is not None and own is not soonest:
+        lines += [f"Clock of the recommended action: {own.label} ({own.policy_id})", *own.steps]
+    return lines
 
 
 def _policy_line(match: PayerMatch) -> str:

@@ -1,12 +1,14 @@
 """How urgent a denial is among others, and how sure we are of what we say about it."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from math import log10
 
 from services.triage.domain.advice import Advice
 from services.triage.domain.classification import Classification
-from services.triage.domain.clocks import plan_for
+from services.triage.domain.clocks import RunningClock
+from services.triage.domain.next_clock import end_ahead, next_clock
 from services.triage.domain.policies import PayerMatch
 
 _MONEY_FULL = Decimal(50_000)
@@ -28,19 +30,25 @@ def confidence_of(classification: Classification, match: PayerMatch, *, balanced
 
 
 def priority_of(
-    classification: Classification, advice: Advice, *, as_of: date, confidence: float
+    classification: Classification,
+    advice: Advice,
+    *,
+    running: Sequence[RunningClock],
+    as_of: date,
+    confidence: float,
 ) -> tuple[int, str]:
     """
     Rank a denial from 0 to 100, higher first, and say how: money + time + chance.
 
     Money, up to 40: logarithmic, 0 at nothing and 40 from $50,000; $500 weighs about 12, $5,000 about 25.
-    Time, up to 40: 40 when the governing clock ends today, falling evenly to 5 at 60 days and more; 15
-    where no end is known; 0 where nothing is open. Chance, up to 20: 20 times the confidence.
+    Time, up to 40: 40 when the clock of the recommended action ends today, falling evenly to 5 at 60 days
+    and more (where it has no end, the next clock counts); 15 where no end is known; 0 where nothing is open.
+    Chance, up to 20: 20 times the confidence.
     What is not about authorization keeps a quarter of its sum: it is another team's work.
     """
     amount = max(classification.amount_at_stake, Decimal(0))
     money = 40 * min(log10(1 + float(amount) / 100) / log10(1 + float(_MONEY_FULL) / 100), 1.0)
-    days = _days_left(advice, as_of)
+    days = _days_left(advice, running, as_of)
     if advice.action == "review_by_hand" and advice.human:
         time = 0.0
     elif days is None:
@@ -50,7 +58,7 @@ def priority_of(
     total = money + time + 20 * confidence
     if not classification.auth_related:
         total /= 4
-    left = "no end known" if days is None else f"{days} days left"
+    left = "no end known" if days is None else "1 day left" if days == 1 else f"{days} days left"
     chance = 20 * confidence
     how = (
         f"Priority {round(total)}: money {money:.0f}/40, time {time:.0f}/40 ({left}), chance {chance:.0f}/20"
@@ -58,8 +66,10 @@ def priority_of(
     return round(total), how if classification.auth_related else f"{how}; a quarter, for another team"
 
 
-def _days_left(advice: Advice, as_of: date) -> int | None:
-    if advice.governing is None:
-        return None
-    instant = plan_for(advice.governing.clock, as_of)
-    return None if instant is None else (instant.date() - as_of).days
+def _days_left(advice: Advice, running: Sequence[RunningClock], as_of: date) -> int | None:
+    """Count the days to the end of the action's own clock, else to that of the clock to watch."""
+    soonest = next_clock((one.clock for one in running), as_of)
+    clocks = [advice.governing.clock] if advice.governing else []
+    clocks += [soonest] if soonest else []
+    end = next((end for clock in clocks if (end := end_ahead(clock, as_of)) is not None), None)
+    return None if end is None else (end.date() - as_of).days

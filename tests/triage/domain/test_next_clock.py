@@ -1,0 +1,80 @@
+"""The clock to watch: one answer for the row, its steps, its priority, and the money that can be saved."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from services.triage.domain.calendars import Calendar
+from services.triage.domain.decide import decide
+from services.triage.domain.next_clock import end_ahead, next_clock
+from services.triage.policies import shipped_policies
+from shared.contracts.decision import Clock
+from tests.triage.domain.denials import denial, facts, line, refused
+
+DAY = date(2026, 3, 21)
+EARLY, LATE = datetime(2026, 4, 1, 23, tzinfo=UTC), datetime(2026, 5, 1, 23, tzinfo=UTC)
+
+
+def clock(**given) -> Clock:
+    return Clock(
+        kind="appeal_level_1",
+        policy_id="acme",
+        policy_version="1",
+        policy_status="confirmed",
+        zone="UTC",
+        **{"permitted": True, **given},
+    )
+
+
+def decided(payer: str, *, as_of: date = DAY, **told: str):
+    one = line(qualifier="HC", code="64483", service_from=date(2026, 3, 2))
+    event = denial(refused("197"), lines=[one], payer=payer, facility_type="11", filing_indicator="12")
+    return decide(event, facts(**told), shipped_policies(), Calendar(), as_of)
+
+
+@pytest.mark.parametrize(
+    ("day", "end"),
+    [
+        (date(2026, 3, 21), EARLY),
+        (date(2026, 4, 1), EARLY),
+        (date(2026, 4, 2), LATE),
+        (date(2026, 5, 1), LATE),
+        (date(2026, 5, 2), None),
+    ],
+)
+def test_an_uncertain_clock_is_planned_for_the_first_end_still_ahead(day, end):
+    assert end_ahead(clock(earliest=EARLY, latest=LATE), day) == end
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"permitted": False, "deadline_at": LATE}, {"earliest": datetime(2026, 3, 1, tzinfo=UTC)}]
+)
+def test_a_clock_that_is_forbidden_or_has_no_end_ahead_is_not_open(given):
+    assert end_ahead(clock(**given), DAY) is None
+
+
+def test_a_clock_with_an_end_ahead_is_watched_before_one_whose_only_bound_has_passed():
+    passed, ahead = clock(earliest=datetime(2026, 3, 1, tzinfo=UTC)), clock(deadline_at=LATE)
+
+    assert next_clock((passed, ahead), DAY) is ahead
+    assert next_clock((passed,), DAY) is passed
+
+
+def test_priority_counts_the_days_of_the_next_clock_where_the_action_has_none():
+    decision = decided("AETNA", as_of=date(2026, 6, 20), authorization_found="A-1")
+    watched = next_clock(decision.clocks, date(2026, 6, 20))
+    left = (watched.deadline_at.date() - date(2026, 6, 20)).days
+
+    assert decision.recommended_action == "send_corrected_claim"
+    assert f"({left} days left)" in decision.explanation[-1]
+
+
+def test_the_next_clock_is_the_rows_and_the_actions_own_is_named_so():
+    decision = decided("PRIORITY HEALTH")
+    watched = next_clock(decision.clocks, DAY)
+    place = decision.explanation.index(f"Next clock: {watched.label} ({watched.policy_id})")
+
+    assert decision.explanation[place + 1 :][: len(watched.steps)] == watched.steps
+    [own] = [one for one in decision.clocks if one.kind == "retro_authorization"]
+    assert own is not watched
+    assert f"Clock of the recommended action: {own.label} ({own.policy_id})" in decision.explanation
