@@ -122,10 +122,16 @@ def _where_silent(
     if any(one.clock.kind == _RETRO for one in running):
         return []
     return [
-        RunningClock(msgspec.structs.replace(clock, label=_SILENT_LABEL, reasons=(SILENT,)), rule)
+        RunningClock(_by_silence(clock), rule)
         for rule in match.fallback.rules
         if rule.entry.kind == _RETRO and (clock := _clock(rule, known, dates, calendar, remarks)) is not None
     ]
+
+
+def _by_silence(clock: Clock) -> Clock:
+    if clock.permitted is False:
+        return clock
+    return msgspec.structs.replace(clock, label=_SILENT_LABEL, reasons=(SILENT,))
 
 
 def _clock(
@@ -193,8 +199,10 @@ def _permission(
         return Permission(permitted=False, reasons=(*reasons, *_instead(rule)))
     missing = [*missing_to_concern, *missing, *missing_excludes, *missing_any]
     if not entry.certain:
+        # What might exclude the way is no fact to look for: only the payer's answer settles it.
+        asked_for = tuple([*missing_to_concern, *missing, *missing_any])
         return Permission(
-            permitted=None, reasons=("no rule of this payer is known: ask the payer",), missing=tuple(missing)
+            permitted=None, reasons=("no rule of this payer is known: ask the payer",), missing=asked_for
         )
     sure = bool(required) and excluded is False and bool(one_of) and not missing_to_concern
     if sure:
