@@ -44,7 +44,8 @@ _EMBEDDED_CLUSTER = "mockCluster"
 
 _POLL_SECONDS = 0.5
 _JOIN_SECONDS = 40
-_LEAVE_SECONDS = 10
+_LEAVE_SECONDS = 5
+_ANSWER_SECONDS = 15
 _FETCH_BYTES_PER_PARTITION = 2 * 1024 * 1024  # a larger record comes alone
 
 log = structlog.get_logger()
@@ -77,13 +78,16 @@ async def consume(
     while not stop.is_set():
         beat()
         try:
+            cluster_id = await producer.cluster_id()
             consumer = _consumer(
                 bootstrap_servers,
                 group=group,
                 max_records=max_records,
-                session_seconds=await _session_seconds(producer),
+                session_seconds=_session_seconds(cluster_id),
             )
-            async with _joined(consumer, group=group, topics=topics) as membership:
+            watchdog = Watchdog(consumer, group=group, producer=producer, cluster_id=cluster_id)
+            async with _joined(consumer, group=group, topics=topics) as expected:
+                membership = _Membership(consumer, group=group, expected=expected, watchdog=watchdog)
                 while not stop.is_set():
                     beat()
                     if await membership.take_batch(work):
@@ -93,9 +97,8 @@ async def consume(
             await backoff.wait(stop)
 
 
-async def _session_seconds(producer: Producer) -> int:
-    embedded = (await producer.cluster_id()).startswith(_EMBEDDED_CLUSTER)
-    return EMBEDDED_SESSION_SECONDS if embedded else SESSION_SECONDS
+def _session_seconds(cluster_id: str) -> int:
+    return EMBEDDED_SESSION_SECONDS if cluster_id.startswith(_EMBEDDED_CLUSTER) else SESSION_SECONDS
 
 
 def _consumer(
@@ -119,18 +122,30 @@ def _consumer(
 @asynccontextmanager
 async def _joined(
     consumer: AIOKafkaConsumer, *, group: str, topics: Sequence[str]
-) -> AsyncIterator["_Membership"]:
+) -> AsyncIterator[dict[TopicPartition, int | None]]:
+    """Join the group, and leave it at the end; gives the next offset of each partition, as far as known."""
     expected: dict[TopicPartition, int | None] = {}
     consumer.subscribe(topics, listener=_Rebalances(group, expected))
     try:
         # The embedded broker may refuse a member that comes while another joins; the caller tries again.
         async with asyncio.timeout(_JOIN_SECONDS):
             await consumer.start()
-        yield _Membership(consumer, group=group, expected=expected)
+        yield expected
     finally:
-        with contextlib.suppress(KafkaError, TimeoutError, OSError):
-            async with asyncio.timeout(_LEAVE_SECONDS):
-                await consumer.stop()
+        await _leave(consumer)
+
+
+async def _leave(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group, or at least let the sockets and tasks go when nobody is there to say goodbye to."""
+    with contextlib.suppress(KafkaError, TimeoutError, OSError):
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            await consumer.stop()
+            return
+    with contextlib.suppress(KafkaError, TimeoutError, OSError):
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            if consumer._fetcher is not None:  # noqa: SLF001  stop() had no time to come so far
+                await consumer._fetcher.close()  # noqa: SLF001
+            await consumer._client.close()  # noqa: SLF001
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -151,12 +166,17 @@ class _Membership:
     """One stay in the group: fetch, work, commit. `expected` has the next offset of each partition held."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, *, group: str, expected: dict[TopicPartition, int | None]
+        self,
+        consumer: AIOKafkaConsumer,
+        *,
+        group: str,
+        expected: dict[TopicPartition, int | None],
+        watchdog: Watchdog,
     ) -> None:
         self._consumer = consumer
         self._group = group
         self._expected = expected
-        self._watchdog = Watchdog(consumer, group)
+        self._watchdog = watchdog
 
     async def take_batch(self, work: BatchWork) -> bool:
         """Wait a little for a batch and work on it; tells whether one came."""
@@ -165,7 +185,8 @@ class _Membership:
         if not batch:
             return False
         started = time.perf_counter()
-        await self._notice_gaps(batch)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await self._notice_gaps(batch)
         records = [record for partition in batch.values() for record in partition]
         dead = await work.do(records)
         await self._commit(batch)
@@ -190,9 +211,11 @@ class _Membership:
 
     async def _commit(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
         try:
-            await self._consumer.commit(
-                {partition: records[-1].offset + 1 for partition, records in batch.items()}
-            )
+            # The client waits for ever for a broker that is away. We join again, and the batch is repeated.
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self._consumer.commit(
+                    {partition: records[-1].offset + 1 for partition, records in batch.items()}
+                )
         except (CommitFailedError, IllegalStateError) as error:
             # The partitions are somebody else's now; the batch comes again there, and changes nothing.
             log.warning("commit_refused", group=self._group, error_class=type(error).__name__)
