@@ -5,12 +5,13 @@ only.
 
 import json
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -114,9 +115,9 @@ def _table(found: Iterator[dict[str, Any]]) -> Table:
     table.columns[1].min_width = 36  # a case's id stays whole, for `reprieve cases show`
     for case in found:
         table.add_row(
-            _deadline(case["next_deadline_at"], case["days_left"]),
+            _deadline(case["next_deadline_on"], case["days_left"]),
             escape(f"{case['payer_name'] or 'unknown payer'}\n{case['claim_number']}\n{case['case_id']}"),
-            f"{_words(case['category'])}, {_words(case['state'])}\n{_words(case['recommended_action'])}"
+            f"{_words(case['category'])}, {_words(case['state'])}\n{_next(case)}"
             + ("\nneeds a person" if case["needs_human"] else ""),
             f"${Decimal(case['amount_at_stake']):,.2f}",
         )
@@ -128,7 +129,7 @@ def _story(case: dict[str, Any], timeline: list[dict[str, Any]]) -> Iterator[str
     yield f"{case['payer_name'] or 'unknown payer'}, claim {case['claim_number']}: {_words(case['state'])}"
     yield f"{_words(case['category'])}, {stake}, priority {case['priority']}"
     if decision := case["decision"]:
-        yield f"next: {_words(decision['recommended_action'])}"
+        yield f"next: {_next(case)}"
         yield from (f"  {number}. {action}" for number, action in enumerate(decision["next_actions"], 1))
         for clock in decision["clocks"]:
             yield from _clock(clock)
@@ -136,11 +137,36 @@ def _story(case: dict[str, Any], timeline: list[dict[str, Any]]) -> Iterator[str
         yield f"{entry['at'][:16].replace('T', ' ')}  {_happened(entry)}"
 
 
+def _next(case: dict[str, Any]) -> str:
+    """Say what comes next. A case handed to another team has its team, and no action of ours."""
+    if case["closed_reason"] == "not_our_denial":
+        return f"to {_words(case['route'] or 'another team')}"
+    return _words(case["recommended_action"])
+
+
 def _clock(clock: dict[str, Any]) -> Iterator[str]:
-    end = _deadline(clock["deadline_at"] or clock["earliest"] or clock["latest"], clock["days_left"])
     name = clock["label"] or _words(clock["kind"])
-    yield f"clock: {name}: {_words(clock['status'])}, {end.replace(chr(10), ', ')}"
+    status = _words(clock["status"])
+    unconfirmed = ", policy unconfirmed" if clock["policy_status"] == "unconfirmed" else ""
+    yield f"clock: {name}: {status}, {_span(clock)}{unconfirmed}"
     yield from (f"    {step}" for step in (*clock["steps"], *clock["reasons"]))
+
+
+def _span(clock: dict[str, Any]) -> str:
+    """Give a clock's end as the payer's own day: instants of a decision carry the payer's offset."""
+    certain, earliest, latest = (
+        at and datetime.fromisoformat(at).astimezone(ZoneInfo(clock["zone"])).date()
+        for at in (clock["deadline_at"], clock["earliest"], clock["latest"])
+    )
+    if certain:
+        ends = str(certain)
+    elif earliest and latest:
+        ends = f"{earliest} to {latest}"
+    elif earliest or latest:
+        ends = f"{earliest} at the earliest" if earliest else f"{latest} at the latest"
+    else:
+        return "no date"
+    return ends if clock["status"] in {"expired", "not_permitted"} else f"{ends}{_left(clock['days_left'])}"
 
 
 def _happened(entry: dict[str, Any]) -> str:
@@ -155,10 +181,14 @@ def _happened(entry: dict[str, Any]) -> str:
             return f"fact: {_words(told['kind'])} {told['value']} ({told['state']})"
 
 
-def _deadline(at: str | None, days_left: int | None) -> str:
-    if at is None:
-        return "no date"
-    return f"{date.fromisoformat(at[:10])}" + (f"\n{days_left} days left" if days_left is not None else "")
+def _deadline(on: str | None, days_left: int | None) -> str:
+    return "no date" if on is None else f"{on}{_left(days_left, before=chr(10))}"
+
+
+def _left(days: int | None, *, before: str = ", ") -> str:
+    if days is None:
+        return ""
+    return before + ("today" if days == 0 else "1 day left" if days == 1 else f"{days} days left")
 
 
 def _words(name: str) -> str:

@@ -1,0 +1,118 @@
+"""`reprieve cases` prints the payer's own days, against a tracker that answers what the test says."""
+
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+
+from services import cases
+
+CASE = {
+    "case_id": "0a000000-0000-4000-8000-000000000001",
+    "payer_name": "ACME",
+    "claim_number": "A-1",
+    "category": "authorization_absent",
+    "route": None,
+    "state": "open",
+    "closed_reason": None,
+    "recommended_action": "appeal",
+    "needs_human": False,
+    "amount_at_stake": "100.00",
+    "priority": 50,
+    "next_deadline_at": "2026-11-25T04:59:59Z",
+    "next_deadline_on": "2026-11-24",
+    "next_deadline_zone": "America/Detroit",
+    "days_left": 3,
+}
+CLOCK = {
+    "kind": "retro_authorization",
+    "label": "Retroactive request",
+    "status": "undetermined",
+    "days_left": 3,
+    "deadline_at": None,
+    "earliest": "2026-11-24T23:59:59-05:00",
+    "latest": "2027-02-08T04:59:59Z",
+    "zone": "America/Detroit",
+    "policy_status": "unconfirmed",
+    "steps": [],
+    "reasons": [],
+}
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """Run a command against these answers, by the end of the path."""
+
+    def run(*arguments: str, **answers: Any) -> str:
+        def answer(request: httpx2.Request) -> httpx2.Response:
+            return httpx2.Response(200, json=answers[request.url.path.rsplit("/", 1)[-1].replace("-", "_")])
+
+        class Tracker:
+            @contextmanager
+            def client(self, *_: str):
+                with httpx2.Client(transport=httpx2.MockTransport(answer), base_url="http://tracker") as one:
+                    yield one
+
+        monkeypatch.setattr(cases.Stack, "find", lambda _: Tracker())
+        done = CliRunner(env={"COLUMNS": "120"}).invoke(cases.cases, arguments)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
+def listed(printed, **changes: Any) -> str:
+    return printed("list", cases={"data": [CASE | changes], "next_cursor": None})
+
+
+def shown(printed, *clocks: dict[str, Any], **changes: Any) -> str:
+    decision = {"next_actions": ["Appeal"], "clocks": list(clocks)}
+    case_id = CASE["case_id"]
+    return printed(
+        "show",
+        case_id,
+        **{
+            case_id.replace("-", "_"): CASE | {"decision": decision} | changes,
+            "timeline": {"data": []},
+        },
+    )
+
+
+def test_a_deadline_is_the_payers_day(printed):
+    text = listed(printed)
+
+    assert "2026-11-24" in text
+    assert "3 days left" in text
+    assert "2026-11-25" not in text
+
+
+@pytest.mark.parametrize(("days", "words"), [(0, "today"), (1, "1 day left")])
+def test_the_last_days_are_said_in_words(printed, days, words):
+    assert words in listed(printed, days_left=days)
+
+
+def test_a_range_is_shown_as_a_range_and_an_unconfirmed_policy_as_one(printed):
+    line = "undetermined, 2026-11-24 to 2027-02-07, 3 days left, policy unconfirmed"
+
+    assert line in " ".join(shown(printed, CLOCK).split())
+
+
+def test_a_clock_that_has_passed_has_no_days_left(printed):
+    passed = CLOCK | {"status": "expired", "days_left": 0, "policy_status": "confirmed"}
+
+    assert shown(printed, passed).count("today") == 0
+
+
+def test_a_denial_of_another_team_names_the_team_and_no_action_of_ours(printed):
+    theirs = {
+        "state": "closed",
+        "closed_reason": "not_our_denial",
+        "category": "not_authorization",
+        "route": "timely_filing",
+        "recommended_action": "route_elsewhere",
+    }
+
+    assert "to timely filing" in listed(printed, **theirs)
+    assert "next: to timely filing" in shown(printed, **theirs)
