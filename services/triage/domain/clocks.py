@@ -200,7 +200,7 @@ def _permission(
     missing = [*missing_to_concern, *missing, *missing_excludes, *missing_any]
     if not entry.certain:
         # What might exclude the way is no fact to look for: only the payer's answer settles it.
-        asked_for = tuple([*missing_to_concern, *missing, *missing_any])
+        asked_for = (*missing_to_concern, *missing, *missing_any)
         return Permission(
             permitted=None, reasons=("no rule of this payer is known: ask the payer",), missing=asked_for
         )
