@@ -31,10 +31,12 @@ from services.ingest.domain.remittance import (
 from services.triage.policies import shipped_policies
 from services.triage.render import explain_rows, render
 from shared.contracts.claim_denied import ClaimDenied
+from shared.errors import InvalidInputError
 from shared.values import REPRIEVE_NAMESPACE
 
 _NOBODY = UUID(int=0)
 _BLOCK_BYTES = 1 << 18
+_FIRST_YEAR = 1990  # the 835 is younger
 _SHOWN_FINDINGS = 20  # a file of nothing but faults must not bury the rows
 
 
@@ -45,6 +47,7 @@ class FileReading:
     name: str
     claims: int = 0
     denied: int = 0
+    repeated: int = 0
     quarantined: int = 0
     warnings: int = 0
     unreadable: str | None = None
@@ -87,18 +90,36 @@ def explain(
     `reprieve validate` tells more. 2: a file could not be read at all. Denials are not a failure.
     """
     day = as_of.date() if as_of else datetime.now().astimezone().date()
+    if day.year < _FIRST_YEAR:
+        raise InvalidInputError(
+            f"No 835 is counted from {day}: it lies before {_FIRST_YEAR}.",
+            remedy="Write --as-of as YYYY-MM-DD, with all four digits of the year.",
+        )
     readings = [FileReading(str(path)) for path in files]
+    seen: set[UUID] = set()
     events = (
-        event for path, reading in zip(files, readings, strict=True) for event in _denials(path, reading, day)
+        event
+        for path, reading in zip(files, readings, strict=True)
+        for event in _once(_denials(path, reading, day), seen, reading)
     )
     rows = explain_rows(events, shipped_policies(policies), as_of=day)
     render(rows, format, console=Console(), as_of=day)
     sys.stdout.flush()
     for reading in readings:
         _report(reading)
-    if format == "table":
-        _sum_up(readings)
+    _sum_up(readings, whole=format == "table")
     raise typer.Exit(max(reading.status for reading in readings))
+
+
+def _once(events: Iterable[ClaimDenied], seen: set[UUID], reading: FileReading) -> Iterator[ClaimDenied]:
+    """Leave out what this run has explained: a remittance that comes twice denies its claims once."""
+    for event in events:
+        if event.event_id in seen:
+            reading.repeated += 1
+            continue
+        seen.add(event.event_id)
+        reading.denied += 1
+        yield event
 
 
 def _denials(path: Path, reading: FileReading, day: date) -> Iterator[ClaimDenied]:
@@ -149,7 +170,6 @@ def _denial(claim: Claim, header: SetHeader, reading: FileReading, day: date) ->
     )
     match event_or_quarantine(claim, header, context, None):
         case ClaimDenied() as event:
-            reading.denied += 1
             yield event
         case ClaimQuarantined(findings=findings):
             reading.quarantined += 1
@@ -183,12 +203,17 @@ def _sentence(finding: Finding) -> str:
     return f"{where + ': ' if where else ''}{finding.message} {finding.remedy} [{finding.code}]"
 
 
-def _sum_up(readings: list[FileReading]) -> None:
-    claims, denied, quarantined, warnings = (
+def _sum_up(readings: list[FileReading], *, whole: bool) -> None:
+    """Say on one line what was read; for programs only where there is something that the rows do not tell."""
+    claims, denied, repeated, quarantined, warnings = (
         sum(getattr(reading, name) for reading in readings)
-        for name in ("claims", "denied", "quarantined", "warnings")
+        for name in ("claims", "denied", "repeated", "quarantined", "warnings")
     )
+    if not (whole or repeated or quarantined or warnings):
+        return
     told = f"{_counted(len(readings), 'file')}: {_counted(claims, 'claim')} read, {denied} denied"
+    if repeated:
+        told += f", {_counted(repeated, 'repeated denial')} left out"
     if quarantined:
         told += f", {quarantined} set aside as unreadable"
     if warnings:

@@ -101,6 +101,43 @@ def test_a_file_that_was_cut_is_explained_as_far_as_it_goes_and_said_to_be_cut(s
 
 
 @pytest.mark.parametrize("shown_as", ["table", "json", "csv"])
+def test_a_remittance_that_comes_twice_counts_once_and_that_is_said(
+    samples: list[Path], tmp_path: Path, shown_as: str
+) -> None:
+    (tmp_path / "copy.835").write_bytes(samples[0].read_bytes())
+    (tmp_path / "twice.835").write_bytes(samples[0].read_bytes() * 2)
+    once, copied, twice = (
+        explain("--format", shown_as, "--as-of", str(TODAY), *files)
+        for files in ((samples[0],), (samples[0], tmp_path / "copy.835"), (tmp_path / "twice.835",))
+    )
+
+    assert "3 repeated denials left out" in copied.stderr.decode()
+    assert "3 repeated denials left out" in twice.stderr.decode()
+    assert b"repeated" not in once.stderr
+    if shown_as != "json":  # there each row names the remittance that it is from
+        assert once.stdout == copied.stdout == twice.stdout
+    assert len(once.stdout.splitlines()) == len(copied.stdout.splitlines()) == len(twice.stdout.splitlines())
+
+
+@pytest.mark.parametrize("shown_as", ["table", "json", "csv"])
+def test_warnings_are_counted_in_every_format(samples: list[Path], shown_as: str) -> None:
+    content = samples[0].read_bytes()
+    element = content.partition(b"BPR*I*")[2].partition(b"*")[0]
+    told = explain("--format", shown_as, "-", given=content.replace(b"BPR*I*" + element, b"BPR*I*1.00", 1))
+
+    assert "warning" in told.stderr.decode()
+    assert "`reprieve validate` shows them" in told.stderr.decode()
+
+
+def test_a_day_before_there_were_835s_is_a_slip_of_the_keyboard(samples: list[Path]) -> None:
+    told = explain("--as-of", "0206-11-21", samples[0])
+
+    assert told.returncode == 2
+    assert b"before 1990" in told.stderr
+    assert b"Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize("shown_as", ["table", "json", "csv"])
 def test_no_file_of_the_corpus_brings_a_traceback(corpus: Path, shown_as: str) -> None:
     files = sorted(path for path in corpus.rglob("*") if path.is_file())
     told = explain("--format", shown_as, "--as-of", str(TODAY), *files)
