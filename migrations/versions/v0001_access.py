@@ -153,7 +153,9 @@ def upgrade() -> None:
         create_role(role)
     op.execute("create schema access")
     op.execute(f"grant usage on schema access to {EVERYONE}, {FINDER}")
-    op.execute("grant select on reprieve_migrations to public")  # /readyz compares it with the code's own level
+    op.execute(
+        "grant select on reprieve_migrations to public"
+    )  # /readyz compares it with the code's own level
     for statement in TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)

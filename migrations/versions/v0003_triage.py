@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from migrations.walls import build_wall, create_outbox
+from migrations.walls import build_wall, create_outbox, store_payloads
 
 revision = "0003"
 down_revision = "0002"
@@ -29,7 +29,7 @@ def upgrade() -> None:
             primary key (organization_id, event_id, revision)
         )
     """)
-    op.execute("create index events_key on triage.events (organization_id, claim_key)")
+    store_payloads("triage.events")
     op.execute("""
         create table triage.facts (
             organization_id uuid not null,

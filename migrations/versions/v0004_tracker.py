@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from migrations.walls import build_wall, create_finder, create_outbox
+from migrations.walls import build_wall, create_finder, create_outbox, store_payloads
 
 revision = "0004"
 down_revision = "0003"
@@ -34,6 +34,7 @@ def upgrade() -> None:
     op.execute("create index ledger_key on tracker.ledger (organization_id, claim_key)")
     # Payloads go out of line, so that the reconciliation reads narrow rows only.
     op.execute("alter table tracker.ledger set (toast_tuple_target = 128)")
+    store_payloads("tracker.ledger")
     op.execute("""
         create table tracker.cases (
             organization_id uuid not null,
