@@ -3,14 +3,24 @@
 import asyncio
 import os
 import runpy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shared.errors import InvalidInputError, NotFoundError
+from shared.errors import InvalidInputError, NotFoundError, UnavailableError
+from shared.security.settings import (
+    DEFAULT_DATA_DIR,
+    AdministrationSettings,
+    DataDirOption,
+    read_administration,
+)
 
-db = typer.Typer(no_args_is_help=True, help="Migrate the database. Needs REPRIEVE_ADMIN_DATABASE_URL.")
+db = typer.Typer(
+    no_args_is_help=True, help="Migrate the database of REPRIEVE_ADMIN_DATABASE_URL, or of `reprieve up`."
+)
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics. Needs REPRIEVE_KAFKA_BOOTSTRAP_SERVERS.")
 
 _BENCHES = ("reading", "memory", "end_to_end")
@@ -23,16 +33,24 @@ def _from_environment(name: str, meaning: str) -> str:
     return value
 
 
-def _admin_url() -> str:
-    return _from_environment(
-        "REPRIEVE_ADMIN_DATABASE_URL",
-        "the URL of the role that owns the tables, like postgresql+asyncpg://reprieve_owner:…@host/reprieve",
-    )
+def _admin_url(data_dir: Path) -> str:
+    return read_administration(AdministrationSettings, data_dir).admin_database_url.get_secret_value()
+
+
+@contextmanager
+def _database_answers() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError as error:
+        raise UnavailableError(
+            "The database does not answer.", remedy="Start it, or `reprieve up`, and try again."
+        ) from error
 
 
 @db.command()
 def upgrade(
     revision: Annotated[str, typer.Argument(help="Where to go; the newest by default.")] = "head",
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
 ) -> None:
     """
     Migrate up, then give the services' roles their passwords.
@@ -42,8 +60,9 @@ def upgrade(
     """
     from shared.postgres import migrate  # noqa: PLC0415  Alembic takes a while to load
 
-    url = _admin_url()
-    migrate.upgrade(url, revision)
+    url = _admin_url(data_dir)
+    with _database_answers():
+        migrate.upgrade(url, revision)
     passwords = {
         f"reprieve_{service}": password
         for service in ("ingest", "triage", "tracker")
@@ -56,11 +75,13 @@ def upgrade(
 @db.command()
 def downgrade(
     revision: Annotated[str, typer.Argument(help="Where to go back to; `base` removes everything.")],
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
 ) -> None:
     """Migrate down. What the removed tables held is gone: take a backup first."""
     from shared.postgres import migrate  # noqa: PLC0415
 
-    migrate.downgrade(_admin_url(), revision)
+    with _database_answers():
+        migrate.downgrade(_admin_url(data_dir), revision)
     typer.echo(f"Migrated down to {revision}.")
 
 

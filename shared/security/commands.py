@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -21,7 +22,13 @@ from shared.postgres import create_engine
 from shared.security import administration
 from shared.security.administration import ROLES, ListedKey, NewKey, Organization, Submitter
 from shared.security.sealing import MasterKey
-from shared.security.settings import AdministrationSettings, OrganizationSettings, read_settings
+from shared.security.settings import (
+    DEFAULT_DATA_DIR,
+    AdministrationSettings,
+    DataDirOption,
+    OrganizationSettings,
+    read_administration,
+)
 
 orgs = typer.Typer(help="Organizations and the payees whose remittances are theirs.", no_args_is_help=True)
 payee = typer.Typer(help="Payees of an organization.", no_args_is_help=True)
@@ -48,9 +55,10 @@ def create_organization(
     time_zone: Annotated[str, typer.Option(help="IANA name; the days of its clocks.")] = "America/New_York",
     payees: Annotated[list[str] | None, typer.Option("--payee", help="NPI, TIN or *; repeatable.")] = None,
     output: FormatOption = Format.table,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
 ) -> None:
     """Create an organization; safe to repeat."""
-    settings = read_settings(OrganizationSettings)
+    settings = read_administration(OrganizationSettings, data_dir)
     master_key = MasterKey.from_text(settings.master_key.get_secret_value())
 
     async def work(engine: AsyncEngine) -> Organization:
@@ -63,17 +71,19 @@ def create_organization(
             )
         return await _organization(engine, str(made.organization_id))
 
-    _show([_with_owner(work)], Organization, output)
+    _show([_with_owner(data_dir, work)], Organization, output)
 
 
 @orgs.command("list")
-def list_organizations(output: FormatOption = Format.table) -> None:
+def list_organizations(
+    output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR
+) -> None:
     """List the organizations with their payees."""
-    _show(_with_owner(administration.list_organizations), Organization, output)
+    _show(_with_owner(data_dir, administration.list_organizations), Organization, output)
 
 
 @payee.command("add")
-def add_payee(organization: str, identifiers: list[str]) -> None:
+def add_payee(organization: str, identifiers: list[str], data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """Register payees (NPI, TIN or *) for an organization, given by name or id; safe to repeat."""
 
     async def work(engine: AsyncEngine) -> Organization:
@@ -84,20 +94,22 @@ def add_payee(organization: str, identifiers: list[str]) -> None:
             )
         return await _organization(engine, organization)
 
-    _show([_with_owner(work)], Organization, Format.table)
+    _show([_with_owner(data_dir, work)], Organization, Format.table)
 
 
 @submitters.command("create")
-def create_submitter(name: str, output: FormatOption = Format.table) -> None:
+def create_submitter(
+    name: str, output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR
+) -> None:
     """Create a submitter; safe to repeat."""
-    made = _with_owner(lambda engine: administration.create_submitter(engine, name=name))
+    made = _with_owner(data_dir, lambda engine: administration.create_submitter(engine, name=name))
     _show([made], Submitter, output)
 
 
 @submitters.command("list")
-def list_submitters(output: FormatOption = Format.table) -> None:
+def list_submitters(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """List the submitters."""
-    _show(_with_owner(administration.list_submitters), Submitter, output)
+    _show(_with_owner(data_dir, administration.list_submitters), Submitter, output)
 
 
 @keys.command("create")
@@ -108,6 +120,7 @@ def create_key(
     submitter: Annotated[str | None, typer.Option(help="Its name or id.")] = None,
     expires_in_days: Annotated[int, typer.Option(min=1, max=3650, help="How long the key lives.")] = 365,
     output: FormatOption = Format.table,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
 ) -> None:
     """Make a key. It is shown once, on standard output, and stored nowhere."""
 
@@ -123,7 +136,7 @@ def create_key(
             engine, role=role, name=name, expires_at=expires_at, **place
         )
 
-    made = _with_owner(work)
+    made = _with_owner(data_dir, work)
     if output is Format.json:
         _show([made], NewKey, output)
         return
@@ -133,21 +146,21 @@ def create_key(
 
 
 @keys.command("list")
-def list_keys(output: FormatOption = Format.table) -> None:
+def list_keys(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """List the keys by their prefixes, which are no secret."""
-    _show(_with_owner(administration.list_keys), ListedKey, output)
+    _show(_with_owner(data_dir, administration.list_keys), ListedKey, output)
 
 
 @keys.command("revoke")
-def revoke_key(prefix: str) -> None:
+def revoke_key(prefix: str, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """Let a key open nothing any more; safe to repeat."""
-    _with_owner(lambda engine: administration.revoke_key(engine, prefix=prefix))
+    _with_owner(data_dir, lambda engine: administration.revoke_key(engine, prefix=prefix))
     Console(stderr=True).print("Revoked. Running processes forget the key within ten seconds.")
 
 
-def _with_owner(work: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
+def _with_owner(data_dir: Path, work: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
     """Do one piece of work as the owner of the tables."""
-    url = read_settings(AdministrationSettings).admin_database_url.get_secret_value()
+    url = read_administration(AdministrationSettings, data_dir).admin_database_url.get_secret_value()
 
     async def run() -> Result:
         engine = create_engine(url, name="reprieve-administration", pool_size=1)

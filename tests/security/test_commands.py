@@ -3,13 +3,21 @@
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from shared.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError
+from services.operations import db
+from shared.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from shared.postgres import create_engine
 from shared.security.commands import keys, orgs, submitters
 from shared.security.principals import Authenticator, Principal
@@ -153,9 +161,56 @@ def test_tables_show_whole_ids_and_no_secret(command: Command, fresh_database: D
     assert text.split("_", 2)[2] not in shown
 
 
-def test_missing_settings_are_told_all_at_once_without_values(monkeypatch):
+def test_missing_settings_are_told_all_at_once_without_values(monkeypatch, tmp_path: Path):
     monkeypatch.delenv("REPRIEVE_ADMIN_DATABASE_URL", raising=False)
     monkeypatch.delenv("REPRIEVE_MASTER_KEY", raising=False)
-    result = CliRunner().invoke(orgs, ["create", "x"])
+    result = CliRunner().invoke(orgs, ["create", "x", "--data-dir", str(tmp_path)])
     assert isinstance(result.exception, InvalidInputError)
     assert "REPRIEVE_ADMIN_DATABASE_URL is missing; REPRIEVE_MASTER_KEY is missing" in str(result.exception)
+    assert "--data-dir" in str(result.exception)
+
+
+@pytest.fixture
+def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_database: Database) -> Path:
+    """The folder of a running `reprieve up`, and an environment that names nothing."""
+    monkeypatch.delenv("REPRIEVE_ADMIN_DATABASE_URL", raising=False)
+    monkeypatch.delenv("REPRIEVE_MASTER_KEY", raising=False)
+    told = {"admin_database_url": fresh_database.owner, "master_key": MASTER_KEY, "feed": "local"}
+    (tmp_path / "up.json").write_text(json.dumps(told))
+    return tmp_path
+
+
+def test_beside_a_running_up_the_commands_need_no_environment(up: Path):
+    for app, words in (
+        (orgs, ["create", "One"]),
+        (orgs, ["payee", "add", "One", "1234567893"]),
+        (orgs, ["list"]),
+        (submitters, ["create", "Relay Health"]),
+        (submitters, ["list"]),
+        (keys, ["create", "--role", "operator", "--name", "root"]),
+        (keys, ["list"]),
+        (db, ["upgrade"]),
+    ):
+        result = CliRunner().invoke(app, [*words, "--data-dir", str(up)])
+        assert result.exit_code == 0, (words, result.exception)
+
+
+def test_the_environment_and_up_json_are_not_mixed(up: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REPRIEVE_ADMIN_DATABASE_URL", "postgresql+asyncpg://x:x@127.0.0.1:1/elsewhere")
+    result = CliRunner().invoke(orgs, ["create", "One", "--data-dir", str(up)])
+    assert "REPRIEVE_MASTER_KEY is missing" in str(result.exception)
+
+
+def test_a_database_that_is_not_there_is_told_without_a_traceback(up: Path):
+    told = {"admin_database_url": "postgresql+asyncpg://x:x@127.0.0.1:1/none", "master_key": MASTER_KEY}
+    (up / "up.json").write_text(json.dumps(told))
+    for app, words in ((db, ["upgrade"]), (db, ["downgrade", "base"]), (orgs, ["list"])):
+        result = CliRunner().invoke(app, [*words, "--data-dir", str(up)])
+        assert isinstance(result.exception, UnavailableError), (words, result.exception)
+
+
+def test_a_damaged_up_json_is_told_with_its_remedy(up: Path):
+    (up / "up.json").write_text("{")
+    result = CliRunner().invoke(orgs, ["list", "--data-dir", str(up)])
+    assert isinstance(result.exception, InvalidInputError)
+    assert "reprieve up" in str(result.exception)
