@@ -247,6 +247,14 @@ async def test_each_filter_keeps_what_it_names_and_nothing_else(site, deny, reco
     assert await names(include_test=True) - await names() == {"test"}
 
 
+async def test_a_deadline_is_before_a_day_where_the_payer_is(site, deny):
+    evening = datetime(2098, 1, 2, 4, 59, 59, tzinfo=UTC)  # the end of the first of January in New York
+    await deny(clocks=(clock(evening),))
+
+    assert (await only(site, deadline_before="2098-01-02"))["next_deadline_on"] == "2098-01-01"
+    assert (await page(site["viewer"], deadline_before="2098-01-01"))["data"] == []
+
+
 @pytest.mark.parametrize(
     "sort", ["priority", "-priority", "deadline", "-deadline", "amount", "-amount", "opened", "-opened"]
 )

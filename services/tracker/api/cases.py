@@ -1,7 +1,7 @@
 """GET /v1/cases and GET /v1/cases/{case_id}."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -58,7 +58,7 @@ def cases_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> AP
         auth_related: bool | None = None,
         deadline_before: Annotated[
             AwareDatetime | date | None,
-            Query(description="Next deadline before this instant, or before this day (UTC) begins."),
+            Query(description="Next deadline before this instant, or before this day where the payer is."),
         ] = None,
         amount_at_least: Annotated[
             Decimal | None, Query(ge=0, max_digits=18, decimal_places=2, description="Dollars at stake.")
@@ -82,7 +82,8 @@ def cases_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> AP
             categories=category or (),
             payer=payer and payer.strip(),
             auth_related=auth_related,
-            deadline_before=_instant(deadline_before),
+            deadline_before=deadline_before if isinstance(deadline_before, datetime) else None,
+            deadline_before_day=None if isinstance(deadline_before, datetime) else deadline_before,
             amount_at_least=amount_at_least,
             claim_number=claim_number and claim_number.strip(),
             needs_human=needs_human,
@@ -193,9 +194,3 @@ async def _person(
 def _full_name(person: Person) -> str | None:
     given = " ".join(part for part in (person.first, person.middle, person.suffix) if part)
     return ", ".join(part for part in (person.last, given) if part) or None
-
-
-def _instant(before: datetime | date | None) -> datetime | None:
-    if before is None or isinstance(before, datetime):
-        return before
-    return datetime.combine(before, time.min, UTC)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -21,13 +21,18 @@ SORTS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """None and empty leave a filter out. `payer` is a whole id or name; `include_test` adds test files."""
+    """
+    None and empty leave a filter out. `payer` is a whole id or name; `include_test` adds test files.
+
+    A deadline is compared as an instant, or as its day where the payer is.
+    """
 
     states: Sequence[str] = ()
     categories: Sequence[str] = ()
     payer: str | None = None
     auth_related: bool | None = None
     deadline_before: datetime | None = None
+    deadline_before_day: date | None = None
     amount_at_least: Decimal | None = None
     claim_number: str | None = None
     needs_human: bool | None = None
@@ -49,12 +54,17 @@ class Found(NamedTuple):
     next_place: Place | None
 
 
+_NEXT_ZONE = "deadline_zones[array_position(deadlines, next_deadline_at)]"
+
 _CONDITIONS: dict[str, str] = {
     "states": "state = any (cast(:states as text[]))",
     "categories": "category = any (cast(:categories as text[]))",
     "payer": "(payer_id = :payer or lower(payer_name) = lower(:payer))",
     "auth_related": "auth_related = :auth_related",
     "deadline_before": "next_deadline_at < :deadline_before",
+    # Two days cover any zone and let the index find the rows; the day itself is the payer's.
+    "deadline_before_day": f"next_deadline_at < cast(:deadline_before_day as date) + 2 and"
+    f" cast(next_deadline_at at time zone {_NEXT_ZONE} as date) < :deadline_before_day",
     "amount_at_least": "amount_at_stake >= :amount_at_least",
     "claim_number": "upper(claim_number) = upper(:claim_number)",
     "needs_human": "needs_human = :needs_human",
@@ -130,8 +140,7 @@ _SUMMARY = text(f"""
         coalesce(sum(amount_at_stake) {_OPEN}, 0) as open_clock_amount,
         coalesce(sum(paid_amount), 0) as paid_amount,
         min(next_deadline_at) {_OPEN} as next_deadline_at,
-        (array_agg(deadline_zones[array_position(deadlines, next_deadline_at)] order by next_deadline_at)
-            {_OPEN})[1] as next_deadline_zone
+        (array_agg({_NEXT_ZONE} order by next_deadline_at) {_OPEN})[1] as next_deadline_zone
     from tracker.cases
     where organization_id = :organization_id and not is_test
         and closed_reason is distinct from 'merged' and closed_reason is distinct from 'withdrawn'
