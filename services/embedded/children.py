@@ -41,13 +41,20 @@ def program(arguments: Iterable[str], *, tether: int) -> list[str]:
     return [sys.executable, "-P", "-m", "services.embedded.tether", str(tether), *arguments]
 
 
-async def keep_running(child: Child, *, tether: int, say: Callable[[str], None]) -> None:
-    """Run the child until its stop event; each death is told and followed by a new start, ever later."""
+async def keep_running(
+    child: Child, *, tether: int, say: Callable[[str], None], started_anew: Callable[[], None]
+) -> None:
+    """
+    Run the child until its stop event; each death is told and followed by a new start, ever later.
+
+    `started_anew` is called after every start, when the child has its process id.
+    """
     wait_seconds = 1.0
     stopping = asyncio.create_task(child.stop.wait())
     while not child.stop.is_set():
         started = monotonic()
         process = await _start(child, tether)
+        started_anew()
         exited = asyncio.create_task(process.wait())
         await asyncio.wait({exited, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if child.stop.is_set():

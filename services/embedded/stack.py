@@ -45,7 +45,8 @@ class Stack:
         for child in self.children:
             rotate(child.log)
         running = [
-            asyncio.create_task(keep_running(child, tether=tether, say=say)) for child in self.children
+            asyncio.create_task(keep_running(child, tether=tether, say=say, started_anew=self._write))
+            for child in self.children
         ]
         work = asyncio.create_task(self._work(demo=demo))
         watch = asyncio.create_task(self._keep_postgres_running())

@@ -140,7 +140,8 @@ def test_no_secret_is_in_a_log(demo: Up) -> None:
 
 def test_a_process_that_dies_is_started_again(demo: Up) -> None:
     url = demo.up_file["processes"]["triage-worker"]["url"]
-    psutil.Process(demo.pid("triage-worker")).kill()
+    killed = demo.pid("triage-worker")
+    psutil.Process(killed).kill()
     demo.wait_for_line("triage-worker ended", seconds=10)
 
     def answers() -> bool:
@@ -150,6 +151,7 @@ def test_a_process_that_dies_is_started_again(demo: Up) -> None:
             return False
 
     wait_until(answers, seconds=60, what="triage-worker answers again")
+    assert demo.pid("triage-worker") != killed, "up.json names the processes that run"
     assert demo.run("reconcile").returncode == 0
 
 
