@@ -22,13 +22,13 @@ def _family(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LockSession:
-    """Locks of one family, held until `connection` closes: a statement that runs on it runs under its locks."""
+    """Locks of one family, held until `connection` closes: what runs on it runs under its locks."""
 
     connection: AsyncConnection
     family: str
 
     async def take(self, numbers: Iterable[int]) -> frozenset[int]:
-        """Take those of the locks that nobody holds, and give their numbers. Ask for each number once only."""
+        """Take those of the locks that nobody holds, and give their numbers. Ask for each once only."""
         taken = await self.connection.execute(
             text(
                 "select number from unnest(cast(:numbers as integer[])) as wanted(number) "
@@ -55,13 +55,12 @@ async def lock_session(engine: AsyncEngine, family: str) -> AsyncIterator[LockSe
     """
     with database_must_answer():
         async with engine.connect() as connection:
-            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
             try:
                 yield LockSession(connection, family)
             finally:
-                await (
-                    connection.invalidate()
-                )  # closing the session is what frees the locks, whatever happened
+                # Closing the session is what frees the locks, whatever happened.
+                await connection.invalidate()
 
 
 @asynccontextmanager
