@@ -48,6 +48,12 @@ class Block:
         batch, at = self._find(len(self.segments) - 1)
         return max(batch.end(at), self.last_end)
 
+    def place(self) -> tuple[int, int, int]:
+        """Give number(0), start(0) and end() at once: every claim asks for them."""
+        batch, first, stop = self._pieces[0]
+        end = batch.end(stop - 1) if len(self._pieces) == 1 and not self.last_end else self.end()
+        return batch.number + first, batch.start(first), end
+
     def empty(self) -> int:
         """Count the segments that are none: a terminator behind a terminator."""
         return self.segments.count(b"") if self._has_empty else 0

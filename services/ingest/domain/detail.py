@@ -39,21 +39,24 @@ class Detail:
     def __init__(self, segments: tuple[bytes, ...], delimiters: Delimiters) -> None:
         self.facts: dict[str, Any] = {}
         self.people: dict[str, Person] = {}
-        element, component = delimiters.element, delimiters.component
+        element, component, terminator = delimiters.element, delimiters.component, delimiters.terminator
         # A delimiter beyond ASCII is no character of its own in text: make it one first.
         plain = element.isascii() and component.isascii()
         separator = element.decode() if plain else "\x1d"
         self._component = component.decode() if plain else "\x1f"
+        loop = terminator.join(segments)
+        if loop.isascii() and plain and terminator.isascii() and b"\0" not in loop:
+            texts = loop.decode().split(terminator.decode())  # nearly all loops: one decoding for all
+        else:
+            texts = [_decoded(segment, delimiters, plain=plain) for segment in segments]
         self._line: dict[str, Any] | None = None
         self._lines: list[dict[str, Any]] = []
         self._adjustments: list[Adjustment] = []
         self._remarks: list[Remark] = []
         self._authorizations: list[Reference] = []
         self._references: list[Reference] = []
-        for segment in segments:
-            if not plain:
-                segment = _with_plain_delimiters(segment, element, component)  # noqa: PLW2901
-            parts = decode(segment).split(separator)
+        for text in texts:
+            parts = text.split(separator)
             if reader := _READERS.get(parts[0]):
                 reader(self, parts)
         self._finish()
@@ -212,9 +215,11 @@ _READERS = {
 }
 
 
-def _with_plain_delimiters(segment: bytes, element: bytes, component: bytes) -> bytes:
-    segment = segment.replace(element, b"\x1d")
-    return segment.replace(component, b"\x1f") if component else segment
+def _decoded(segment: bytes, delimiters: Delimiters, *, plain: bool) -> str:
+    if not plain:
+        segment = segment.replace(delimiters.element, b"\x1d")
+        segment = segment.replace(delimiters.component, b"\x1f") if delimiters.component else segment
+    return decode(segment)
 
 
 def _frozen(line: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ _AMOUNT_ELEMENTS = {
 }
 _IDENTIFYING = frozenset((b"6R", b"G1", b"BB"))
 _DIGEST_BYTES = 16
+_NOWHERE = b"\x1f\x1e\x1d"  # where components cannot be told apart, none is empty
 
 
 class LoopReader:
@@ -51,6 +52,9 @@ class LoopReader:
         self.remark = b"LQ" + delimiters.element[:1]
         self.first = 3 + len(delimiters.element)  # where element 1 begins after a tag of three letters
         self.second = self.first + 3 + len(delimiters.element)  # and element 2, after a qualifier of three
+
+        self.ends = frozenset(delimiters.element[-1:] + delimiters.component[-1:])  # as bytes' values
+        self.empty_end = delimiters.component + delimiters.element if delimiters.component else _NOWHERE
 
         self._table = None
         if len(delimiters.element) == 1 and len(delimiters.component) == 1:
@@ -81,7 +85,7 @@ class LoopReader:
         kind = loop.decide(head[2], truncated=truncated)
         digest = loop.digest()
         ordinals[digest] = ordinal = ordinals.get(digest, 0) + 1
-        begin = block.start(0)
+        number, begin, end = block.place()
         return Claim(
             kind=kind,
             position=position,
@@ -95,8 +99,8 @@ class LoopReader:
             balance_findings=tuple(loop.balance),
             findings=tuple(loop.findings),
             byte_offset=begin,
-            byte_length=block.end() - begin,
-            segment_number=block.number(0),
+            byte_length=end - begin,
+            segment_number=number,
             truncated=truncated,
             segments=tuple(block.segments),
         )
@@ -127,6 +131,7 @@ class _Loop:
         "_canonical",
         "_charge",
         "_explained",
+        "_padded",
         "_paid",
         "_reader",
         "_taken_back",
@@ -145,6 +150,7 @@ class _Loop:
         self._charge = charge
         self._paid = paid
         self._explained = False  # some adjustment has an amount
+        self._padded = False  # a kept segment may end in empty elements or components
         self._unreadable: list[tuple[int, bytes, bytes]] = []  # line, group, reason; the amount is torn
         self._without_amount: list[tuple[int, bytes, bytes]] = []  # line, group, reason; the amount is 0
         self._taken_back: list[tuple[int, bytes, bytes, Cents]] = []  # line, group, reason, negative cents
@@ -163,9 +169,11 @@ class _Loop:
             self._note("amount_absurd", 0, 4)
         if not head[1].strip() and not (len(head) > 7 and head[7].strip()):
             self._note("claim_unidentified", 0, 1)
+        self._padded = not head[-1]
         share = _amount(head, 5)
         if share is not None and share[0] == 0:
             head[5] = b""  # nothing to pay is often left out
+            self._padded = self._padded or len(head) == 6
         elif as_sent and (len(head) < 6 or not head[5] or (share is not None and share[1] is head[5])):
             self._canonical.append(self._block.segments[0])
             return
@@ -182,12 +190,16 @@ class _Loop:
         element, remark, first, second = reader.element, reader.remark, reader.first, reader.second
         qualifier_end = first + 2
         amount_at = qualifier_end + len(element)
+        ends, empty_end = reader.ends, reader.empty_end
+        padded = self._padded
         keep = self._canonical.append
         line, line_at = 0, 0  # the service line's number and its SVC; 0 is claim level
         charge, paid = self._charge, self._paid  # of the line; of the claim before the first
         adjusted: Cents = 0  # at this level
         total: Cents = 0  # of the levels before
-        for index, segment in enumerate(self._block.segments):
+        behind = enumerate(self._block.segments)
+        next(behind)  # the CLP
+        for index, segment in behind:
             tag = segment[:3]
             if tag == b"DTM":
                 keep(segment)
@@ -196,6 +208,7 @@ class _Loop:
             elif tag == b"CAS":
                 parts = segment.split(element)
                 changed = False
+                padded = padded or not parts[-1]
                 for at in range(3, len(parts), 3):  # up to six triplets of reason, amount, quantity
                     reason, text = parts[at - 1], parts[at]
                     amount = read_amount(text)
@@ -217,6 +230,7 @@ class _Loop:
                 keep(element.join(parts) if changed else segment)
             elif tag == b"REF":
                 if segment[first:qualifier_end] in _IDENTIFYING:
+                    padded = padded or segment[-1] in ends
                     keep(segment)
             elif tag == b"SVC":
                 if line and paid + adjusted != charge:
@@ -226,7 +240,11 @@ class _Loop:
                 line += 1
                 line_at = index
                 parts = segment.split(element)
-                line_charge, line_paid = _amount(parts, 2), _amount(parts, 3)
+                if len(parts) > 3:
+                    line_charge, line_paid = read_amount(parts[2]), read_amount(parts[3])
+                else:
+                    line_charge, line_paid = _amount(parts, 2), None
+                padded = padded or segment[-1] in ends or empty_end in segment
                 if line_charge is None or line_paid is None:
                     self._note("amount_unreadable", index, 2 if line_charge is None else 3)
                     charge = paid = 0
@@ -243,14 +261,17 @@ class _Loop:
             elif tag == b"NM1" or tag == b"PER":  # noqa: PLR1714
                 pass
             elif tag == remark:
+                padded = padded or segment[-1] in ends
                 keep(segment)
             elif tag in _AMOUNT_ELEMENTS:
+                padded = padded or segment[-1] in ends
                 self._normalise(index, segment.split(element), _AMOUNT_ELEMENTS[tag])
-            elif index:
+            else:
                 self._note("unknown_segment" if segment else "empty_segment", index)
         if line and paid + adjusted != charge:
             self._unbalanced("line", charge - adjusted, paid, line=line, at=line_at)
         total += adjusted
+        self._padded = padded
         self._explained = self._explained or total != 0
         if self._paid + total != self._charge:
             self._unbalanced("claim", self._charge - total, self._paid)
@@ -342,7 +363,9 @@ class _Loop:
 
     def digest(self) -> bytes:
         """Hash the canonical loop: the same for any delimiters, padding and way of writing an amount."""
-        text = _without_padding(self._reader.neutral(b"\x1e".join(self._canonical)))
+        text = self._reader.neutral(b"\x1e".join(self._canonical))
+        if self._padded or b" " in text:
+            text = _without_padding(text)
         return sha256(text, usedforsecurity=False).digest()[:_DIGEST_BYTES]
 
     def _normalise(self, index: int, parts: list[bytes], elements: tuple[int, ...]) -> None:
@@ -376,11 +399,7 @@ def _without_padding(text: bytes) -> bytes:
     """Leave out what says nothing: blanks around elements, and empty components and elements at an end."""
     if b" " in text:
         text = _AROUND.sub(rb"\1", text)
-    if b"\x1f\x1d" in text or b"\x1f\x1e" in text or text[-1:] == b"\x1f":
-        text = _LAST_COMPONENTS.sub(b"", text)
-    if b"\x1d\x1e" in text or text[-1:] == b"\x1d":
-        text = _LAST_ELEMENTS.sub(b"", text)
-    return text
+    return _LAST_ELEMENTS.sub(b"", _LAST_COMPONENTS.sub(b"", text))
 
 
 _AROUND = re.compile(rb" *([\x1d\x1e\x1f]) *")
