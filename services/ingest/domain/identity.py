@@ -68,14 +68,15 @@ def _derive(organization_id: UUID, name: str) -> UUID:
 
     Written out, because uuid.uuid5 and UUID's own checks cost more than all else that a paid claim needs.
     """
-    seed = _NAMESPACE + organization_id.bytes + name.encode("utf-8", "surrogateescape")
-    number = int.from_bytes(sha1(seed, usedforsecurity=False).digest()[:16], "big")
-    derived = object.__new__(UUID)
-    object.__setattr__(derived, "int", number & _VERSION_CLEARED | _VERSION_5)
-    object.__setattr__(derived, "is_safe", SafeUUID.unknown)
+    seed = _NAMESPACE + organization_id.int.to_bytes(16, "big") + name.encode("utf-8", "surrogateescape")
+    number = int.from_bytes(sha1(seed, usedforsecurity=False).digest(), "big") >> 32  # 16 of 20 bytes
+    derived = _NEW(UUID)
+    _SET(derived, "int", number & _VERSION_CLEARED | _VERSION_5)
+    _SET(derived, "is_safe", _UNKNOWN)
     return derived
 
 
 _NAMESPACE = REPRIEVE_NAMESPACE.bytes
+_NEW, _SET, _UNKNOWN = object.__new__, object.__setattr__, SafeUUID.unknown  # looked up once
 _VERSION_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
 _VERSION_5 = 5 << 76 | 0x8000 << 48  # RFC 9562: version 5, variant 10
