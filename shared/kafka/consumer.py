@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from shared.errors import UnavailableError
-from shared.kafka.backoff import Backoff
+from shared.kafka.backoff import Backoff, answer_within
 from shared.kafka.batches import BatchWork, Handle
 from shared.kafka.producer import MAX_RECORD_BYTES, Producer
 from shared.kafka.received import Received
@@ -128,8 +128,7 @@ async def _joined(
     consumer.subscribe(topics, listener=_Rebalances(group, expected))
     try:
         # The embedded broker may refuse a member that comes while another joins; the caller tries again.
-        async with asyncio.timeout(_JOIN_SECONDS):
-            await consumer.start()
+        await answer_within(_JOIN_SECONDS, consumer.start())
         yield expected
     finally:
         await _leave(consumer)
@@ -138,14 +137,16 @@ async def _joined(
 async def _leave(consumer: AIOKafkaConsumer) -> None:
     """Leave the group, or at least let the sockets and tasks go when nobody is there to say goodbye to."""
     with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(_LEAVE_SECONDS):
-            await consumer.stop()
-            return
+        await answer_within(_LEAVE_SECONDS, consumer.stop())
+        return
     with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(_LEAVE_SECONDS):
-            if consumer._fetcher is not None:  # noqa: SLF001  stop() had no time to come so far
-                await consumer._fetcher.close()  # noqa: SLF001
-            await consumer._client.close()  # noqa: SLF001
+        await answer_within(_LEAVE_SECONDS, _close(consumer))
+
+
+async def _close(consumer: AIOKafkaConsumer) -> None:
+    if consumer._fetcher is not None:  # noqa: SLF001  stop() had no time to come so far
+        await consumer._fetcher.close()  # noqa: SLF001
+    await consumer._client.close()  # noqa: SLF001
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -180,13 +181,13 @@ class _Membership:
 
     async def take_batch(self, work: BatchWork) -> bool:
         """Wait a little for a batch and work on it; tells whether one came."""
-        batch = await self._consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000))
+        polled = self._consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000))
+        batch = await answer_within(_ANSWER_SECONDS, polled)
         await self._watchdog.look(progress=bool(batch))
         if not batch:
             return False
         started = time.perf_counter()
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            await self._notice_gaps(batch)
+        await answer_within(_ANSWER_SECONDS, self._notice_gaps(batch))
         records = [record for partition in batch.values() for record in partition]
         dead = await work.do(records)
         await self._commit(batch)
@@ -212,10 +213,8 @@ class _Membership:
     async def _commit(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
         try:
             # The client waits for ever for a broker that is away. We join again, and the batch is repeated.
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._consumer.commit(
-                    {partition: records[-1].offset + 1 for partition, records in batch.items()}
-                )
+            offsets = {partition: records[-1].offset + 1 for partition, records in batch.items()}
+            await answer_within(_ANSWER_SECONDS, self._consumer.commit(offsets))
         except (CommitFailedError, IllegalStateError) as error:
             # The partitions are somebody else's now; the batch comes again there, and changes nothing.
             log.warning("commit_refused", group=self._group, error_class=type(error).__name__)

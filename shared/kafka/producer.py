@@ -24,12 +24,14 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from shared.errors import InvalidInputError, UnavailableError
+from shared.kafka.backoff import answer_within
 from shared.kafka.envelope import Headers
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 
 _ACK_SECONDS = 15
 _CLUSTER_CHECK_SECONDS = 1
+_STOP_SECONDS = 2
 _REFUSED_FOR_EVER = (MessageSizeTooLargeError, InvalidMessageError, RecordListTooLargeError)
 
 log = structlog.get_logger()
@@ -69,42 +71,22 @@ class Producer:
         """
         client = await self._open()
         futures: list[asyncio.Future[object] | Exception] = []
-        try:
-            async with asyncio.timeout(_ACK_SECONDS):
-                for record in records:
-                    futures.append(await self._enqueue(client, record))  # noqa: PERF401  kept on a timeout
-                pending = {future for future in futures if isinstance(future, asyncio.Future)}
-                if pending:
-                    await asyncio.wait(pending)
-        except TimeoutError:
-            pass
+        with contextlib.suppress(TimeoutError, OSError):
+            await answer_within(_ACK_SECONDS, _enqueue(client, records, futures))
+            pending = [future for future in futures if isinstance(future, asyncio.Future)]
+            if pending:
+                await asyncio.wait(pending, timeout=_ACK_SECONDS)
         outcomes = [_outcome(future) for future in futures]
         outcomes += [UnavailableError("The record was not sent.")] * (len(records) - len(outcomes))
         if any(isinstance(outcome, UnavailableError) for outcome in outcomes):
             await self._discard(client)
         return outcomes
 
-    async def _enqueue(
-        self, client: AIOKafkaProducer, record: OutgoingRecord
-    ) -> "asyncio.Future[object] | Exception":
-        try:
-            future: asyncio.Future[object] = await client.send(
-                record.topic,
-                record.value,
-                key=record.key,
-                partition=record.partition,
-                headers=record.headers,
-            )
-        except (KafkaError, AssertionError, OSError) as error:
-            return error
-        return future
-
     async def partitions(self, topic: str) -> int:
         """Count a topic's partitions; raises UnavailableError when nobody knows the topic."""
         client = await self._open()
         try:
-            async with asyncio.timeout(_ACK_SECONDS):
-                return len(await client.partitions_for(topic))
+            return len(await answer_within(_ACK_SECONDS, client.partitions_for(topic)))
         except (KafkaError, TimeoutError, OSError) as error:
             await self._discard(client)
             raise UnavailableError(
@@ -117,8 +99,8 @@ class Producer:
             return self._cluster_id
         client = await self._open()
         try:
-            async with asyncio.timeout(_ACK_SECONDS):
-                answer = await client.client.send(client.client.get_random_node(), MetadataRequest([]))
+            asked = client.client.send(client.client.get_random_node(), MetadataRequest([]))
+            answer = await answer_within(_ACK_SECONDS, asked)
         except (KafkaError, TimeoutError, OSError) as error:
             await self._discard(client)
             raise UnavailableError("The broker does not answer.", remedy="It is tried again.") from error
@@ -140,10 +122,11 @@ class Producer:
                     metadata_max_age_ms=30_000,
                 )
                 try:
-                    async with asyncio.timeout(_ACK_SECONDS):
-                        await client.start()
-                except (KafkaError, TimeoutError, OSError) as error:
+                    await answer_within(_ACK_SECONDS, client.start())
+                except BaseException as error:
                     await _stop(client)
+                    if not isinstance(error, (KafkaError, TimeoutError, OSError)):
+                        raise
                     raise UnavailableError(
                         "The broker does not answer.", remedy="It is tried again."
                     ) from error
@@ -174,17 +157,35 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[Producer]:
         await producer.close()
 
 
+async def _enqueue(
+    client: AIOKafkaProducer,
+    records: Sequence[OutgoingRecord],
+    futures: "list[asyncio.Future[object] | Exception]",
+) -> None:
+    """Append to `futures` what becomes of each record, as far as the time allows."""
+    for record in records:
+        try:
+            future: asyncio.Future[object] | Exception = await client.send(
+                record.topic,
+                record.value,
+                key=record.key,
+                partition=record.partition,
+                headers=record.headers,
+            )
+        except (KafkaError, AssertionError, OSError) as error:
+            future = error
+        futures.append(future)
+
+
 async def _stop(client: AIOKafkaProducer) -> None:
     """Stop a producer even if its broker is gone and its batches cannot be flushed."""
     with contextlib.suppress(KafkaError, TimeoutError, OSError, AssertionError):
-        async with asyncio.timeout(2):
-            await client.stop()
-            return
+        await answer_within(_STOP_SECONDS, client.stop())
+        return
+    if client._sender.sender_task is not None:  # noqa: SLF001  stop() waits for batches that never leave
+        client._sender.sender_task.cancel()  # noqa: SLF001
     with contextlib.suppress(KafkaError, TimeoutError, OSError, AssertionError):
-        async with asyncio.timeout(2):
-            if client._sender.sender_task is not None:  # noqa: SLF001  stop() waits for batches that never leave
-                client._sender.sender_task.cancel()  # noqa: SLF001
-            await client.client.close()
+        await answer_within(_STOP_SECONDS, client.client.close())
 
 
 def _outcome(future: "asyncio.Future[object] | Exception") -> Exception | None:

@@ -5,12 +5,12 @@ The client has several ways to fall silent after a broker's restart, without an 
 broker comes back empty, it may go on asking for offsets that do not exist yet. A new membership cures all.
 """
 
-import asyncio
 import time
 
 import structlog
 from aiokafka import AIOKafkaConsumer
 
+from shared.kafka.backoff import answer_within
 from shared.kafka.producer import Producer
 from shared.observability import metrics
 
@@ -63,8 +63,7 @@ class Watchdog:
             if at - self._progress_at > UNASSIGNED_SECONDS:
                 raise StuckError
             return
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            lag = await self._lag(partitions)
+        lag = await answer_within(_ANSWER_SECONDS, self._lag(partitions))
         if lag == 0:
             self._progress_at = at
         elif at - self._progress_at > self._stuck_seconds:

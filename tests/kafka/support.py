@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts.fact_recorded import FactRecorded
+from shared.kafka.dead_letters import TooManyDeadLettersError
 from shared.kafka.outbox import Message, OutboxTable, insert_messages
 from shared.postgres import rows, transaction
 
@@ -93,8 +94,11 @@ async def running(loop: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIter
     try:
         yield task
     finally:
+        died = task.exception() if task.done() else None
         stop.set()
         await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 40)
+        if died is not None and not isinstance(died, TooManyDeadLettersError):
+            raise AssertionError("the loop died") from died
 
 
 class Listener:
