@@ -217,9 +217,9 @@ class _Loop:
                         continue
                     cents, form = amount
                     adjusted += cents
-                    if reason not in ORDINARY_REASONS:
+                    if reason not in ORDINARY_REASONS and reason.strip() not in ORDINARY_REASONS:
                         self._refuse(index, parts, at, line, cents)
-                    elif cents >= charge > 0 == paid and reason in DENIES_WHOLE_CHARGE:
+                    elif cents >= charge > 0 == paid and reason.strip() in DENIES_WHOLE_CHARGE:
                         self._note("contractual_equals_charge", index)
                         self._refuse(index, parts, at, line, cents)
                     if form is not text:
@@ -280,11 +280,11 @@ class _Loop:
         """A triplet whose amount cannot be read; an empty one in the middle is allowed."""
         if parts[at - 1] or parts[at]:
             self._note("amount_unreadable", index, at)
-            self._unreadable.append((line, parts[1], parts[at - 1]))
+            self._unreadable.append((line, parts[1], parts[at - 1].strip()))
 
     def _refuse(self, index: int, parts: list[bytes], at: int, line: int, cents: Cents) -> None:
         """An adjustment that is none of the ordinary: positive it denies, negative it takes a denial back."""
-        reason = parts[at - 1]
+        reason = parts[at - 1].strip()
         if cents == 0:
             if reason:
                 self._without_amount.append((line, parts[1], reason))

@@ -40,6 +40,14 @@ def test_ordinary_adjustments_do_not_deny_while_something_else_is_paid(row):
 
 
 @pytest.mark.parametrize("group", ["CO", "PR", "OA", "PI", "CR"])
+def test_a_reason_with_blanks_around_is_the_same_reason(group):
+    assert claim_with(f"CAS*{group} * 45*60", paid="40").kind == "adjudicated"
+    assert denials(claim_with(f"CAS*{group}* 45 *100")) == [(1, group, "45", "100")]
+    assert denials(claim_with(f"CAS*{group} * 197 *100")) == [(1, group, "197", "100")]
+    assert claim_with(f"CAS*{group}*197*60", f"CAS*{group}*197 *-60", paid="100").kind == "adjudicated"
+
+
+@pytest.mark.parametrize("group", ["CO", "PR", "OA", "PI", "CR"])
 def test_the_group_code_does_not_matter(group):
     assert claim_with(f"CAS*{group}*45*60", paid="40").kind == "adjudicated"
     assert claim_with(f"CAS*{group}*197*60", paid="40").kind == "denied"
