@@ -107,7 +107,7 @@ class Machine:
         self.up = Up(self.up.folder, *self.up.options).wait_until_ready()
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("apache", marks=pytest.mark.apache)])
+@pytest.fixture(scope="module")
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     with machine_folder() as folder, ExitStack() as opened:
         kafka = opened.enter_context(running_kafka(folder.parent)) if request.param == "apache" else None
@@ -145,7 +145,14 @@ KILLS = [
 ]
 
 
-@pytest.mark.parametrize(("victim", "table"), KILLS, ids=[f"{victim}-{table}" for victim, table in KILLS])
+# Apache Kafka sees every blow; the embedded broker those that its own memory decides.
+APACHE = pytest.param("apache", marks=pytest.mark.apache)
+BLOWS = [("embedded", *KILLS[4]), ("embedded", *KILLS[6])] + [
+    pytest.param("apache", *kill, marks=pytest.mark.apache) for kill in KILLS
+]
+
+
+@pytest.mark.parametrize(("machine", "victim", "table"), BLOWS, indirect=["machine"], scope="module")
 def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(
     machine: Machine, tmp_path: Path, victim: str, table: str
 ) -> None:
@@ -180,12 +187,19 @@ def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(
     assert expected.events <= set(events)
 
 
+@pytest.mark.parametrize("machine", [APACHE], indirect=True, scope="module")
 def test_pushing_it_all_again_changes_nothing(machine: Machine, tmp_path: Path) -> None:
-    file = tmp_path / "again.835"
-    file.write_bytes(b"".join(simulate(Simulation(seed=100, claims=CLAIMS, reversed=0.0))) + b"\n")
+    file, copy = tmp_path / "first.835", tmp_path / "again.835"
+    file.write_bytes(b"".join(simulate(Simulation(seed=106, claims=CLAIMS, reversed=0.0))))
+    copy.write_bytes(file.read_bytes() + b"\n")  # other bytes, the same remittances
+    machine.up.run("push", str(file), "--wait")
+    assert (
+        machine.up.run("reconcile", "--wait", str(SETTLED_SECONDS), seconds=2 * SETTLED_SECONDS).returncode
+        == 0
+    )
     ledger, cases = machine.ledger.count("tracker.ledger"), machine.ledger.count("tracker.cases")
 
-    machine.up.run("push", str(file), "--wait")
+    machine.up.run("push", str(copy), "--wait")
 
     assert (
         machine.up.run("reconcile", "--wait", str(SETTLED_SECONDS), seconds=2 * SETTLED_SECONDS).returncode
