@@ -45,6 +45,7 @@ class ApacheKafka:
         self.port = port or _free_port()
         self._controller_port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._mourner: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -67,6 +68,12 @@ class ApacheKafka:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the tests; they stop us
             )
+        # Ends the node when we are killed and cannot: its standard input closes with us.
+        self._mourner = subprocess.Popen(
+            [sys.executable, "-c", _MOURN, str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         deadline = time.monotonic() + _START_SECONDS
         while b"Kafka Server started" not in self.log.read_bytes():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -89,6 +96,10 @@ class ApacheKafka:
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:
             return
+        if self._mourner is not None:
+            self._mourner.kill()
+            self._mourner.communicate()
+            self._mourner = None
         self._process.send_signal(number)
         try:
             self._process.wait(_STOP_SECONDS)
@@ -123,6 +134,8 @@ class ApacheKafka:
             "-cp", f"{self.jars}/*",
         ]  # fmt: skip
 
+
+_MOURN = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), 9)"
 
 _PROPERTIES = """
 process.roles=broker,controller
