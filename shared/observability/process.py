@@ -1,6 +1,7 @@
 """How a process lives: one event loop, one stop event, one honest exit status."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -48,7 +49,19 @@ async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> No
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, _stop_or_exit, stop, signal_number)
     log.info("process_started", pid=os.getpid())
+    _collect_seldom()
     await main(stop)
+
+
+def _collect_seldom() -> None:
+    """
+    Take what the start left behind out of the collector's sight, and let it look a hundredth as often.
+
+    Batches make tens of thousands of values that refer to nothing in circles; counting references frees them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(70_000, 20, 50)
 
 
 def _stop_or_exit(stop: asyncio.Event, signal_number: signal.Signals) -> None:
