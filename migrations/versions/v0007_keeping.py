@@ -1,0 +1,14 @@
+"""ingest: where raw files are kept, the drop folder, key rotation and purging."""
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
+
+
+def downgrade() -> None:
+    pass
