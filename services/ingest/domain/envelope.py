@@ -6,7 +6,7 @@ from services.ingest.domain.block import Block
 from services.ingest.domain.findings import Finding, finding
 from services.ingest.domain.header import Surroundings
 from services.ingest.domain.remittance import FileClosed
-from services.ingest.x12.elements import read_date, read_text, read_text_or_none
+from services.ingest.x12.elements import is_absurd_date, read_date, read_text, read_text_or_none
 from services.ingest.x12.tokenizer import Foreign, Interchange
 
 REMITTANCE = "835"
@@ -91,6 +91,9 @@ class EnvelopeLedger:
         self._group = parts
         self._groups += 1
         self._sets = 0
+        created = parts[4] if len(parts) > 4 else b""
+        if created.strip() and read_date(created) is None:
+            self.note(block.finding("date_absurd" if is_absurd_date(created) else "date_unreadable", 0, 4))
 
     def close_group(self, block: Block, parts: list[bytes]) -> None:
         if self._group is None:

@@ -295,3 +295,21 @@ def test_the_document_prints_every_finding():
 
     for code, rule in RULES.items():
         assert rows[code] == f"| `{code}` | {rule.severity} | {rule.message} | {rule.remedy} |"
+
+
+@pytest.mark.parametrize(
+    ("created", "found"),
+    [
+        ("20261104", []),
+        ("20261143", ["date_unreadable"]),
+        ("1", ["date_unreadable"]),
+        ("18991231", ["date_absurd"]),
+        ("", []),
+    ],
+)
+def test_the_date_of_a_group_is_read_or_noted(created, found):
+    content = CLEAN.replace(b"*20261104*", f"*{created}*".encode(), 1)
+    read = reading(content)
+
+    assert read.codes == found
+    assert all((one.segment_id, one.element) == ("GS", 4) for one in read.findings)
