@@ -16,6 +16,7 @@ from services.ingest.api.remittances import remittances_router
 from services.ingest.settings import IngestSettings, read_settings
 from services.ingest.store.events import CLAIM_EVENTS
 from services.ingest.store.vault import Vault
+from services.ingest.workers.feeds import watch_feeds
 from services.ingest.workers.files import Workshop
 from services.ingest.workers.holding import watch_held
 from services.ingest.workers.payees import Payees
@@ -58,7 +59,7 @@ def api_app(settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, heal
             cursor_key=cursor_key(settings.master_key.get_secret_value()),
         )
     )
-    app.include_router(feeds_router(engine))
+    app.include_router(feeds_router(engine, MasterKey.from_text(settings.master_key.get_secret_value())))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(CLAIM_EVENTS, engine))
     return app
@@ -119,6 +120,7 @@ async def ingest_worker(stop: asyncio.Event) -> None:
             serve(app, settings.host, settings.port or WORKER_PORT, stop),
             Reading(workshop, health).run(stop),
             watch_held(workshop, health, stop),
+            watch_feeds(engine, health, stop),
             relay.run(stop),
             settling,
         )

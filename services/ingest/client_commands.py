@@ -14,8 +14,6 @@ from shared.http.client import Stack, raise_for_problem
 
 _DataDir = Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps its data (.reprieve).")]
 
-feeds = typer.Typer(no_args_is_help=True, help="The doors through which your files come in.")
-
 
 def push(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="835 files; - reads standard input.")],
@@ -64,25 +62,6 @@ def _status(one: Pushed | NotPushed) -> int:
     if isinstance(one, NotPushed):
         return 2 if one.unreadable else 1
     return int(one.receipt["status"] == "refused")
-
-
-@feeds.command("list")
-def list_feeds(data_dir: _DataDir = None) -> None:
-    """Print your feeds, one a line."""
-    with Stack.find(data_dir).client("ingest", "submitter") as client:
-        for name in _feed_names(client):
-            typer.echo(name)
-
-
-@feeds.command("create")
-def create_feed(
-    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, dots, hyphens, underscores.")],
-    data_dir: _DataDir = None,
-) -> None:
-    """Open a feed; one that is there already stays as it is."""
-    with Stack.find(data_dir).client("ingest", "submitter") as client:
-        created = raise_for_problem(client.post("/v1/feeds", json={"name": name})).json()["created"]
-    typer.echo(f"{name}: {'created' if created else 'was there already'}")
 
 
 def _feed_names(client: httpx2.Client) -> list[str]:

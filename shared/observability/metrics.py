@@ -2,7 +2,8 @@
 Every metric of every process, each with a sentence.
 
 Labels come from small fixed sets (a service, a table, a state, a route's template). Never an organization,
-an id, a payer or a person: a label is not behind any wall.
+an id, a payer or a person: a label is not behind any wall. Feeds are the exception: an alert that does not
+say which one fell silent helps nobody, and the operator, who alone reads metrics, lists them anyway.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -34,6 +35,15 @@ PARSE_SECONDS = Histogram(
 FILES_WAITING = Gauge("reprieve_files_waiting", "Files taken in and not read yet.")
 HELD_TRANSACTION_SETS = Gauge(
     "reprieve_held_transaction_sets", "Transaction sets whose payee nobody registered."
+)
+
+FEED_SILENCE_SECONDS = Gauge(
+    "reprieve_feed_silence_seconds", "Time since a feed's last file.", ["submitter_id", "feed"]
+)
+FEED_SILENT = Gauge(
+    "reprieve_feed_silent",
+    "1 when a feed's last file is longer ago than its cadence allows, else 0.",
+    ["submitter_id", "feed"],
 )
 
 # Outboxes, relays, settlement

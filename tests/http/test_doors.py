@@ -33,6 +33,7 @@ NO_KEY = None
 ANYBODY = ROLES
 PEOPLE = frozenset({"viewer", "biller", "supervisor", "auditor", "admin"})
 RECONCILERS = frozenset({"operator", "supervisor", "auditor", "admin"})
+KEEPERS = frozenset({"submitter", "operator"})
 REPAIRERS = frozenset({"operator", "supervisor", "admin"})
 
 EVERY_PROCESS = {
@@ -53,8 +54,12 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "GET /v1/remittances/{receipt_id}": {"submitter"},
         "GET /v1/remittances": PEOPLE,
         "GET /v1/held": {"submitter", "operator"},
-        "GET /v1/feeds": {"submitter"},
-        "POST /v1/feeds": {"submitter"},
+        "GET /v1/feeds": KEEPERS,
+        "POST /v1/feeds": KEEPERS,
+        "GET /v1/feeds/{name}": KEEPERS,
+        "PATCH /v1/feeds/{name}": KEEPERS,
+        "POST /v1/feeds/{name}/secrets": KEEPERS,
+        "DELETE /v1/feeds/{name}/secrets/{secret_id}": KEEPERS,
         "GET /v1/reconciliation/remittances": RECONCILERS,
         "GET /v1/reconciliation/events": RECONCILERS,
         "GET /v1/reconciliation/receipts": {"operator"},
@@ -82,6 +87,7 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
 }
 BODIES = {
     "POST /v1/feeds": {"name": "main"},
+    "PATCH /v1/feeds/{name}": {"cadence_hours": 24},
     "POST /v1/cases/{case_id}/facts": {"kind": "admission_date", "value": "2026-11-01"},
     "POST /v1/parked/replay": {"all": True},
     "POST /v1/reconciliation/repair": {"items": []},

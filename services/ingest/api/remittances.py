@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ingest.api.feeds import submitter_of
 from services.ingest.api.views import (
     HeldPage,
     HeldView,
@@ -122,13 +123,6 @@ def remittances_router(
         )
 
     return router
-
-
-def submitter_of(principal: Principal) -> UUID:
-    """Give the submitter's id of a principal of that role."""
-    if principal.submitter_id is None:
-        raise DeniedError("Only a submitter may do this.")
-    return principal.submitter_id
 
 
 def _announced_bytes(request: Request) -> int | None:

@@ -102,12 +102,3 @@ class HeldPage(BaseModel):
     data: list[HeldView]
     has_more: bool
     next_cursor: str | None
-
-
-class FeedView(BaseModel):
-    name: str
-    created_at: AwareDatetime
-
-
-class FeedList(BaseModel):
-    data: list[FeedView]

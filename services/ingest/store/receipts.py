@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.ingest.store.feeds import note_duplicate
 from services.ingest.store.vault import StoredFile
 from shared.errors import NotFoundError
 from shared.postgres import transaction
@@ -164,6 +165,7 @@ async def add_receipt(
         same = {"submitter_id": submitter_id, "sha256": sha256}
         if added is None:
             await connection.execute(_TRY_AGAIN, {**same, "defect": DEFECT})
+            await note_duplicate(connection, submitter_id=submitter_id, name=feed)
         found = (await connection.execute(_BY_HASH, same)).one()
         return dict(found._mapping), added is not None  # noqa: SLF001
 
