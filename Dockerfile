@@ -20,7 +20,8 @@ LABEL org.opencontainers.image.title="reprieve" \
       org.opencontainers.image.description="Finds authorization denials in X12 835 remittances and follows each one to its end."
 RUN groupadd --gid 10001 reprieve \
     && useradd --uid 10001 --gid reprieve --no-create-home --home-dir /nonexistent reprieve \
-    && install --directory --owner reprieve --group reprieve --mode 0700 /var/lib/reprieve/raw
+    && install --directory --owner reprieve --group reprieve --mode 0700 /var/lib/reprieve/raw \
+    && install --directory --owner reprieve --group reprieve --mode 0770 /var/lib/drop
 COPY --from=build /opt/reprieve /opt/reprieve
 ENV PATH=/opt/reprieve/bin:$PATH \
     PYTHONUNBUFFERED=1 \

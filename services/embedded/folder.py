@@ -5,6 +5,7 @@ The data folder of one machine: what lies where, who works on it, which secrets 
       secrets.json   passwords and the master key, made at the first start; losing it loses the sealed names
       up.json        addresses and development keys, for scripts
       up.lock        held by the `reprieve up` that works here
+      drop/local/local/inbound/   files laid here are taken in
       pg/  raw/  logs/
 """
 
@@ -49,9 +50,10 @@ class DataFolder:
         """Make the folder where it is missing."""
         folder = cls(path.expanduser().resolve())
         try:
-            for each in (folder.path, folder.logs, folder.raw):
+            for each in (folder.path, folder.logs, folder.raw, folder.drop / "local" / "local"):
                 each.mkdir(parents=True, exist_ok=True)
             folder.raw.chmod(0o700)
+            folder.drop.chmod(0o700)
         except OSError as error:
             raise UnreadableError(
                 f"{path} cannot be used as a data folder: {error.strerror}.",
@@ -66,6 +68,10 @@ class DataFolder:
     @property
     def raw(self) -> Path:
         return self.path / "raw"
+
+    @property
+    def drop(self) -> Path:
+        return self.path / "drop"
 
     @property
     def logs(self) -> Path:

@@ -91,4 +91,6 @@ def _settings(
         settings["REPRIEVE_MASTER_KEY"] = secrets.master_key
     if service == "ingest":
         settings["REPRIEVE_RAW_DIR"] = str(folder.raw)
+    if process == "ingest-worker":
+        settings["REPRIEVE_DROP_DIR"] = str(folder.drop)
     return settings

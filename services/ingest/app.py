@@ -16,6 +16,7 @@ from services.ingest.api.remittances import remittances_router
 from services.ingest.settings import IngestSettings, read_settings
 from services.ingest.store.events import CLAIM_EVENTS
 from services.ingest.store.vault import Vault
+from services.ingest.workers.dropping import Dropping, DropRules
 from services.ingest.workers.feeds import watch_feeds
 from services.ingest.workers.files import Workshop
 from services.ingest.workers.holding import watch_held
@@ -89,7 +90,7 @@ async def ingest_worker(stop: asyncio.Event) -> None:
     master_key = MasterKey.from_text(settings.master_key.get_secret_value())
     sys.setswitchinterval(_SWITCH_SECONDS)
     health = Health()
-    engine = create_engine(settings.database_url.get_secret_value(), name="ingest-worker", pool_size=12)
+    engine = create_engine(settings.database_url.get_secret_value(), name="ingest-worker", pool_size=16)
     workshop = Workshop(
         engine, Vault(settings.raw_dir, master_key), Keyring(engine, master_key), Payees(engine)
     )
@@ -123,7 +124,21 @@ async def ingest_worker(stop: asyncio.Event) -> None:
             watch_feeds(engine, health, stop),
             relay.run(stop),
             settling,
+            *(loop.run(stop) for loop in _drop_folders(settings, workshop, health)),
         )
+
+
+def _drop_folders(settings: IngestSettings, workshop: Workshop, health: Health) -> list[Dropping]:
+    """Give the loop of the drop folders where there are any."""
+    if settings.drop_dir is None:
+        return []
+    rules = DropRules(
+        root=settings.drop_dir,
+        max_bytes=settings.max_upload_bytes,
+        stable_seconds=settings.drop_stable_seconds,
+        keep_days=settings.drop_keep_days,
+    )
+    return [Dropping(workshop.engine, workshop.vault, rules, health)]
 
 
 async def _run_together(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:

@@ -12,11 +12,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from services.ingest.drop_commands import set_marker
 from services.ingest.store.feeds import Acknowledgment, TestFiles
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
 
 feeds = typer.Typer(no_args_is_help=True, help="The doors through which your files come in.")
+feeds.command("marker")(set_marker)
 
 _NEVER = 0
 

@@ -24,6 +24,9 @@ class IngestSettings(BaseSettings):
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     kafka_window_bytes: int = Field(default=16 * 1024 * 1024, ge=100_000)
     max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
+    drop_dir: Path | None = None
+    drop_stable_seconds: float = Field(default=5.0, ge=0)
+    drop_keep_days: int = Field(default=30, ge=1)
     host: str = "127.0.0.1"
     port: int | None = None
 

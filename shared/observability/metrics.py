@@ -36,6 +36,15 @@ FILES_WAITING = Gauge("reprieve_files_waiting", "Files taken in and not read yet
 HELD_TRANSACTION_SETS = Gauge(
     "reprieve_held_transaction_sets", "Transaction sets whose payee nobody registered."
 )
+DROPPED_FILES = Counter(
+    "reprieve_dropped_files", "Files taken from drop folders, by what became of them.", ["outcome"]
+)
+DROPPED_FILES_WAITING = Gauge(
+    "reprieve_dropped_files_waiting", "Files in the inbound/ and processing/ of this worker's drop folders."
+)
+DROP_FOLDER_FAILURES = Counter(
+    "reprieve_drop_folder_failures", "Looks into a drop folder that failed; the log has which."
+)
 
 FEED_SILENCE_SECONDS = Gauge(
     "reprieve_feed_silence_seconds", "Time since a feed's last file.", ["submitter_id", "feed"]

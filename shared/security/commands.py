@@ -71,7 +71,7 @@ def create_organization(
             )
         return await _organization(engine, str(made.organization_id))
 
-    _show([_with_owner(data_dir, work)], Organization, output)
+    _show([with_owner(data_dir, work)], Organization, output)
 
 
 @orgs.command("list")
@@ -79,7 +79,7 @@ def list_organizations(
     output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR
 ) -> None:
     """List the organizations with their payees."""
-    _show(_with_owner(data_dir, administration.list_organizations), Organization, output)
+    _show(with_owner(data_dir, administration.list_organizations), Organization, output)
 
 
 @payee.command("add")
@@ -94,7 +94,7 @@ def add_payee(organization: str, identifiers: list[str], data_dir: DataDirOption
             )
         return await _organization(engine, organization)
 
-    _show([_with_owner(data_dir, work)], Organization, Format.table)
+    _show([with_owner(data_dir, work)], Organization, Format.table)
 
 
 @submitters.command("create")
@@ -102,14 +102,14 @@ def create_submitter(
     name: str, output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR
 ) -> None:
     """Create a submitter; safe to repeat."""
-    made = _with_owner(data_dir, lambda engine: administration.create_submitter(engine, name=name))
+    made = with_owner(data_dir, lambda engine: administration.create_submitter(engine, name=name))
     _show([made], Submitter, output)
 
 
 @submitters.command("list")
 def list_submitters(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """List the submitters."""
-    _show(_with_owner(data_dir, administration.list_submitters), Submitter, output)
+    _show(with_owner(data_dir, administration.list_submitters), Submitter, output)
 
 
 @keys.command("create")
@@ -129,14 +129,14 @@ def create_key(
             "organization_id": (await _organization(engine, organization)).organization_id
             if organization
             else None,
-            "submitter_id": (await _submitter(engine, submitter)).submitter_id if submitter else None,
+            "submitter_id": (await find_submitter(engine, submitter)).submitter_id if submitter else None,
         }
         expires_at = clock.now() + timedelta(days=expires_in_days)
         return await administration.create_principal_with_key(
             engine, role=role, name=name, expires_at=expires_at, **place
         )
 
-    made = _with_owner(data_dir, work)
+    made = with_owner(data_dir, work)
     if output is Format.json:
         _show([made], NewKey, output)
         return
@@ -148,17 +148,17 @@ def create_key(
 @keys.command("list")
 def list_keys(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """List the keys by their prefixes, which are no secret."""
-    _show(_with_owner(data_dir, administration.list_keys), ListedKey, output)
+    _show(with_owner(data_dir, administration.list_keys), ListedKey, output)
 
 
 @keys.command("revoke")
 def revoke_key(prefix: str, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """Let a key open nothing any more; safe to repeat."""
-    _with_owner(data_dir, lambda engine: administration.revoke_key(engine, prefix=prefix))
+    with_owner(data_dir, lambda engine: administration.revoke_key(engine, prefix=prefix))
     Console(stderr=True).print("Revoked. Running processes forget the key within ten seconds.")
 
 
-def _with_owner(data_dir: Path, work: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
+def with_owner(data_dir: Path, work: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
     """Do one piece of work as the owner of the tables."""
     url = read_administration(AdministrationSettings, data_dir).admin_database_url.get_secret_value()
 
@@ -179,7 +179,7 @@ async def _organization(engine: AsyncEngine, name_or_id: str) -> Organization:
     raise NotFoundError("There is no such organization.", remedy="`reprieve orgs list` shows them.")
 
 
-async def _submitter(engine: AsyncEngine, name_or_id: str) -> Submitter:
+async def find_submitter(engine: AsyncEngine, name_or_id: str) -> Submitter:
     for one in await administration.list_submitters(engine):
         if name_or_id in (one.name, str(one.submitter_id)):
             return one

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,14 @@ class Process:
 
 
 @contextmanager
-def serve(process: str, *, database: Database, broker: Broker, folder: Path) -> Iterator[Process]:
+def serve(
+    process: str,
+    *,
+    database: Database,
+    broker: Broker,
+    folder: Path,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
     """Run `reprieve serve PROCESS` and kill it at the end, if it is still there."""
     port = _free_port()
     log = folder / f"{process}-{port}.log"
@@ -65,6 +72,7 @@ def serve(process: str, *, database: Database, broker: Broker, folder: Path) -> 
         "REPRIEVE_KAFKA_WINDOW_BYTES": str(broker.window_bytes),
         "REPRIEVE_HOST": "127.0.0.1",
         "REPRIEVE_PORT": str(port),
+        **(settings or {}),
     }
     with log.open("wb") as written:
         child = subprocess.Popen(
