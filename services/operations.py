@@ -23,7 +23,7 @@ db = typer.Typer(
 )
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics. Needs REPRIEVE_KAFKA_BOOTSTRAP_SERVERS.")
 
-_BENCHES = ("reading", "memory", "end_to_end")
+_BENCHES = ("reading", "memory", "recording", "end_to_end")
 
 
 def _from_environment(name: str, meaning: str) -> str:
@@ -96,7 +96,9 @@ def create() -> None:
 
 
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[reading|memory|end_to_end]…")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[reading|memory|recording|end_to_end]…")
+    ] = None,
 ) -> None:
     """
     Measure this machine and print the figures; all benches when none is named.
