@@ -3,15 +3,17 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
 
 from services.tracker.domain.grouping import Claim
-from services.tracker.domain.lifecycle import LIVE_STATES, ClosedReason, Standing, State
-from services.tracker.domain.observations import ZERO, Observation
+from services.tracker.domain.lifecycle import LIVE_STATES, ClosedReason, Standing, State, concerns_us
+from services.tracker.domain.observations import ZERO, Observation, TimeLimit
 from shared.contracts.claim import Party
-from shared.contracts.decision import Action, Category, Route, UrgencyClass
+from shared.contracts.decision import Action, Category, Clock, Route, UrgencyClass
+from shared.contracts.denial_triaged import DenialTriaged
 
 UNCERTAIN = "a remittance leaves out what would tell which claim it speaks of"
 
@@ -71,20 +73,73 @@ def case_id_of(organization_id: UUID, claim_key: UUID, ordinal: int) -> UUID:
 def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
     """Describe a denied claim by its leading decision and the sums over all parts of the denial."""
     lead, parts = standing.denials[0], standing.denials
-    patient = lead.patient
-    deadlines = _deadlines(parts) if standing.state in LIVE_STATES else {}
     reasons = {reason for one in parts for reason in one.needs_human_reasons} | set(standing.reasons)
     if claim.uncertain:
         reasons.add(UNCERTAIN)
+    return _case(
+        lead,
+        ordinal=ordinal,
+        state=standing.state,
+        closed_reason=standing.closed_reason,
+        event_ids=tuple(one.event_id for one in claim.members),
+        service_from=min((one.service_from for one in parts if one.service_from), default=None),
+        charge_amount=sum((one.charge_amount for one in parts), ZERO),
+        denied_amount=sum((one.denied_amount for one in parts), ZERO),
+        amount_at_stake=sum((one.amount_at_stake for one in parts), ZERO),
+        paid_amount=standing.paid_amount,
+        deadlines=_deadlines(clock for one in parts for clock in one.clocks),
+        priority=max(one.priority for one in parts),
+        confidence=min(one.confidence for one in parts),
+        needs_human=any(one.needs_human for one in parts) or claim.uncertain or bool(standing.reasons),
+        needs_human_reasons=reasons,
+    )
+
+
+def first_case(denial: DenialTriaged) -> Case:
+    """
+    Describe a denial that is all we know of its claim key: the fold of it alone, without the way there.
+
+    Most denials are, so this has to be fast; a test holds it equal to the fold.
+    """
+    ours = concerns_us(denial)
+    return _case(
+        denial,
+        ordinal=0,
+        state="open" if ours else "closed",
+        closed_reason=None if ours else "not_our_denial",
+        event_ids=(denial.event_id,),
+        service_from=denial.service_from,
+        charge_amount=ZERO + denial.charge_amount,
+        denied_amount=sum([one.amount for one in denial.denied], ZERO),
+        amount_at_stake=ZERO + denial.amount_at_stake,
+        paid_amount=ZERO,
+        deadlines=_deadlines(denial.clocks),
+        priority=denial.priority,
+        confidence=denial.confidence,
+        needs_human=denial.needs_human,
+        needs_human_reasons=denial.needs_human_reasons,
+    )
+
+
+def _case(
+    lead: Observation | DenialTriaged,
+    *,
+    ordinal: int,
+    state: State,
+    deadlines: dict[datetime, str],
+    needs_human_reasons: Iterable[str],
+    **sums: Any,
+) -> Case:
+    """Fill in what the leading decision alone says; deadlines stay only where a clock still matters."""
+    patient = lead.patient
+    heeded = deadlines if state in LIVE_STATES else {}
     return Case(
         organization_id=lead.organization_id,
         case_id=case_id_of(lead.organization_id, lead.claim_key, ordinal),
         claim_key=lead.claim_key,
         ordinal=ordinal,
-        state=standing.state,
-        closed_reason=standing.closed_reason,
+        state=state,
         is_test=lead.is_test,
-        event_ids=tuple(one.event_id for one in claim.members),
         current_event_id=lead.event_id,
         current_revision=lead.revision,
         current_decision_revision=lead.decision_revision,
@@ -98,23 +153,16 @@ def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
         payer_claim_number=lead.payer_claim_number,
         patient_name_index=patient.name_index if patient else None,
         member_id_index=patient.member_id_index if patient else None,
-        service_from=min((one.service_from for one in parts if one.service_from), default=None),
         denied_on=lead.payer_date,
-        charge_amount=sum((one.charge_amount for one in parts), ZERO),
-        denied_amount=sum((one.denied_amount for one in parts), ZERO),
-        amount_at_stake=sum((one.amount_at_stake for one in parts), ZERO),
-        paid_amount=standing.paid_amount,
-        deadlines=tuple(deadlines),
-        deadline_zones=tuple(deadlines.values()),
+        deadlines=tuple(heeded),
+        deadline_zones=tuple(heeded.values()),
         urgency_class=lead.urgency_class,
-        priority=max(one.priority for one in parts),
-        confidence=min(one.confidence for one in parts),
-        needs_human=any(one.needs_human for one in parts) or claim.uncertain or bool(standing.reasons),
-        needs_human_reasons=tuple(sorted(reasons)),
+        needs_human_reasons=tuple(sorted(set(needs_human_reasons))),
+        **sums,
     )
 
 
-def _deadlines(denials: Iterable[Observation]) -> dict[datetime, str]:
+def _deadlines(clocks: Iterable[TimeLimit | Clock]) -> dict[datetime, str]:
     """
     Give the instants to plan for in order, each with its zone.
 
@@ -122,8 +170,7 @@ def _deadlines(denials: Iterable[Observation]) -> dict[datetime, str]:
     """
     ends = {
         (instant, clock.zone)
-        for denial in denials
-        for clock in denial.clocks
+        for clock in clocks
         if clock.permitted is not False
         for instant in ((clock.deadline_at,) if clock.deadline_at else (clock.earliest, clock.latest))
         if instant is not None
@@ -133,4 +180,7 @@ def _deadlines(denials: Iterable[Observation]) -> dict[datetime, str]:
 
 def _payer_id(payer: Party) -> str | None:
     """Prefer the national plan id (XV); payers mostly leave it out."""
-    return next((one.value for one in sorted(payer.ids, key=lambda one: one.qualifier != "XV")), None)
+    for one in payer.ids:
+        if one.qualifier == "XV":
+            return one.value
+    return payer.ids[0].value if payer.ids else None

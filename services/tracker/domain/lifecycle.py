@@ -23,6 +23,7 @@ from uuid import UUID
 from services.tracker.domain.copies import COPIES, without_copies
 from services.tracker.domain.observations import ZERO, Observation
 from services.tracker.domain.reversals import match_reversals
+from shared.contracts.denial_triaged import DenialTriaged
 
 State = Literal["open", "reversed", "paid", "partly_paid", "closed"]
 ClosedReason = Literal["not_our_denial", "merged", "withdrawn"]
@@ -74,7 +75,7 @@ def stand(members: Sequence[Observation]) -> Standing | None:
     payments = _distinct(one for some in answers.values() for one in some if one.outcome == "paid")
     replaced = [] if standing else current  # their own money was taken back with them
     state = _state(current, answers, payments, reversed_=not standing)
-    closed = state == "open" and not any(map(_concerns_us, current))
+    closed = state == "open" and not any(map(concerns_us, current))
     reasons = {
         STRAY_REVERSAL: bool(stray),
         OTHER_SERVICES: any(
@@ -146,7 +147,8 @@ def _services(one: Observation) -> set[str]:
     return {code for line in lines for code in (line.code or line.revenue_code, line.original_code) if code}
 
 
-def _concerns_us(denial: Observation) -> bool:
+def concerns_us(denial: Observation | DenialTriaged) -> bool:
+    """Tell whether authorization has or may have to do with it."""
     return denial.auth_related or denial.category != "not_authorization"
 
 

@@ -6,17 +6,16 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.domain.cases import Case
 from services.tracker.domain.lifecycle import LIVE_STATES
+from services.tracker.store.case_columns import COLUMNS, ROWS, columns_of
 from services.tracker.store.ledger import ClaimKey
 from shared.postgres import transaction
 
-_COLUMNS = Case.__struct_fields__
 _KEY = ("organization_id", "case_id")
-_encode = msgspec.json.Encoder(decimal_format="string").encode
 _decode = msgspec.json.Decoder(Case).decode
 
 
@@ -29,6 +28,8 @@ class Written(NamedTuple):
 
 async def known_cases(connection: AsyncConnection, keys: Collection[ClaimKey]) -> dict[ClaimKey, list[Case]]:
     """Give the cases of these claim keys."""
+    if not keys:
+        return {}
     found = await connection.execute(
         _KNOWN,
         {"claim_keys": [key.claim_key for key in keys]},
@@ -51,29 +52,45 @@ _KNOWN = text("""
 """)
 
 
-async def write_cases(connection: AsyncConnection, cases: Sequence[Case]) -> dict[UUID, Written]:
-    """Insert or replace these cases; gives what the database adds, by case id. The shards must be locked."""
-    written = await connection.execute(
-        _WRITE, {"cases": _encode(cases).decode(), "live": sorted(LIVE_STATES)}
-    )
-    return {UUID(str(row.case_id)): Written(row.version, row.next_deadline_at) for row in written}
+async def insert_cases(connection: AsyncConnection, cases: Sequence[Case]) -> dict[UUID, Written]:
+    """Insert new cases; gives what the database adds, by case id. The shards must be locked."""
+    return await _write(connection, _INSERT, cases)
+
+
+async def replace_cases(connection: AsyncConnection, cases: Sequence[Case]) -> dict[UUID, Written]:
+    """Replace known cases; gives what the database adds, by case id. The shards must be locked."""
+    return await _write(connection, _REPLACE, cases)
+
+
+async def _write(
+    connection: AsyncConnection, statement: TextClause, cases: Sequence[Case]
+) -> dict[UUID, Written]:
+    if not cases:
+        return {}
+    written = await connection.execute(statement, {**columns_of(cases), "live": sorted(LIVE_STATES)})
+    return {row.case_id: Written(row.version, row.next_deadline_at) for row in written}
 
 
 _NEXT_DEADLINE = "(select min(d) from unnest({row}.deadlines) as d where d > now())"
 
-_WRITE = text(f"""
-    insert into tracker.cases ({", ".join(_COLUMNS)}, version, next_deadline_at, closed_at)
-    select {", ".join(_COLUMNS)}, 1, {_NEXT_DEADLINE.format(row="folded")},
+_INSERT_ROWS = f"""
+    insert into tracker.cases ({", ".join(COLUMNS)}, version, next_deadline_at, closed_at)
+    select {", ".join(COLUMNS)}, 1, {_NEXT_DEADLINE.format(row="folded")},
         case when state <> all (cast(:live as text[])) then now() end
-    from jsonb_populate_recordset(cast(null as tracker.cases), cast(:cases as jsonb)) as folded
+    from ({ROWS}) as folded
+"""
+_RETURNING = "returning case_id, version, next_deadline_at"
+_INSERT = text(_INSERT_ROWS + _RETURNING)
+_REPLACE = text(f"""
+    {_INSERT_ROWS}
     on conflict (organization_id, case_id) do update set
-        {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEY)},
+        {", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in _KEY)},
         version = cases.version + 1,
         next_deadline_at = excluded.next_deadline_at,
         updated_at = now(),
         closed_at = case when excluded.closed_at is not null
             then coalesce(cases.closed_at, excluded.closed_at) end
-    returning case_id, version, next_deadline_at
+    {_RETURNING}
 """)
 
 

@@ -1,6 +1,6 @@
 """The ledger: every decision that arrived, once, in the words in which it arrived. Rows are never changed."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.observations import DecisionEvent
+from services.tracker.store.arrays import plain
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
 
@@ -39,44 +40,52 @@ def claim_key(event: DecisionEvent) -> ClaimKey:
     return ClaimKey(event.organization_id, event.claim_key)
 
 
+Decisions = Mapping[LedgerKey, tuple[DecisionEvent, bytes]]
+"""Decisions, each with the payload in which it came."""
+
+
 async def record(
-    connection: AsyncConnection, decisions: Sequence[tuple[DecisionEvent, bytes]]
-) -> tuple[frozenset[LedgerKey], dict[ClaimKey, list[bytes]]]:
+    connection: AsyncConnection, decisions: Decisions
+) -> tuple[Collection[LedgerKey], dict[ClaimKey, list[bytes]]]:
     """
-    Write decisions, each with its payload, and give which of them are new.
+    Write decisions, and give which of them are new.
 
     Also gives, for the claim keys with something new, what the ledger held before: the newest payload of each
     event. A repeated batch costs no more than the look that finds nothing new. The shards must be locked.
     """
     found = await connection.execute(_RECORD, _columns(decisions))
-    new: set[LedgerKey] = set()
+    new_rows = 0
+    new: list[LedgerKey] = []
     before: dict[ClaimKey, list[bytes]] = {}
     for row in found:
-        if row.payload is None:
-            new.add(LedgerKey(row.organization_id, row.event_id, row.revision, row.decision_revision))
-        else:
+        new_rows = row.new_rows
+        if row.payload is not None:
             before.setdefault(ClaimKey(row.organization_id, row.claim_key), []).append(row.payload)
-    return frozenset(new), before
+        elif row.event_id is not None:
+            new.append(LedgerKey(row.organization_id, row.event_id, row.revision, row.decision_revision))
+    return decisions.keys() if new_rows == len(decisions) else new, before
 
 
-def _columns(decisions: Sequence[tuple[DecisionEvent, bytes]]) -> dict[str, list[Any]]:
+def _columns(decisions: Decisions) -> dict[str, Any]:
+    events = [event for event, _ in decisions.values()]
     return {
-        "organization_ids": [event.organization_id for event, _ in decisions],
-        "event_ids": [event.event_id for event, _ in decisions],
-        "revisions": [event.revision for event, _ in decisions],
-        "decision_revisions": [event.decision_revision for event, _ in decisions],
-        "decision_ids": [event.decision_id for event, _ in decisions],
-        "claim_keys": [event.claim_key for event, _ in decisions],
-        "types": [type(event).__name__ for event, _ in decisions],
-        "payloads": [payload for _, payload in decisions],
-        "charge_amounts": [event.charge_amount for event, _ in decisions],
-        "denied_amounts": [_denied_amount(event) for event, _ in decisions],
+        "organization_ids": plain([event.organization_id for event in events]),
+        "event_ids": plain([event.event_id for event in events]),
+        "revisions": plain([event.revision for event in events]),
+        "decision_revisions": plain([event.decision_revision for event in events]),
+        "decision_ids": plain([event.decision_id for event in events]),
+        "claim_keys": plain([event.claim_key for event in events]),
+        "types": plain([type(event).__name__ for event in events]),
+        "payloads": [payload for _, payload in decisions.values()],
+        "charge_amounts": plain([event.charge_amount for event in events]),
+        "denied_amounts": plain([_denied_amount(event) for event in events]),
+        "given": len(events),
     }
 
 
 def _denied_amount(event: DecisionEvent) -> Decimal:
     return (
-        sum((one.amount for one in event.denied), Decimal(0))
+        sum([one.amount for one in event.denied], Decimal(0))
         if isinstance(event, DenialTriaged)
         else Decimal(0)
     )
@@ -92,33 +101,40 @@ async def stay_on_indexes(connection: AsyncConnection) -> None:
 
 
 # One statement sees one snapshot: the ledger as it was before the insert, so that new rows are not read back.
+# Mostly all are new, and then it is enough to count them.
 # The lateral join looks each key up; a join that the planner may choose would read the whole organization.
 # The wall names the organization already: saying it twice misleads the planner to just that (see cases.py).
 _RECORD = text("""
     with inserted as (
         insert into tracker.ledger (organization_id, event_id, revision, decision_revision, decision_id,
             claim_key, type, payload, charge_amount, denied_amount)
-        select * from unnest(cast(:organization_ids as uuid[]), cast(:event_ids as uuid[]),
-            cast(:revisions as integer[]), cast(:decision_revisions as integer[]),
-            cast(:decision_ids as uuid[]), cast(:claim_keys as uuid[]),
-            cast(:types as text[]), cast(:payloads as bytea[]),
-            cast(:charge_amounts as numeric[]), cast(:denied_amounts as numeric[]))
+        select * from unnest(cast(cast(:organization_ids as text) as uuid[]),
+            cast(cast(:event_ids as text) as uuid[]), cast(cast(:revisions as text) as integer[]),
+            cast(cast(:decision_revisions as text) as integer[]), cast(cast(:decision_ids as text) as uuid[]),
+            cast(cast(:claim_keys as text) as uuid[]), cast(cast(:types as text) as text[]),
+            cast(:payloads as bytea[]), cast(cast(:charge_amounts as text) as numeric[]),
+            cast(cast(:denied_amounts as text) as numeric[]))
         on conflict do nothing
         returning organization_id, event_id, revision, decision_revision, claim_key
-    )
-    select organization_id, claim_key, event_id, revision, decision_revision, cast(null as bytea) as payload
-    from inserted
-    union all
-    select known.organization_id, touched.claim_key, known.event_id, known.revision,
-        known.decision_revision, known.payload
-    from (select distinct claim_key from inserted) as touched
-    cross join lateral (
-        select distinct on (l.event_id)
-            l.organization_id, l.event_id, l.revision, l.decision_revision, l.payload
-        from tracker.ledger l
-        where l.claim_key = touched.claim_key
-        order by l.event_id, l.revision desc, l.decision_revision desc
-    ) as known
+    ),
+    counted as (select count(*) as new_rows from inserted)
+    select counted.new_rows, found.* from counted left join (
+        select organization_id, claim_key, event_id, revision, decision_revision,
+            cast(null as bytea) as payload
+        from inserted
+        where (select new_rows from counted) < cast(:given as integer)
+        union all
+        select known.organization_id, touched.claim_key, known.event_id, known.revision,
+            known.decision_revision, known.payload
+        from (select distinct claim_key from inserted) as touched
+        cross join lateral (
+            select distinct on (l.event_id)
+                l.organization_id, l.event_id, l.revision, l.decision_revision, l.payload
+            from tracker.ledger l
+            where l.claim_key = touched.claim_key
+            order by l.event_id, l.revision desc, l.decision_revision desc
+        ) as known
+    ) as found on true
 """)
 
 

@@ -5,16 +5,16 @@ Whatever comes twice, in this batch or after any other, changes nothing but is r
 locks make batches that touch the same claim keys wait for each other, so a fold always sees the whole set.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.domain.announcements import case_event, receipts_for
-from services.tracker.domain.cases import Case
+from services.tracker.domain.cases import Case, first_case
 from services.tracker.domain.fold import fold
-from services.tracker.domain.observations import DecisionEvent, Observation, observe, read_observation
+from services.tracker.domain.observations import DecisionEvent, observe, read_observation
 from services.tracker.store import cases, ledger
 from services.tracker.store.ledger import ClaimKey
 from services.tracker.store.outboxes import OUTBOX, settle_facts
@@ -50,7 +50,7 @@ async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[Decisi
     async with transaction(engine, organizations=ledger.organizations_of(events)) as connection:
         await lock_shards(connection, "tracker", {shard_of(event.claim_key) for event in events})
         await ledger.stay_on_indexes(connection)
-        new, before = await ledger.record(connection, list(once.values()))
+        new, before = await ledger.record(connection, once)
         changes = await _fold(connection, [once[key][0] for key in new], before)
         receipts = receipts_for(events, batch_id=uuid4())
         await insert_messages(connection, OUTBOX, [Message.of(one) for one in (*changes, *receipts)])
@@ -62,26 +62,38 @@ async def _fold(
     connection: AsyncConnection, new: Iterable[DecisionEvent], before: dict[ClaimKey, list[bytes]]
 ) -> list[CaseEvent]:
     """Fold the claim keys that have something new, write the cases that moved, and give what to announce."""
-    observations: dict[ClaimKey, list[Observation]] = defaultdict(list)
+    arrived: dict[ClaimKey, list[DecisionEvent]] = defaultdict(list)
     for event in new:
-        observations[ledger.claim_key(event)].append(observe(event))
-    for key, payloads in before.items():
-        observations[key].extend(map(read_observation, payloads))
-    if not observations:
-        return []
-    known = await cases.known_cases(connection, observations.keys())
+        arrived[ledger.claim_key(event)].append(event)
+    # A key that the ledger did not know has no case: cases are made of its rows, and with them.
+    known = await cases.known_cases(connection, before.keys())
     stored = {case.case_id: case for some in known.values() for case in some}
-    moved: list[Case] = [
+    folded = [
         case
-        for key, seen in observations.items()
-        for case in fold(seen, known.get(key, ()))
-        if stored.get(case.case_id) != case
+        for key, events in arrived.items()
+        for case in _cases_of(events, before.get(key, ()), known.get(key, ()))
     ]
-    written = await cases.write_cases(connection, moved) if moved else {}
+    changed = [case for case in folded if case.case_id in stored and stored[case.case_id] != case]
+    opened = [case for case in folded if case.case_id not in stored]
+    written = await cases.insert_cases(connection, opened) | await cases.replace_cases(connection, changed)
     at = clock.now()
     return [
-        case_event(case, stored.get(case.case_id), at=at, **written[case.case_id]._asdict()) for case in moved
+        case_event(
+            case,
+            stored.get(case.case_id),
+            at=at,
+            version=written[case.case_id].version,
+            next_deadline_at=written[case.case_id].next_deadline_at,
+        )
+        for case in folded
+        if case.case_id in written
     ]
+
+
+def _cases_of(events: Sequence[DecisionEvent], before: Sequence[bytes], known: Sequence[Case]) -> list[Case]:
+    if len(events) == 1 and not before and isinstance(events[0], DenialTriaged):
+        return [first_case(events[0])]
+    return fold([*map(observe, events), *map(read_observation, before)], known)
 
 
 def _weighed_facts(events: Iterable[DecisionEvent]) -> dict[UUID, set[UUID]]:
@@ -95,5 +107,5 @@ def _weighed_facts(events: Iterable[DecisionEvent]) -> dict[UUID, set[UUID]]:
 def _count(*, new: int, repeated: int, changes: Sequence[CaseEvent]) -> None:
     metrics.LEDGER_ROWS.labels("new").inc(new)
     metrics.LEDGER_ROWS.labels("repeated").inc(repeated)
-    for change in changes:
-        metrics.CASES_CHANGED.labels(type(change).__name__).inc()
+    for type_, number in Counter(type(change) for change in changes).items():
+        metrics.CASES_CHANGED.labels(type_.__name__).inc(number)
