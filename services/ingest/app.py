@@ -69,7 +69,7 @@ def api_app(settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, heal
 async def ingest_api(stop: asyncio.Event) -> None:
     """Take files in and answer for them."""
     settings = read_settings()
-    vault = Vault(settings.raw_dir, MasterKey.from_text(settings.master_key.get_secret_value()))
+    vault = Vault(settings.raw_files(), MasterKey.from_text(settings.master_key.get_secret_value()))
     await asyncio.to_thread(vault.sweep)
     engine = create_engine(
         settings.database_url.get_secret_value(),
@@ -92,7 +92,7 @@ async def ingest_worker(stop: asyncio.Event) -> None:
     health = Health()
     engine = create_engine(settings.database_url.get_secret_value(), name="ingest-worker", pool_size=16)
     workshop = Workshop(
-        engine, Vault(settings.raw_dir, master_key), Keyring(engine, master_key), Payees(engine)
+        engine, Vault(settings.raw_files(), master_key), Keyring(engine, master_key), Payees(engine)
     )
     app = create_app(
         title="Reprieve ingest worker", version=version("reprieve"), engine=engine, health=health

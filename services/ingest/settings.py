@@ -12,7 +12,8 @@ class IngestSettings(BaseSettings):
     """
     One process's settings. `port` None is the process's usual one.
 
-    `raw_dir` must be on a disk that all ingest processes share; `master_key` is the base64 of 32 bytes.
+    Raw files are kept at `raw_url`, which may be an object store, else in `raw_dir`: all ingest processes
+    must see the same. `master_key` is the base64 of 32 bytes.
     `kafka_window_bytes` bounds what is in flight per partition.
     """
 
@@ -20,7 +21,8 @@ class IngestSettings(BaseSettings):
 
     database_url: SecretStr
     master_key: SecretStr
-    raw_dir: Path
+    raw_dir: Path | None = None
+    raw_url: str | None = None
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     kafka_window_bytes: int = Field(default=16 * 1024 * 1024, ge=100_000)
     max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
@@ -29,6 +31,15 @@ class IngestSettings(BaseSettings):
     drop_keep_days: int = Field(default=30, ge=1)
     host: str = "127.0.0.1"
     port: int | None = None
+
+    def raw_files(self) -> Path | str:
+        """Give where raw files are kept: a folder or a URL. Raises InvalidInputError when neither is set."""
+        place = self.raw_url or self.raw_dir
+        if place is None:
+            raise InvalidInputError(
+                "Raw files need a place.", remedy="Set REPRIEVE_RAW_DIR or REPRIEVE_RAW_URL."
+            )
+        return place
 
 
 def read_settings() -> IngestSettings:

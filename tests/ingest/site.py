@@ -124,7 +124,7 @@ AMOUNTS: Sequence[str] = (
 
 
 @asynccontextmanager
-async def open_site(database: Database, folder: Path) -> AsyncIterator[Site]:
+async def open_site(database: Database, raw_files: Path | str) -> AsyncIterator[Site]:
     engine = create_engine(database.url("reprieve_ingest"), name="test", pool_size=12)
     owner = create_engine(database.owner, name="test")
     master_key = MasterKey.from_text(MASTER_KEY_TEXT)
@@ -141,11 +141,11 @@ async def open_site(database: Database, folder: Path) -> AsyncIterator[Site]:
         "admin": await _key(owner, role="admin", organization_id=organization.organization_id),
         "viewer": await _key(owner, role="viewer", organization_id=organization.organization_id),
     }
-    vault = Vault(folder, master_key)
+    vault = Vault(raw_files, master_key)
     settings = IngestSettings(
         database_url=database.url("reprieve_ingest"),
         master_key=MASTER_KEY_TEXT,
-        raw_dir=folder,
+        raw_url=str(raw_files),
         max_upload_bytes=MAX_UPLOAD_BYTES,
     )
     app = api_app(settings, engine, vault=vault, health=Health())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.store import vault as vaults
+from services.ingest.store import objects
 from services.ingest.store.vault import StoredFile
 from tests.ingest.remittances import TestSet, denied, remittance
 from tests.ingest.site import MAX_UPLOAD_BYTES, Site
@@ -15,7 +15,7 @@ FILE = remittance(TestSet([denied("A1")]))
 
 
 def raw_files(site: Site) -> list[Path]:
-    return [path for path in site.vault._folder.rglob("*") if path.is_file()]
+    return [path for path in site.vault.objects.folder.rglob("*") if path.is_file()]
 
 
 async def test_a_push_is_answered_with_a_receipt_of_what_was_kept(site: Site):
@@ -109,7 +109,7 @@ async def test_a_full_disk_is_507_and_nothing_is_acknowledged(site: Site, monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(vaults.os, "fsync", full)
+    monkeypatch.setattr(objects.os, "fsync", full)
     answer = await site.push(FILE)
     monkeypatch.undo()
 

@@ -178,7 +178,7 @@ async def test_a_damaged_file_is_replaced_by_its_fresh_copy_and_then_read(site: 
     content = remittance(TestSet([denied("A1")]))
     pushed = await site.push(content)
     (key,) = await stored(site)
-    place = site.vault._folder / key[:2] / key
+    place = site.vault.objects.folder / key[:2] / key
     place.write_bytes(bytes(len(place.read_bytes())))
     await site.read_due()
     assert await site.events() == []

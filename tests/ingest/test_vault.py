@@ -3,15 +3,18 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.ingest.store import vault as vaults
-from services.ingest.store.vault import CHUNK_BYTES, StorageFullError, StoredFile, Vault
-from shared.errors import UnreadableError
+from services.ingest.store import objects
+from services.ingest.store.objects import StorageFullError
+from services.ingest.store.vault import CHUNK_BYTES, StoredFile, Vault
+from shared.errors import InvalidInputError, UnreadableError
 from shared.security.sealing import MasterKey
 
 SEALED = CHUNK_BYTES + 16
@@ -34,7 +37,11 @@ def keep(vault: Vault, content: bytes, *, cuts: list[int] | None = None) -> Stor
 
 
 def path_of(vault: Vault, stored: StoredFile) -> Path:
-    return vault._folder / stored.storage_key[:2] / stored.storage_key
+    return vault.objects.folder / stored.storage_key[:2] / stored.storage_key
+
+
+def raw_files(vault: Vault) -> list[Path]:
+    return [path for path in vault.objects.folder.rglob("*") if path.is_file()]
 
 
 def contents(size: int) -> bytes:
@@ -113,40 +120,83 @@ def test_a_file_that_is_not_kept_leaves_nothing_behind(vault: Vault):
     writer.write(contents(CHUNK_BYTES * 2))
     writer.discard()
 
-    assert [path for path in vault._folder.rglob("*") if path.is_file()] == []
+    assert raw_files(vault) == []
 
 
-@pytest.mark.parametrize("broken", ["fsync", "write"])
-def test_a_full_disk_is_said_and_nothing_is_kept(vault: Vault, monkeypatch: pytest.MonkeyPatch, broken: str):
+def test_a_full_disk_is_said_and_nothing_is_kept(vault: Vault, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    writer = vault.writer()
-    if broken == "fsync":
-        monkeypatch.setattr(vaults.os, "fsync", full)
-    else:
-        real = writer._file
+    monkeypatch.setattr(objects.os, "fsync", full)
+    for size in (100, 2 * CHUNK_BYTES, 20 * CHUNK_BYTES):
+        with pytest.raises(StorageFullError) as caught:
+            keep(vault, contents(size))
+        assert caught.value.status == 507
 
-        class FullDisk:
-            write = staticmethod(full)
-            close = staticmethod(real.close)
+    assert raw_files(vault) == []
 
-        writer._file = FullDisk()  # type: ignore[assignment]
 
-    with pytest.raises(StorageFullError) as caught:  # noqa: PT012  either step may be the one
-        writer.write(contents(2 * CHUNK_BYTES))
-        writer.keep()
+@pytest.mark.parametrize("size", [200 * 1024, 3_000_000])
+def test_a_disk_that_takes_no_more_bytes_is_said_and_nothing_is_kept(tmp_path: Path, size: int):
+    """The file size limit of a process of its own stands for the end of the disk."""
+    program = f"""
+import resource, sys
+from pathlib import Path
+from services.ingest.store.objects import StorageFullError
+from services.ingest.store.vault import Vault
+from shared.security.sealing import MasterKey
+vault = Vault(Path({str(tmp_path / "raw")!r}), MasterKey(bytes(32)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+writer = vault.writer()
+try:
+    for _ in range({size} // 50_000):
+        writer.write(bytes(50_000))
+    writer.keep()
+except StorageFullError:
+    writer.discard()
+    sys.exit(7)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
 
-    assert caught.value.status == 507
-    assert [path for path in vault._folder.rglob("*") if path.is_file()] == []
+    assert ended.returncode == 7
+    assert [path for path in (tmp_path / "raw").rglob("*") if path.is_file()] == []
 
 
 def test_only_abandoned_uploads_are_swept(vault: Vault):
-    abandoned, current = vault.writer(), vault.writer()
-    os.utime(abandoned._path, (0, 0))
+    incoming = vault.objects.folder / "incoming"
+    (incoming / "abandoned#1").write_bytes(b"1")
+    (incoming / "current#1").write_bytes(b"1")
+    os.utime(incoming / "abandoned#1", (0, 0))
     vault.sweep()
 
-    assert not abandoned._path.exists()
-    assert current._path.exists()
-    abandoned.discard()
-    current.discard()
+    assert [path.name for path in incoming.iterdir()] == ["current#1"]
+
+
+def test_a_reader_in_order_asks_seldom_and_a_reader_of_one_claim_little(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+):
+    content = contents(40 * CHUNK_BYTES)
+    stored = keep(vault, content)
+    asked: list[int] = []
+    real = vault.objects.read
+    monkeypatch.setattr(vault.objects, "read", lambda *range_: (asked.append(range_[2]), real(*range_))[1])
+    with vault.open(stored) as reader:
+        assert b"".join(reader.blocks()) == content
+        assert len(asked) == 3
+        asked.clear()
+        assert reader.read(20 * CHUNK_BYTES + 5, 10) == content[20 * CHUNK_BYTES + 5 : 20 * CHUNK_BYTES + 15]
+        assert asked == [SEALED]
+
+
+def test_only_places_that_keep_files_are_taken():
+    for url in ("memory:///", "http://example.com/raw", "ftp://x/y", ""):
+        with pytest.raises(InvalidInputError):
+            Vault(url, MasterKey(bytes(32)))
+
+
+def test_a_file_url_is_a_folder(tmp_path: Path):
+    vault = Vault(f"file://{tmp_path}/raw", MasterKey(bytes(32)))
+    stored = keep(vault, contents(10))
+
+    with Vault(tmp_path / "raw", MasterKey(bytes(32))).open(stored) as reader:
+        assert reader.read(0, 10) == contents(10)

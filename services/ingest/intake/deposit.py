@@ -74,7 +74,7 @@ async def deposit(
         sha256 = await _stream(blocks, writer, max_bytes=max_bytes)
         stored = await asyncio.to_thread(writer.keep)
     except BaseException:  # also a client that went away: nothing stays behind
-        writer.discard()
+        await asyncio.to_thread(writer.discard)
         raise
     # Should this fail, the file stays: when the answer to a commit is lost the row may stand, and a file
     # without a row is only waste (its key is in no row), while a row without its file would be a loss.
