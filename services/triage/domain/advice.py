@@ -1,13 +1,13 @@
 """What to do next, in what order, with which papers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 
-from services.triage.domain.classification import Classification
+from msgspec import Struct
+
+from services.triage.domain.classification import Reading, ResponsibleParty
 from services.triage.domain.clocks import RunningClock, State, plan_for, state_of
 from services.triage.domain.cues import NO_APPEAL
-from services.triage.domain.facts import Facts
 from services.triage.domain.policy_file import PolicyFile
 from services.triage.domain.ways import APPEALS, WAYS
 from shared.contracts.claim_denied import ClaimDenied
@@ -72,8 +72,23 @@ _DOCUMENTS: dict[Action, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
+class Situation(Struct, frozen=True, kw_only=True):
+    """
+    All that advice hangs on beside the clocks: the reading to follow and whom it holds liable, and the day.
+
+    `echoed`: the remittance names an authorization. `found`: a person found one on file.
+    """
+
+    main: Reading
+    auth_related: bool
+    party: ResponsibleParty
+    echoed: bool
+    found: bool
+    remarks: frozenset[str]
+    as_of: date
+
+
+class Advice(Struct, frozen=True, kw_only=True):
     """
     The next action, and the ordered steps around it.
 
@@ -90,29 +105,20 @@ class Advice:
     human: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Struct, frozen=True):
     action: Action
     governing: RunningClock | None = None
     human: tuple[str, ...] = ()
 
 
-def advise(
-    event: ClaimDenied,
-    classification: Classification,
-    *,
-    running: Sequence[RunningClock],
-    facts: Facts,
-    remarks: frozenset[str],
-    as_of: date,
-) -> Advice:
+def advise(situation: Situation, running: Sequence[RunningClock]) -> Advice:
     """Choose the next action for a day: the first way that is still open, and what to prepare for it."""
-    states = [(clock, state_of(clock.clock, as_of)) for clock in running]
-    choice = _choose(event, classification, states, facts=facts, remarks=remarks)
+    states = [(clock, state_of(clock.clock, situation.as_of)) for clock in running]
+    choice = _choose(situation, states)
     governing = choice.governing
     return Advice(
         action=choice.action,
-        next_actions=tuple(_next_actions(classification, choice, states, facts, as_of)),
+        next_actions=tuple(_next_actions(situation, choice, states)),
         documents=_documents(choice),
         channel=_channel(governing, running),
         governing=governing,
@@ -121,36 +127,23 @@ def advise(
     )
 
 
-def _choose(
-    event: ClaimDenied,
-    classification: Classification,
-    states: Sequence[tuple[RunningClock, State]],
-    *,
-    facts: Facts,
-    remarks: frozenset[str],
-) -> _Choice:
-    category = classification.main.category
-    if classification.auth_related:
-        echoed = has_authorization_number(event)
-        if "authorization_found" in facts.words:
-            return _Choice("request_reconsideration" if echoed else "send_corrected_claim")
-        if echoed and category in {"authorization_absent", "authorization_number_invalid"}:
+def _choose(situation: Situation, states: Sequence[tuple[RunningClock, State]]) -> _Choice:
+    category = situation.main.category
+    if situation.auth_related:
+        if situation.found:
+            return _Choice("request_reconsideration" if situation.echoed else "send_corrected_claim")
+        if situation.echoed and category in {"authorization_absent", "authorization_number_invalid"}:
             return _Choice("check_authorization_on_file", _governing(WAYS[category].first, states))
-    if "MA130" in remarks:
+    if "MA130" in situation.remarks:
         return _Choice("send_corrected_claim")
-    if not classification.auth_related:
-        return _Choice(classification.main.action)
-    return _first_open(classification, states, appeal_is_barred=not remarks.isdisjoint(NO_APPEAL))
+    if not situation.auth_related:
+        return _Choice(situation.main.action)
+    return _first_open(situation, states)
 
 
-def _first_open(
-    classification: Classification,
-    states: Sequence[tuple[RunningClock, State]],
-    *,
-    appeal_is_barred: bool,
-) -> _Choice:
-    ways = WAYS[classification.main.category]
-    usual = classification.main.action
+def _first_open(situation: Situation, states: Sequence[tuple[RunningClock, State]]) -> _Choice:
+    ways = WAYS[situation.main.category]
+    usual = situation.main.action
     first = {kind for kind, _ in ways.first}
     known = [state for clock, state in states if clock.clock.kind in first]
     for kind, action in ways.first:
@@ -164,6 +157,7 @@ def _first_open(
             for clock, state in states:
                 if clock.clock.kind == kind and state == wanted and not _waits(clock):
                     return _Choice(action, clock)
+    appeal_is_barred = not situation.remarks.isdisjoint(NO_APPEAL)
     if appeal_is_barred or any(clock.clock.kind in APPEALS for clock, _ in states):
         return _Choice("review_by_hand", human=("every window that the policy states has closed",))
     return _Choice("appeal" if first else usual)
@@ -188,36 +182,33 @@ def has_authorization_number(event: ClaimDenied) -> bool:
     return bool(event.authorization_numbers) or any(line.authorization_numbers for line in event.lines)
 
 
-def _first_steps(
-    classification: Classification, choice: _Choice, facts: Facts, as_of: date
-) -> tuple[list[str], RunningClock | None]:
+def _first_steps(situation: Situation, choice: _Choice) -> tuple[list[str], RunningClock | None]:
     """Give the steps that the chosen action means, and the clock that they already name."""
     if choice.action == "check_authorization_on_file":
         return [
             "Check the dates, codes, units and provider of the number that the payer echoes",
             "If they match: ask for reconsideration, the payer has the authorization; else have it amended",
         ], None
-    searches = classification.main.action == "search_existing_authorization"
-    steps = [_SEARCH] if searches and "authorization_found" not in facts.words else []
+    searches = situation.main.action == "search_existing_authorization"
+    steps = [_SEARCH] if searches and not situation.found else []
     if choice.action == "search_existing_authorization":
         return steps, None
-    return [*steps, ACTION_WORDS[choice.action] + _by_when(choice.governing, as_of)], choice.governing
+    return [
+        *steps,
+        ACTION_WORDS[choice.action] + _by_when(choice.governing, situation.as_of),
+    ], choice.governing
 
 
 def _next_actions(
-    classification: Classification,
-    choice: _Choice,
-    states: Sequence[tuple[RunningClock, State]],
-    facts: Facts,
-    as_of: date,
+    situation: Situation, choice: _Choice, states: Sequence[tuple[RunningClock, State]]
 ) -> list[str]:
-    if not classification.auth_related:
-        route = classification.main.route
+    if not situation.auth_related:
+        route = situation.main.route
         steps = [_ROUTE_WORDS[route]] if route and choice.action == "route_elsewhere" else []
         return steps or [ACTION_WORDS[choice.action]]
-    steps, told = _first_steps(classification, choice, facts, as_of)
+    steps, told = _first_steps(situation, choice)
     steps += [
-        f"Else: {clock.clock.label}{_by_when(clock, as_of)}"
+        f"Else: {clock.clock.label}{_by_when(clock, situation.as_of)}"
         for clock, state in states
         if clock is not told and state in {"open", "perhaps_open", "unknown"} and not _waits(clock)
     ]
@@ -234,9 +225,9 @@ def _next_actions(
         steps.append(f"Find out and record: {words}")
     if choice.governing is not None and choice.governing.rule is not None:
         steps += _patience(choice.governing.rule.policy)
-    if classification.party == "patient":
+    if situation.party == "patient":
         steps.append("The payer makes the patient liable: check that before any bill goes out")
-    elif classification.party == "provider":
+    elif situation.party == "provider":
         steps.append("Do not bill the patient for it")
     return steps
 

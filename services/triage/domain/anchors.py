@@ -7,9 +7,10 @@ the admission's latest day; a letter may precede the remittance, whose day is th
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+
+from msgspec import Struct
 
 from services.triage.domain.facts import EARLIEST_YEAR, LATEST_YEAR, Facts
 from services.triage.domain.policy_file import Anchor
@@ -30,8 +31,7 @@ _SERVICE_DATES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(Struct, frozen=True, kw_only=True):
     """
     The day a clock runs from: `earliest` = `latest` where it is known, one of them None where it is not.
 
@@ -49,8 +49,7 @@ class Start:
         return self.earliest if self.earliest == self.latest else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dates:
+class Dates(Struct, frozen=True, kw_only=True, eq=False):
     """What there is to look a day up in: the denial, people's facts, and the lines that were denied."""
 
     event: ClaimDenied
@@ -207,7 +206,7 @@ def _letter(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
     told = dates.facts.dates.get("denial_letter_date")
     remittance = _remittance(dates, later_level)
     if told is None:
-        source = f"{remittance.source}: the letter may be older"
+        source = _older(remittance.source)
         return Start(
             anchor="denial_letter", latest=remittance.latest, source=source, missing="denial_letter_date"
         )
@@ -216,6 +215,11 @@ def _letter(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
         day, source = remittance.exact, f"{remittance.source}, older than the letter"
         return Start(anchor="denial_letter", earliest=day, latest=day, source=source)
     return Start(anchor="denial_letter", earliest=told, latest=told, source=_by_person("denial_letter_date"))
+
+
+@lru_cache(maxsize=64)
+def _older(source: str | None) -> str:
+    return f"{source}: the letter may be older"
 
 
 def _prior_decision(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001

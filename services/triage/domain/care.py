@@ -6,6 +6,9 @@ otherwise unknown. Words that no code proves (nemt, post_acute, transplant…) a
 """
 
 import re
+from functools import lru_cache
+
+from msgspec import Struct
 
 from services.triage.domain.urgency import is_institutional
 from shared.contracts.claim_denied import ClaimDenied
@@ -32,6 +35,37 @@ _PERHAPS_MATERNITY_DRGS = ((540, 640), (765, 833))
 _PROCEDURE = re.compile(r"[A-Z0-9]\d{3}[A-Z0-9]")
 
 
+class Care(Struct, frozen=True, kw_only=True):
+    """
+    What a claim's codes say of some words. `programs` are those of the words that its procedures prove.
+
+    `readable`: every line has a procedure that would show its program. `maternity` False: the DRG denies it.
+    """
+
+    setting: str | None = None
+    programs: frozenset[str] = frozenset()
+    readable: bool = False
+    maternity: bool = True
+
+
+def care_of(event: ClaimDenied, words: frozenset[str]) -> Care:
+    """Read the codes of a claim, as far as these words ask for it."""
+    codes = [_programs(line.code or "") for line in event.lines]
+    return Care(
+        setting=None if SETTINGS.isdisjoint(words) else setting(event),
+        programs=words & frozenset().union(*(programs for programs, _ in codes)),
+        readable=bool(codes) and all(readable for _, readable in codes),
+        maternity="maternity" not in words or not event.drg or _perhaps_maternity(event.drg),
+    )
+
+
+@lru_cache(maxsize=16_384)
+def _programs(code: str) -> tuple[frozenset[str], bool]:
+    """Give the programs that a procedure is of, and whether it is the code of a procedure."""
+    found = (word for word, ranges in _RANGES.items() if any(low <= code <= high for low, high in ranges))
+    return frozenset(found), _PROCEDURE.fullmatch(code) is not None
+
+
 def setting(event: ClaimDenied) -> str | None:
     """Give inpatient or outpatient, or None where CLP08 and DRG do not say."""
     if event.drg:
@@ -43,20 +77,17 @@ def setting(event: ClaimDenied) -> str | None:
     return "inpatient" if place in inpatient else "outpatient"
 
 
-def has_category(event: ClaimDenied, word: str) -> bool | None:
+def has_category(care: Care, word: str) -> bool | None:
     """Say whether the claim bills this category of service; None where its codes cannot tell."""
     if word in SETTINGS:
-        found = setting(event)
-        return None if found is None else found == word
-    if word == "maternity" and event.drg and not _perhaps_maternity(event.drg):
+        return None if care.setting is None else care.setting == word
+    if word == "maternity" and not care.maternity:
         return False
-    ranges = _RANGES.get(word)
-    if ranges is None:
+    if word not in _RANGES:
         return None
-    codes = [line.code or "" for line in event.lines]
-    if any(low <= code <= high for code in codes for low, high in ranges):
+    if word in care.programs:
         return True
-    return False if codes and all(map(_PROCEDURE.fullmatch, codes)) else None
+    return False if care.readable else None
 
 
 def _perhaps_maternity(drg: str) -> bool:

@@ -6,10 +6,11 @@ read alone, Alerts never explain, the word "authorization" is never a key, and w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 from services.triage.domain.codes import carc_status, group_allowed, is_alert, rarc_status, requires_remark
 from services.triage.domain.meanings import CARC_MEANINGS, RARC_MEANINGS, RARC_SUPPORTING, Meaning
@@ -21,12 +22,12 @@ ResponsibleParty = Literal["provider", "patient", "payer", "unknown"]
 
 NOT_ABOUT_AUTHORIZATION: frozenset[Category] = frozenset(("not_authorization", "unclear"))
 
+_NOTHING = Decimal(0)
 _PARTIES: dict[str, ResponsibleParty] = {"CO": "provider", "PI": "provider", "PR": "patient"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What a reason code and the remarks beside it say together."""
+class Reading(Struct, frozen=True, kw_only=True, eq=False):
+    """What a reason code and the remarks beside it say together: made once, and compared by identity."""
 
     category: Category
     why: str
@@ -39,8 +40,7 @@ class Reading:
     depends: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Classification:
+class Classification(Struct, frozen=True, kw_only=True):
     """
     What the denied adjustments of one claim mean together.
 
@@ -77,87 +77,148 @@ class Classification:
         return "denied charges about authorization"
 
 
+class _Refusal(NamedTuple):
+    """What a denied adjustment is read by. `whole_charge` is asked only of the code that it matters for."""
+
+    line_number: int | None
+    group: str
+    reason: str
+    remarks: tuple[str, ...]
+    whole_charge: bool
+
+
+class _Pattern(Struct, frozen=True, kw_only=True, eq=False):
+    """What refusals mean together, whatever their amounts. `main` None: the money decides between several."""
+
+    readings: tuple[Reading, ...]
+    authorization: tuple[int, ...]
+    dependent: tuple[int, ...]
+    relevant: tuple[int, ...]
+    main: Reading | None
+    lines: frozenset[int | None]
+    party: ResponsibleParty
+    human: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 def classify(event: ClaimDenied) -> Classification:
     """Read every denied adjustment of a claim, and name the reading that the claim's decision follows."""
-    lines = {line.number: line for line in event.lines}
-    claim_remarks = tuple(remark.code for remark in event.remarks if remark.code_list == "HE")
-    readings: list[Reading] = []
-    remarks_read: list[tuple[str, ...]] = []
-    for denied in event.denied:
-        line = None if denied.line_number is None else lines.get(denied.line_number)
-        remarks = _remarks(line, claim_remarks)
-        charge = event.charge_amount if line is None else line.charge_amount
-        readings.append(_reading(denied.reason, remarks, whole_charge=denied.amount >= charge > 0))
-        remarks_read.append(remarks)
-    authorization_lines = frozenset(
-        denied.line_number
-        for denied, reading in zip(event.denied, readings, strict=True)
-        if reading.category not in NOT_ABOUT_AUTHORIZATION
-    )
+    refusals = _refusals(event)
+    pattern = _pattern(refusals)
     items = tuple(
-        DeniedItem(
-            group=denied.group,
-            reason=denied.reason,
-            amount=denied.amount,
-            category=reading.category,
-            strength=reading.strength,
-            why=reading.why,
-            line_number=denied.line_number,
-            quantity=denied.quantity,
-            remarks=remarks,
-            route=reading.route,
-            dependent=_falls_with(reading, denied.line_number, authorization_lines),
-        )
-        for denied, reading, remarks in zip(event.denied, readings, remarks_read, strict=True)
+        [
+            DeniedItem(
+                group=refusal.group,
+                reason=refusal.reason,
+                amount=denied.amount,
+                category=reading.category,
+                strength=reading.strength,
+                why=reading.why,
+                line_number=refusal.line_number,
+                quantity=denied.quantity,
+                remarks=refusal.remarks,
+                route=reading.route,
+                dependent=index in pattern.dependent,
+            )
+            for index, (denied, refusal, reading) in enumerate(
+                zip(event.denied, refusals, pattern.readings, strict=True)
+            )
+        ]
     )
-    return _together(items, readings, authorization_lines)
-
-
-def _together(
-    items: tuple[DeniedItem, ...], readings: Sequence[Reading], authorization_lines: frozenset[int | None]
-) -> Classification:
-    authorization = [
-        index for index, item in enumerate(items) if item.category not in NOT_ABOUT_AUTHORIZATION
-    ]
-    relevant = authorization or list(range(len(items)))
-    main = _main(items, readings, relevant)
-    weighed = [readings[index] for index in relevant]
-    human = [reading.human for reading in weighed if reading.human]
-    if len({items[index].category for index in authorization}) > 1:
-        human.append("its lines fail for different authorization reasons: see each item")
-    notes = [note for reading in readings for note in reading.notes]
-    notes += [
-        f"{item.group}-{item.reason}: the code list does not allow this group with this code"
-        for item in items
-        if item.reason and not group_allowed(item.group, item.reason)
-    ]
-    parties = {_PARTIES.get(items[index].group, "unknown") for index in relevant}
     return Classification(
         items=items,
-        main=main,
-        auth_related=bool(authorization),
-        authorization_amount=sum((items[index].amount for index in authorization), Decimal(0)),
-        dependent_amount=sum((item.amount for item in items if item.dependent), Decimal(0)),
-        denied_amount=sum((item.amount for item in items), Decimal(0)),
-        lines=authorization_lines,
-        party=parties.pop() if len(parties) == 1 else "unknown",
-        human=tuple(dict.fromkeys(human)),
-        notes=tuple(dict.fromkeys(notes)),
+        main=pattern.main or _heaviest(items, pattern),
+        auth_related=bool(pattern.authorization),
+        authorization_amount=sum([items[index].amount for index in pattern.authorization], _NOTHING),
+        dependent_amount=sum([items[index].amount for index in pattern.dependent], _NOTHING),
+        denied_amount=sum([item.amount for item in items], _NOTHING),
+        lines=pattern.lines,
+        party=pattern.party,
+        human=pattern.human,
+        notes=pattern.notes,
     )
 
 
-def _main(items: tuple[DeniedItem, ...], readings: Sequence[Reading], relevant: Sequence[int]) -> Reading:
-    """Give the reading of the category and route with the most money; the first one of equals."""
-    if len(relevant) == 1:
-        return readings[relevant[0]]
+def _refusals(event: ClaimDenied) -> tuple[_Refusal, ...]:
+    lines = {line.number: line for line in event.lines}
+    claim_remarks = tuple([remark.code for remark in event.remarks if remark.code_list == "HE"])
+    refusals = []
+    for denied in event.denied:
+        line = None if denied.line_number is None else lines.get(denied.line_number)
+        whole_charge = False
+        if denied.reason == "45":
+            charge = event.charge_amount if line is None else line.charge_amount
+            whole_charge = denied.amount >= charge > 0
+        remarks = _remarks(line, claim_remarks)
+        refusals.append(_Refusal(denied.line_number, denied.group, denied.reason, remarks, whole_charge))
+    return tuple(refusals)
+
+
+# Payers deny in few ways: most claims repeat the codes of another one, with other money.
+@lru_cache(maxsize=8192)
+def _pattern(refusals: tuple[_Refusal, ...]) -> _Pattern:
+    readings = tuple(
+        _reading(refusal.reason, refusal.remarks, whole_charge=refusal.whole_charge) for refusal in refusals
+    )
+    authorization = tuple(
+        index for index, reading in enumerate(readings) if reading.category not in NOT_ABOUT_AUTHORIZATION
+    )
+    lines = frozenset(refusals[index].line_number for index in authorization)
+    relevant = authorization or tuple(range(len(readings)))
+    parties = {_PARTIES.get(refusals[index].group, "unknown") for index in relevant}
+    return _Pattern(
+        readings=readings,
+        authorization=authorization,
+        dependent=tuple(
+            index
+            for index, reading in enumerate(readings)
+            if _falls_with(reading, refusals[index].line_number, lines)
+        ),
+        relevant=relevant,
+        main=_only_one([readings[index] for index in relevant]),
+        lines=lines,
+        party=parties.pop() if len(parties) == 1 else "unknown",
+        human=_human(readings, authorization, relevant),
+        notes=_all_notes(refusals, readings),
+    )
+
+
+def _human(
+    readings: Sequence[Reading], authorization: Sequence[int], relevant: Sequence[int]
+) -> tuple[str, ...]:
+    human = [reading.human for index in relevant if (reading := readings[index]).human]
+    if len({readings[index].category for index in authorization}) > 1:
+        human.append("its lines fail for different authorization reasons: see each item")
+    return tuple(dict.fromkeys(text for text in human if text))
+
+
+def _all_notes(refusals: Sequence[_Refusal], readings: Sequence[Reading]) -> tuple[str, ...]:
+    notes = [note for reading in readings for note in reading.notes]
+    notes += [
+        f"{refusal.group}-{refusal.reason}: the code list does not allow this group with this code"
+        for refusal in refusals
+        if refusal.reason and not group_allowed(refusal.group, refusal.reason)
+    ]
+    return tuple(dict.fromkeys(notes))
+
+
+def _only_one(relevant: Sequence[Reading]) -> Reading | None:
+    """Give the reading to follow where no amount can change which: all are of one category and route."""
     if not relevant:
         return _UNEXPLAINED
+    return relevant[0] if len({(reading.category, reading.route) for reading in relevant}) == 1 else None
+
+
+def _heaviest(items: Sequence[DeniedItem], pattern: _Pattern) -> Reading:
+    """Give the reading of the category and route with the most money; the first one of equals."""
     totals: dict[tuple[Category, Route | None], Decimal] = {}
-    for index in relevant:
+    for index in pattern.relevant:
         key = (items[index].category, items[index].route)
-        totals[key] = totals.get(key, Decimal(0)) + items[index].amount
+        totals[key] = totals.get(key, _NOTHING) + items[index].amount
     heaviest = max(totals, key=lambda key: totals[key])
-    return next(readings[i] for i in relevant if (items[i].category, items[i].route) == heaviest)
+    return next(
+        pattern.readings[i] for i in pattern.relevant if (items[i].category, items[i].route) == heaviest
+    )
 
 
 def _falls_with(reading: Reading, line: int | None, authorization_lines: frozenset[int | None]) -> bool:

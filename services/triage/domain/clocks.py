@@ -1,21 +1,22 @@
 """The clocks of one denial: each of the payer's time limits, with its date or its bounds, and why."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from services.triage.domain.anchors import Dates, Day, Start, last_moment, start_of
 from services.triage.domain.calendars import Calendar
-from services.triage.domain.conditions import Known, all_of, any_of
-from services.triage.domain.cues import NO_APPEAL, appeal_cues
+from services.triage.domain.conditions import Known, Questions, all_of, any_of, known_of
+from services.triage.domain.cues import APPEAL_DAYS, NO_APPEAL, appeal_cues
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
 from services.triage.domain.ways import APPEALS, KINDS, WAYS
 from services.triage.domain.windows import End, Window, end_of
-from shared.contracts.decision import Clock, ClockKind, FactKind
+from shared.contracts.decision import Category, Clock, ClockKind, FactKind
 
 State = Literal["open", "perhaps_open", "closed", "forbidden", "unknown"]
 
@@ -26,16 +27,18 @@ SILENT = "the payer's policy states no window for a retroactive request: ask the
 """Why a person must look where only the default policy's range stands for a way that cures the denial."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunningClock:
-    """A clock with the policy's rule that made it; no rule where a remark on the remittance did."""
+class RunningClock(Struct, frozen=True, eq=False):
+    """
+    A clock with the policy's rule that made it; no rule where a remark on the remittance did.
+
+    Denials that share the rule, the answers and the days share it: what follows from it is remembered by it.
+    """
 
     clock: Clock
     rule: ClockRule | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permission:
+class Permission(Struct, frozen=True, kw_only=True):
     """Whether the payer allows a way, why not, and what is missing to know."""
 
     permitted: bool | None
@@ -43,12 +46,20 @@ class Permission:
     missing: tuple[FactKind, ...] = ()
 
 
+class Standing(NamedTuple):
+    """A rule that concerns a claim. `silent`: lent by the default, since the payer's policies are silent."""
+
+    rule: ClockRule
+    permission: Permission
+    silent: bool = False
+
+
 _PERMITTED = Permission(permitted=True)
 
 
 def clocks_of(
-    match: PayerMatch, dates: Dates, calendar: Calendar, remarks: frozenset[str]
-) -> list[RunningClock]:
+    match: PayerMatch, dates: Dates, calendar: Calendar, remarks: frozenset[str], *, emergency: bool
+) -> tuple[RunningClock, ...]:
     """
     Compute every clock that concerns the denial, the next to end first, forbidden ones last.
 
@@ -57,19 +68,18 @@ def clocks_of(
     payer's policies are silent about a retroactive request that would cure the denial, the default's range
     is shown: silence does not forbid.
     """
-    known = Known(event=dates.event, facts=dates.facts, category=dates.category)
-    running = [
-        RunningClock(clock, rule)
-        for rule in _rules(match, dates)
-        if (clock := _clock(rule, known, dates, calendar, remarks)) is not None
-    ]
-    running += _where_silent(match, running, known, dates, calendar, remarks)
-    if remarks:
+    if not KINDS[dates.category] and not remarks:
+        return ()
+    questions = _questions(match, dates.category)
+    known = known_of(questions, dates.event, dates.facts, dates.category, emergency=emergency)
+    running = [_started(standing, dates, calendar) for standing in _standing(match, known, remarks)]
+    if not remarks.isdisjoint(APPEAL_DAYS):
         zone = match.policies[0].file.zone if match.policies else "UTC"
-        running += [RunningClock(clock, None) for clock in appeal_cues(dates, calendar, remarks, zone=zone)]
+        start = start_of(("remit_date",), "earliest", dates, later_level=False)
+        running += _announced(start, calendar, remarks, zone)
     if len(running) > 1:
         running.sort(key=_order)
-    return running
+    return tuple(running)
 
 
 def state_of(clock: Clock, as_of: date) -> State:
@@ -99,9 +109,37 @@ def _order(running: RunningClock) -> tuple[bool, datetime, str]:
     return clock.permitted is False, clock.deadline_at or clock.earliest or clock.latest or _FAR, clock.kind
 
 
-def _rules(match: PayerMatch, dates: Dates) -> Iterator[ClockRule]:
+@lru_cache(maxsize=8192)
+def _standing(match: PayerMatch, known: Known, remarks: frozenset[str]) -> tuple[Standing, ...]:
+    """Give the rules that concern a claim, and whether the payer allows their ways."""
+    found = [one for rule in _rules(match, known.category) if (one := _stands(rule, known, remarks))]
+    if all(one.rule.entry.kind != _RETRO for one in found):
+        lent = [_stands(rule, known, remarks) for rule in _lendable(match, known.category)]
+        found += [one._replace(silent=True) for one in lent if one is not None]
+    return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _questions(match: PayerMatch, category: Category) -> Questions:
+    """Gather what the rules for a kind of denial ask of a claim."""
+    rules = (*_rules(match, category), *_lendable(match, category))
+    return Questions.of(
+        condition
+        for rule in rules
+        for condition in (*rule.when, *rule.requires, *rule.requires_any, *rule.excludes)
+    )
+
+
+def _lendable(match: PayerMatch, category: Category) -> list[ClockRule]:
+    """Give the default's rules for a retroactive request, where one would cure the denial."""
+    if match.fallback is None or not any(kind == _RETRO for kind, _ in WAYS[category].first):
+        return []
+    return [rule for rule in match.fallback.rules if rule.entry.kind == _RETRO]
+
+
+def _rules(match: PayerMatch, category: Category) -> Iterator[ClockRule]:
     taken: set[str] = set()
-    relevant = KINDS[dates.category]
+    relevant = KINDS[category]
     for policy in match.policies:
         for rule in policy.rules:
             if rule.entry.kind in relevant and rule.entry.kind not in taken:
@@ -109,23 +147,28 @@ def _rules(match: PayerMatch, dates: Dates) -> Iterator[ClockRule]:
         taken |= policy.kinds
 
 
-def _where_silent(
-    match: PayerMatch,
-    running: Sequence[RunningClock],
-    known: Known,
-    dates: Dates,
-    calendar: Calendar,
-    remarks: frozenset[str],
-) -> list[RunningClock]:
-    if match.fallback is None or not any(kind == _RETRO for kind, _ in WAYS[dates.category].first):
-        return []
-    if any(one.clock.kind == _RETRO for one in running):
-        return []
-    return [
-        RunningClock(_by_silence(clock), rule)
-        for rule in match.fallback.rules
-        if rule.entry.kind == _RETRO and (clock := _clock(rule, known, dates, calendar, remarks)) is not None
-    ]
+def _stands(rule: ClockRule, known: Known, remarks: frozenset[str]) -> Standing | None:
+    concerns, _, missing = all_of(rule.when, known)
+    return None if concerns is False else Standing(rule, _permission(rule, known, missing, remarks))
+
+
+def _started(standing: Standing, dates: Dates, calendar: Calendar) -> RunningClock:
+    """Find the days that a rule counts from, and count."""
+    rule, entry = standing.rule, standing.rule.entry
+    # An instant that a person recorded equals the same instant in another zone, where its day may be another.
+    count = _running if dates.facts.dates else _remembered
+    if rule.window is None:
+        return count(standing, None, (), calendar)
+    start = start_of(entry.anchors, entry.choose, dates, later_level=entry.after is not None)
+    caps = [start_of((anchor,), "earliest", dates, later_level=False) for anchor, _ in rule.caps]
+    return count(standing, start, tuple(caps), calendar)
+
+
+@lru_cache(maxsize=64)
+def _announced(
+    start: Start, calendar: Calendar, remarks: frozenset[str], zone: str
+) -> tuple[RunningClock, ...]:
+    return tuple(RunningClock(clock, None) for clock in appeal_cues(start, calendar, remarks, zone=zone))
 
 
 def _by_silence(clock: Clock) -> Clock:
@@ -134,27 +177,30 @@ def _by_silence(clock: Clock) -> Clock:
     return msgspec.structs.replace(clock, label=_SILENT_LABEL, reasons=(SILENT,))
 
 
-def _clock(
-    rule: ClockRule, known: Known, dates: Dates, calendar: Calendar, remarks: frozenset[str]
-) -> Clock | None:
-    concerns, _, missing_to_concern = all_of(rule.when, known)
-    if concerns is False:
-        return None
+def _running(
+    standing: Standing, start: Start | None, caps: tuple[Start, ...], calendar: Calendar
+) -> RunningClock:
+    clock = _clock(standing, start, caps, calendar)
+    return RunningClock(_by_silence(clock) if standing.silent else clock, standing.rule)
+
+
+_remembered = lru_cache(maxsize=8192)(_running)
+
+
+def _clock(standing: Standing, start: Start | None, caps: Sequence[Start], calendar: Calendar) -> Clock:
+    rule, permission = standing.rule, standing.permission
     entry, policy = rule.entry, rule.policy
-    permission = _permission(rule, known, missing_to_concern, remarks)
-    start = low = high = None
+    low = high = None
     missing = list(permission.missing)
     reasons = list(permission.reasons)
-    if rule.window is not None:
-        later = entry.after is not None
-        start = start_of(entry.anchors, entry.choose, dates, later_level=later)
-        low, high = _ends(rule, start, dates, calendar)
+    if start is not None:
+        low, high = _ends(rule, start, caps, calendar)
         if start.missing:
             missing.append(start.missing)
         if start.exact is not None and low is not None and high is not None and low.at != high.at:
             reasons += _why_a_range(rule, start, missing)
-        if later and start.earliest is None and permission.permitted is not False:
-            reasons.append(f"it opens with the decision on the {str(entry.after).replace('_', ' ')}")
+        if entry.after is not None and start.earliest is None and permission.permitted is not False:
+            reasons.append(f"it opens with the decision on the {entry.after.replace('_', ' ')}")
     settled = low is not None and high is not None and low.at == high.at
     waits = entry.after is not None and start is not None and start.earliest is None
     return Clock(
@@ -232,12 +278,13 @@ def _words(condition: str) -> str:
     return condition.replace("!=", " other than ").replace("=", ": ").replace("_", " ").replace("|", " or ")
 
 
-def _ends(rule: ClockRule, start: Start, dates: Dates, calendar: Calendar) -> tuple[End | None, End | None]:
+def _ends(
+    rule: ClockRule, start: Start, caps: Sequence[Start], calendar: Calendar
+) -> tuple[End | None, End | None]:
     assert rule.window is not None  # noqa: S101  (the caller asks only for clocks that count)
     low = None if start.earliest is None else end_of(rule.window, start.earliest, calendar)
     high = None if start.latest is None else _latest_end(rule.widest or rule.window, start.latest, calendar)
-    for anchor, window in rule.caps:
-        cap = start_of((anchor,), "earliest", dates, later_level=False)
+    for (_, window), cap in zip(rule.caps, caps, strict=True):
         cap_low = None if cap.earliest is None else end_of(window, cap.earliest, calendar)
         cap_high = None if cap.latest is None else _latest_end(window, cap.latest, calendar)
         low = None if low is None or cap_low is None else min(low, cap_low, key=_at)

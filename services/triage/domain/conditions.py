@@ -5,18 +5,20 @@ Each condition is true, false, or unknown with the fact that would settle it. Pe
 what the remittance itself proves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from services.triage.domain.care import has_category
+from msgspec import Struct
+
+from services.triage.domain.care import Care, care_of, has_category
 from services.triage.domain.facts import WORDS, Facts
-from services.triage.domain.urgency import emergency_evidence
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Category, FactKind
 
 NO_CLAIM_SUBMITTED = "no_claim_submitted"
 
+_NO_CARE = Care()
 _CATEGORIES = frozenset(get_args(Category))
 _ASKABLE: frozenset[FactKind] = frozenset((*WORDS, "service_category", "delegate"))
 
@@ -45,13 +47,33 @@ class Condition:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known about one claim: the denial, its category, and people's facts."""
+class Questions(Struct, frozen=True, kw_only=True):
+    """What some conditions ask for: their subjects, and the words for service categories among them."""
 
-    event: ClaimDenied
-    facts: Facts
+    subjects: frozenset[str]
+    care: frozenset[str]
+
+    @classmethod
+    def of(cls, conditions: Iterable[Condition]) -> "Questions":
+        """Gather the questions of conditions."""
+        asked = list(conditions)
+        care = [word for one in asked if one.subject == "service_category" for word in one.words]
+        return cls(subjects=frozenset(one.subject for one in asked), care=frozenset(care))
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """
+    What is known about one claim, as far as it is asked: claims that are alike in it get the same answers.
+
+    `words` are people's facts. `emergency`: the remittance shows one.
+    """
+
     category: Category
+    words: tuple[tuple[FactKind, str], ...]
+    emergency: bool
+    line_of_business: str | None
+    claim_status: str | None
+    care: Care
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +82,21 @@ class Answer:
 
     holds: bool | None
     missing: FactKind | None = None
+
+
+def known_of(
+    questions: Questions, event: ClaimDenied, facts: Facts, category: Category, *, emergency: bool
+) -> Known:
+    """Gather what is asked for, and leave out the rest."""
+    asked = questions.subjects
+    return Known(
+        category=category,
+        words=tuple([(kind, word) for kind, word in facts.words.items() if kind in asked]),
+        emergency=emergency and "urgency" in asked,
+        line_of_business=line_of_business(event.filing_indicator) if "line_of_business" in asked else None,
+        claim_status=event.claim_status if "other_coverage_primary" in asked else None,
+        care=care_of(event, questions.care) if questions.care else _NO_CARE,
+    )
 
 
 def parse_condition(text: str) -> Condition:
@@ -97,11 +134,11 @@ def ask(condition: Condition, known: Known) -> Answer:
     if condition.subject == "category":
         return Answer(holds=(known.category in condition.words) != condition.negated)
     kind: FactKind = condition.subject  # type: ignore[assignment]
-    told = known.facts.words.get(kind)
+    told = dict(known.words).get(kind)
     if told is not None:
         return Answer(holds=(told in condition.words) != condition.negated)
     evidence = _EVIDENCE.get(kind)
-    proven = None if evidence is None else evidence(known.event, condition.words)
+    proven = None if evidence is None else evidence(known, condition.words)
     return Answer(holds=None, missing=kind) if proven is None else Answer(holds=proven != condition.negated)
 
 
@@ -129,34 +166,33 @@ def any_of(conditions: Sequence[Condition], known: Known) -> tuple[bool | None, 
     return (None if missing else not conditions), missing
 
 
-def line_of_business(event: ClaimDenied) -> str | None:
+def line_of_business(filing_indicator: str | None) -> str | None:
     """Give the line of business that CLP06 names, or None where it names none."""
-    return LINES_OF_BUSINESS.get(event.filing_indicator or "")
+    return LINES_OF_BUSINESS.get(filing_indicator or "")
 
 
-def _urgency(event: ClaimDenied, words: Sequence[str]) -> bool | None:
-    return "emergency" in words if emergency_evidence(event) else None
+def _urgency(known: Known, words: Sequence[str]) -> bool | None:
+    return "emergency" in words if known.emergency else None
 
 
-def _line_of_business(event: ClaimDenied, words: Sequence[str]) -> bool | None:
-    known = line_of_business(event)
-    return None if known is None else known in words
+def _line_of_business(known: Known, words: Sequence[str]) -> bool | None:
+    return None if known.line_of_business is None else known.line_of_business in words
 
 
-def _service_category(event: ClaimDenied, words: Sequence[str]) -> bool | None:
-    answers = [has_category(event, word) for word in words]
+def _service_category(known: Known, words: Sequence[str]) -> bool | None:
+    answers = [has_category(known.care, word) for word in words]
     if any(answers):
         return True
     return None if None in answers else False
 
 
-def _other_coverage(event: ClaimDenied, words: Sequence[str]) -> bool | None:
-    if event.claim_status in {"2", "3", "20", "21"}:
+def _other_coverage(known: Known, words: Sequence[str]) -> bool | None:
+    if known.claim_status in {"2", "3", "20", "21"}:
         return "yes" in words
-    return "no" in words if event.claim_status in {"1", "19"} else None
+    return "no" in words if known.claim_status in {"1", "19"} else None
 
 
-_EVIDENCE: dict[FactKind, Callable[[ClaimDenied, Sequence[str]], bool | None]] = {
+_EVIDENCE: dict[FactKind, Callable[[Known, Sequence[str]], bool | None]] = {
     "urgency": _urgency,
     "line_of_business": _line_of_business,
     "service_category": _service_category,

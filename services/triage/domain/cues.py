@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
-from services.triage.domain.anchors import Dates, start_of
+from services.triage.domain.anchors import Start
 from services.triage.domain.calendars import Calendar, ClosedDays
 from services.triage.domain.windows import Span, Window, end_of
+from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Clock
 
 APPEAL_DAYS = {"MA01": 120, "MA02": 180}
@@ -30,18 +31,29 @@ CUES = {
 """Remarks that inform about ways and history. They never decide what a denial means."""
 
 
+_NONE: frozenset[str] = frozenset()
+
+
+def telling_remarks(event: ClaimDenied) -> frozenset[str]:
+    """Give those of a remittance's remarks, claim or line, that say something about ways and history."""
+    told = [remark.code for remark in event.remarks if remark.code in CUES and remark.code_list == "HE"]
+    for line in event.lines:
+        if line.remarks:
+            told += [r.code for r in line.remarks if r.code in CUES and r.code_list == "HE"]
+    return frozenset(told) if told else _NONE
+
+
 def cues_of(remarks: frozenset[str]) -> list[str]:
     """List in words what the remarks say about ways and history."""
     return [words for code, words in CUES.items() if code in remarks]
 
 
-def appeal_cues(dates: Dates, calendar: Calendar, remarks: frozenset[str], *, zone: str) -> Iterator[Clock]:
-    """Give the appeal clocks that the payer itself announces on the remittance, counted from its date."""
+def appeal_cues(start: Start, calendar: Calendar, remarks: frozenset[str], *, zone: str) -> Iterator[Clock]:
+    """Give the appeal clocks that the payer itself announces on the remittance; `start` is its date."""
     for code, days in APPEAL_DAYS.items():
         if code not in remarks:
             continue
         forbidden = tuple(words for other, words in NO_APPEAL.items() if other in remarks)
-        start = start_of(("remit_date",), "earliest", dates, later_level=False)
         end = None if start.latest is None else end_of(_window(days, zone), start.latest, calendar)
         exact = start.exact is not None
         yield Clock(
@@ -55,7 +67,7 @@ def appeal_cues(dates: Dates, calendar: Calendar, remarks: frozenset[str], *, zo
             deadline_at=end.at if end and exact else None,
             latest=end.at if end and not exact else None,
             anchor="remit_date",
-            anchor_date=dates.event.payer_date if exact else None,
+            anchor_date=start.exact,
             anchor_source=start.source,
             steps=() if end is None else (f"counted from {start.source}", *end.steps),
             reasons=forbidden,

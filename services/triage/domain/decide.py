@@ -2,22 +2,24 @@
 
 from collections.abc import Sequence
 from datetime import date
-from uuid import uuid5
 
-from services.triage.domain.advice import Advice, advise
+from services.triage.domain.advice import Situation, has_authorization_number
 from services.triage.domain.anchors import Dates, sane
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.classification import Classification, classify
-from services.triage.domain.clocks import SILENT, RunningClock, clocks_of
-from services.triage.domain.cues import cues_of
+from services.triage.domain.clocks import clocks_of
+from services.triage.domain.cues import telling_remarks
 from services.triage.domain.facts import Facts, weigh
-from services.triage.domain.next_clock import next_clock
-from services.triage.domain.policies import PayerMatch, Policies
+from services.triage.domain.outlook import Outlook, outlook_of
+from services.triage.domain.policies import Policies
 from services.triage.domain.priority import confidence_of, priority_of
 from services.triage.domain.urgency import emergency_evidence
 from shared.contracts.claim_denied import ClaimDenied
-from shared.contracts.decision import Decision, UrgencyClass
+from shared.contracts.decision import Decision, DeniedItem, UrgencyClass
 from shared.contracts.fact_recorded import FactRecorded
+from shared.values import derived
+
+_TOLD_URGENCY = "a person recorded the urgency"
 
 
 def decide(
@@ -36,30 +38,34 @@ def decide(
     """
     told = weigh(facts, event.event_id)
     classification = classify(event)
-    remarks = _all_remarks(event)
+    evidence = emergency_evidence(event)
+    situation = _situation(event, classification, told, as_of)
     match = policies.match(event, told)
     dates = Dates(event=event, facts=told, category=classification.main.category, lines=classification.lines)
-    running = clocks_of(match, dates, calendar, remarks)
-    advice = advise(event, classification, running=running, facts=told, remarks=remarks, as_of=as_of)
-    confidence = confidence_of(classification, match, balanced=not event.balance_findings)
-    priority, how = priority_of(classification, advice, running=running, as_of=as_of, confidence=confidence)
-    human = _human_reasons(event, classification, match, told, advice=advice, running=running)
-    urgency, evidence = _urgency(event, told)
+    running = clocks_of(match, dates, calendar, situation.remarks, emergency=bool(evidence))
+    outlook = outlook_of(situation, match, running)
+    advice = outlook.advice
+    confidence = confidence_of(outlook, balanced=not event.balance_findings)
+    at_stake = classification.amount_at_stake
+    priority, how = priority_of(
+        at_stake, outlook, confidence=confidence, auth_related=classification.auth_related
+    )
+    human = _human_reasons(event, classification, outlook, told)
     return Decision(
-        decision_id=uuid5(event.event_id, f"{event.revision}:{decision_revision}"),
+        decision_id=derived(event.event_id, f"{event.revision}:{decision_revision}"),
         decision_revision=decision_revision,
         as_of=as_of,
         auth_related=classification.auth_related,
         category=classification.main.category,
         route=classification.main.route,
         items=classification.items,
-        amount_at_stake=classification.amount_at_stake,
+        amount_at_stake=at_stake,
         amount_basis=classification.amount_basis,
-        urgency_class=urgency,
-        urgency_evidence=evidence,
+        urgency_class=_urgency_class(told, evidence),
+        urgency_evidence=evidence if "urgency" not in told.words else (_TOLD_URGENCY, *evidence),
         responsible_party=classification.party,
         payer_match=None if match.by_default else match.policies[0].id,
-        clocks=tuple(one.clock for one in running),
+        clocks=tuple([one.clock for one in running]),
         recommended_action=advice.action,
         next_actions=advice.next_actions,
         documents=advice.documents,
@@ -68,41 +74,39 @@ def decide(
         confidence=confidence,
         needs_human=bool(human),
         needs_human_reasons=human,
-        explanation=_explanation(
-            classification, match, running, advice, remarks=remarks, priority=how, as_of=as_of
+        explanation=(
+            *map(_item_line, classification.items),
+            *classification.notes,
+            *outlook.explanation,
+            how,
         ),
         fact_ids=told.ids,
     )
 
 
-def _all_remarks(event: ClaimDenied) -> frozenset[str]:
-    own = [remark.code for remark in event.remarks if remark.code_list == "HE"]
-    lines = [remark.code for line in event.lines for remark in line.remarks if remark.code_list == "HE"]
-    return frozenset(own + lines)
+def _situation(event: ClaimDenied, classification: Classification, facts: Facts, as_of: date) -> Situation:
+    return Situation(
+        main=classification.main,
+        auth_related=classification.auth_related,
+        party=classification.party,
+        echoed=classification.auth_related and has_authorization_number(event),
+        found="authorization_found" in facts.words,
+        remarks=telling_remarks(event),
+        as_of=as_of,
+    )
 
 
-def _urgency(event: ClaimDenied, facts: Facts) -> tuple[UrgencyClass, tuple[str, ...]]:
-    evidence = emergency_evidence(event)
+def _urgency_class(facts: Facts, evidence: tuple[str, ...]) -> UrgencyClass:
     told = facts.words.get("urgency")
     if told is not None:
-        return told, ("a person recorded the urgency", *evidence)  # type: ignore[return-value]
-    return ("emergency", evidence) if evidence else ("unknown", ())
+        return told  # type: ignore[return-value]
+    return "emergency" if evidence else "unknown"
 
 
 def _human_reasons(
-    event: ClaimDenied,
-    classification: Classification,
-    match: PayerMatch,
-    facts: Facts,
-    *,
-    advice: Advice,
-    running: Sequence[RunningClock],
+    event: ClaimDenied, classification: Classification, outlook: Outlook, facts: Facts
 ) -> tuple[str, ...]:
-    reasons = [*classification.human, *advice.human]
-    if classification.auth_related:
-        reasons += _undated(advice, running)
-    if classification.auth_related and match.ambiguous:
-        reasons.append(match.how)
+    reasons = [*classification.human, *outlook.human]
     if event.balance_findings:
         reasons.append("the amounts of the remittance do not add up")
     if event.truncated:
@@ -115,62 +119,7 @@ def _human_reasons(
     return tuple(reasons)
 
 
-def _undated(advice: Advice, running: Sequence[RunningClock]) -> list[str]:
-    """Say that the way ahead has no certain end: a bound is shown, and only a person can make it a date."""
-    governing = advice.governing
-    if governing is None:
-        dated = any(one.clock.permitted is not False and one.clock.deadline_at for one in running)
-        return [] if dated else ["no rule that we know states a time limit"]
-    if governing.clock.deadline_at is not None:
-        return []
-    if SILENT in governing.clock.reasons:
-        return [SILENT]
-    missing = ", ".join(kind.replace("_", " ") for kind in governing.clock.missing_facts)
-    return [f"the deadline is uncertain{': find out the ' + missing if missing else ''}"]
-
-
-def _explanation(
-    classification: Classification,
-    match: PayerMatch,
-    running: Sequence[RunningClock],
-    advice: Advice,
-    *,
-    remarks: frozenset[str],
-    priority: str,
-    as_of: date,
-) -> tuple[str, ...]:
-    lines = [
-        f"{item.group}-{item.reason or 'none'} on "
-        f"{'the claim' if item.line_number is None else f'line {item.line_number}'}, "
-        f"{item.amount:,.2f}: {item.why}{' It fell with another line.' if item.dependent else ''}"
-        for item in classification.items
-    ]
-    lines += classification.notes
-    if classification.auth_related:
-        lines.append(_policy_line(match))
-        lines += _clock_lines(running, advice, as_of)
-        if not running:
-            lines.append("No policy states a clock for this: nothing here says that it is too late")
-        lines += advice.shut
-    if remarks:
-        lines += cues_of(remarks)
-    lines.append(priority)
-    return tuple(lines)
-
-
-def _clock_lines(running: Sequence[RunningClock], advice: Advice, as_of: date) -> list[str]:
-    """Say how the dates came about: of the clock that ends first, and of the recommended action's own."""
-    soonest = next_clock((one.clock for one in running), as_of)
-    own = None if advice.governing is None else advice.governing.clock
-    lines = [] if soonest is None else [f"Next clock: {soonest.label} ({soonest.policy_id})", *soonest.steps]
-    if own is not None and own is not soonest:
-        lines += [f"Clock of the recommended action: {own.label} ({own.policy_id})", *own.steps]
-    return lines
-
-
-def _policy_line(match: PayerMatch) -> str:
-    if match.by_default:
-        return f"Policy: {match.how}; cautious general windows only, ask the payer"
-    unconfirmed = any(policy.file.status == "unconfirmed" for policy in match.policies)
-    warning = "; unconfirmed: check its source before relying on a date" if unconfirmed else ""
-    return f"Policy: {match.how}{warning}"
+def _item_line(item: DeniedItem) -> str:
+    place = "the claim" if item.line_number is None else f"line {item.line_number}"
+    fell = " It fell with another line." if item.dependent else ""
+    return f"{item.group}-{item.reason or 'none'} on {place}, {item.amount:,.2f}: {item.why}{fell}"

@@ -12,9 +12,12 @@ from datetime import date
 from functools import lru_cache
 from typing import cast
 
+from msgspec import Struct
+
 from services.triage.domain.conditions import line_of_business
 from services.triage.domain.facts import Facts
 from services.triage.domain.policy import Policy, read_policy
+from shared.contracts.claim import Party
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import FactKind
 from shared.errors import InvalidInputError
@@ -23,8 +26,7 @@ _LEGAL_FORMS = re.compile(r"\b(INC|INCORPORATED|LLC|CORP|CORPORATION|CO|COMPANY|
 _NOT_ALPHANUMERIC = re.compile(r"[^A-Z0-9]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayerMatch:
+class PayerMatch(Struct, frozen=True, kw_only=True):
     """
     The policies that apply to a claim, the most specific first, and how they were found.
 
@@ -52,10 +54,20 @@ class Policies:
 
     def match(self, event: ClaimDenied, facts: Facts) -> PayerMatch:
         """Find the policies of a claim's payer, line of business and delegate on its day of service."""
-        day = event.service_from or event.statement_from or event.payer_date
-        delegate = self.by_delegate.get(facts.words.get("delegate", ""), ())
-        delegated = tuple(policy for policy in delegate if _in_force(policy, day))
-        found = self._of_payer(event, facts, day)
+        asked = Asked(
+            payer=event.payer,
+            filing_indicator=event.filing_indicator,
+            day=event.service_from or event.statement_from or event.payer_date,
+            line_of_business=facts.words.get("line_of_business"),
+            delegate=facts.words.get("delegate"),
+        )
+        return _match(self, asked)
+
+    def find(self, asked: "Asked") -> PayerMatch:
+        """Find the policies for what is asked."""
+        delegate = () if asked.delegate is None else self.by_delegate.get(asked.delegate, ())
+        delegated = tuple(policy for policy in delegate if _in_force(policy, asked.day))
+        found = self._of_payer(asked)
         if not delegated:
             return found
         return PayerMatch(
@@ -65,12 +77,12 @@ class Policies:
             fallback=self.default,
         )
 
-    def _of_payer(self, event: ClaimDenied, facts: Facts, day: date) -> PayerMatch:
-        candidates, how = self._candidates(event)
-        candidates = [policy for policy in candidates if _in_force(policy, day)]
+    def _of_payer(self, asked: "Asked") -> PayerMatch:
+        candidates, how = self._candidates(asked.payer)
+        candidates = [policy for policy in candidates if _in_force(policy, asked.day)]
         if not candidates:
             return self._by_default("no policy knows this payer")
-        fits = [(policy, _fits(policy, event, facts)) for policy in candidates]
+        fits = [(policy, _fits(policy, asked)) for policy in candidates]
         fitting = tuple(policy for policy, fit in fits if fit)
         if fitting and not _overlap(fitting):
             named = " and ".join(policy.id for policy in fitting)
@@ -85,9 +97,9 @@ class Policies:
             return self._by_default(reason, ambiguous=True, missing=("line_of_business",))
         return self._by_default("the payer is known, but not for this line of business")
 
-    def _candidates(self, event: ClaimDenied) -> tuple[list[Policy], str]:
-        by_id = [p for ref in event.payer.ids for p in self.by_id.get(ref.value.strip().upper(), ())]
-        by_name = self.by_name.get(normalised(event.payer.name), ()) if event.payer.name else ()
+    def _candidates(self, payer: Party) -> tuple[list[Policy], str]:
+        by_id = [p for ref in payer.ids for p in self.by_id.get(ref.value.strip().upper(), ())]
+        by_name = self.by_name.get(normalised(payer.name), ()) if payer.name else ()
         how = "id" if by_id else "name"
         return list(dict.fromkeys((*by_id, *by_name))), how
 
@@ -98,6 +110,22 @@ class Policies:
         return PayerMatch(
             policies=policies, how=reason, by_default=True, ambiguous=ambiguous, missing=missing
         )
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """All that a match depends on: the remittance's payer, the day of service, people's facts."""
+
+    payer: Party
+    filing_indicator: str | None
+    day: date
+    line_of_business: str | None
+    delegate: str | None
+
+
+# A file is of one payer: its claims differ by little more than their days.
+@lru_cache(maxsize=16_384)
+def _match(policies: Policies, asked: Asked) -> PayerMatch:
+    return policies.find(asked)
 
 
 @lru_cache(maxsize=16_384)
@@ -166,17 +194,17 @@ def _in_force(policy: Policy, day: date) -> bool:
     return (since is None or since <= day) and (until is None or day <= until)
 
 
-def _fits(policy: Policy, event: ClaimDenied, facts: Facts) -> bool | None:
+def _fits(policy: Policy, asked: Asked) -> bool | None:
     """Say whether the claim is of a line of business that the policy is about; None: it does not say."""
     match = policy.file.match
-    told = facts.words.get("line_of_business")
+    told = asked.line_of_business
     if told is not None:
         return not match.lines_of_business or told in match.lines_of_business
     if not match.lines_of_business and not match.filing_indicators:
         return True
-    if event.filing_indicator in match.filing_indicators:
+    if asked.filing_indicator in match.filing_indicators:
         return True
-    usual = line_of_business(event)
+    usual = line_of_business(asked.filing_indicator)
     return None if usual is None else usual in match.lines_of_business and not match.filing_indicators
 
 

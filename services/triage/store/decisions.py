@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +13,7 @@ from services.triage.store.events import EventKey, denied_amount, key_of
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.kafka.outbox import Message, OutboxTable, insert_messages
+from shared.values import derived
 
 DECISIONS = OutboxTable(service="triage", name="triage.decisions")
 
@@ -85,7 +86,7 @@ class StoredDecision:
 
 def decision_id(event_id: UUID, revision: int, decision_revision: int) -> UUID:
     """Identify a decision: always the same for an event, its revision and the decision's own."""
-    return uuid5(event_id, f"{revision}:{decision_revision}")
+    return derived(event_id, f"{revision}:{decision_revision}")
 
 
 async def insert_decisions(

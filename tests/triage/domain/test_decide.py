@@ -10,6 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from services.triage.domain import (
+    advice,
+    anchors,
+    care,
+    classification,
+    clocks,
+    cues,
+    outlook,
+    policies,
+    urgency,
+)
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import SILENT, state_of
 from services.triage.domain.decide import decide
@@ -19,6 +30,12 @@ from shared.contracts.denial_triaged import DenialTriaged
 from tests.triage.domain.denials import denial, fact, facts, line, refused
 
 POLICIES = shipped_policies()
+REMEMBERED = [
+    found
+    for module in (advice, anchors, care, classification, clocks, cues, outlook, policies, urgency)
+    for found in vars(module).values()
+    if hasattr(found, "cache_clear")
+]
 DAY = date(2026, 3, 21)
 RETRO = "retro_authorization"
 
@@ -432,6 +449,39 @@ def test_a_later_day_never_opens_a_clock_again(event, day, later):
 @given(event=events(), day=days)
 def test_the_same_inputs_give_the_same_bytes(event, day):
     assert msgspec.json.encode(decided(event, as_of=day)) == msgspec.json.encode(decided(event, as_of=day))
+
+
+told = st.fixed_dictionaries(
+    {},
+    optional={
+        "urgency": st.sampled_from(["emergency", "elective"]),
+        "line_of_business": st.sampled_from(["commercial", "medicaid"]),
+        "service_date": st.dates(date(2026, 2, 1), date(2026, 2, 9)).map(str),
+        "admission_date": st.sampled_from(["2026-03-02", "2026-03-02T23:30-06:00"]),
+    },
+)
+
+
+@given(given=st.lists(st.tuples(events(), told), min_size=2, max_size=5), day=days)
+def test_what_was_decided_before_changes_nothing(given, day):
+    remembering = [msgspec.json.encode(decided(event, *facts(**kinds), as_of=day)) for event, kinds in given]
+    afresh = []
+    for event, kinds in given:
+        for cached in REMEMBERED:
+            cached.cache_clear()
+        afresh.append(msgspec.json.encode(decided(event, *facts(**kinds), as_of=day)))
+
+    assert remembering == afresh
+
+
+def test_the_day_of_an_instant_is_the_one_that_was_recorded():
+    # Equal to Python, whatever decided the one before: on paper they are two days.
+    instants = ("2026-03-02T23:30-06:00", "2026-03-03T00:30-05:00")
+    event = replace(office(payer="CIGNA"), facility_type="21")
+    admitted = [decided(event, *facts(admission_date=instant, urgency="emergency")) for instant in instants]
+
+    days = [{one.anchor_date for one in each.clocks if one.anchor == "admission"} for each in admitted]
+    assert days == [{date(2026, 3, 2)}, {date(2026, 3, 3)}]
 
 
 @given(event=events(), day=days)

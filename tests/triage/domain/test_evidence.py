@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from services.triage.domain.care import has_category, setting
+from services.triage.domain.care import care_of, has_category, setting
 from services.triage.domain.facts import read_date, read_word, weigh
 from services.triage.domain.urgency import emergency_evidence
 from tests.triage.domain.denials import EVENT, denial, fact, line
@@ -74,7 +74,9 @@ def test_the_setting_is_read_from_bill_type_or_place(event, expected):
     ],
 )
 def test_codes_tell_some_categories_of_service(code, word, expected):
-    assert has_category(with_lines(line(qualifier="HC", code=code)), word) is expected
+    care = care_of(with_lines(line(qualifier="HC", code=code)), frozenset((word,)))
+
+    assert has_category(care, word) is expected
 
 
 def test_the_latest_fact_of_a_kind_holds_and_all_are_listed():

@@ -1,0 +1,118 @@
+"""What follows from a reading, a payer's policies and its clocks on a day, whatever the claim's money."""
+
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+
+from msgspec import Struct
+
+from services.triage.domain.advice import Advice, Situation, advise
+from services.triage.domain.clocks import SILENT, RunningClock
+from services.triage.domain.cues import cues_of
+from services.triage.domain.next_clock import end_ahead, next_clock
+from services.triage.domain.policies import PayerMatch
+from shared.contracts.decision import Clock
+
+
+class Outlook(Struct, frozen=True, kw_only=True, eq=False):
+    """
+    The advice, and what a decision says about its clocks.
+
+    `days_left` counts to the end of the action's own clock, else to that of the clock to watch. `certainty`
+    is the codes' confidence times the policy's. `human` says why a person must look, `explanation` how the
+    dates came about.
+    """
+
+    advice: Advice
+    days_left: int | None
+    certainty: float
+    human: tuple[str, ...]
+    explanation: tuple[str, ...]
+
+
+# The claims of a file share their payer and their day, and payers deny in few ways.
+@lru_cache(maxsize=8192)
+def outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...]) -> Outlook:
+    """Look ahead."""
+    advice = advise(situation, running)
+    soonest = next_clock((one.clock for one in running), situation.as_of)
+    return Outlook(
+        advice=advice,
+        days_left=_days_left(advice, soonest, situation.as_of),
+        certainty=_certainty(situation, match),
+        human=_human(situation, match, advice, running),
+        explanation=_explanation(situation, match, advice, running=running, soonest=soonest),
+    )
+
+
+def _days_left(advice: Advice, soonest: Clock | None, as_of: date) -> int | None:
+    clocks = [advice.governing.clock] if advice.governing else []
+    clocks += [soonest] if soonest else []
+    end = next((end for clock in clocks if (end := end_ahead(clock, as_of)) is not None), None)
+    return None if end is None else (end.date() - as_of).days
+
+
+def _certainty(situation: Situation, match: PayerMatch) -> float:
+    if not situation.auth_related:
+        return situation.main.confidence
+    confirmed = all(policy.file.status == "confirmed" for policy in match.policies)
+    policy = 0.6 if match.ambiguous else 0.75 if match.by_default else 1.0 if confirmed else 0.9
+    return situation.main.confidence * policy
+
+
+def _human(
+    situation: Situation, match: PayerMatch, advice: Advice, running: Sequence[RunningClock]
+) -> tuple[str, ...]:
+    if not situation.auth_related:
+        return advice.human
+    ambiguous = (match.how,) if match.ambiguous else ()
+    return (*advice.human, *_undated(advice, running), *ambiguous)
+
+
+def _undated(advice: Advice, running: Sequence[RunningClock]) -> list[str]:
+    """Say that the way ahead has no certain end: a bound is shown, and only a person can make it a date."""
+    governing = advice.governing
+    if governing is None:
+        dated = any(one.clock.permitted is not False and one.clock.deadline_at for one in running)
+        return [] if dated else ["no rule that we know states a time limit"]
+    if governing.clock.deadline_at is not None:
+        return []
+    if SILENT in governing.clock.reasons:
+        return [SILENT]
+    missing = ", ".join(kind.replace("_", " ") for kind in governing.clock.missing_facts)
+    return [f"the deadline is uncertain{': find out the ' + missing if missing else ''}"]
+
+
+def _explanation(
+    situation: Situation,
+    match: PayerMatch,
+    advice: Advice,
+    *,
+    running: Sequence[RunningClock],
+    soonest: Clock | None,
+) -> tuple[str, ...]:
+    lines = []
+    if situation.auth_related:
+        lines.append(_policy_line(match))
+        lines += _clock_lines(advice, soonest)
+        if not running:
+            lines.append("No policy states a clock for this: nothing here says that it is too late")
+        lines += advice.shut
+    return (*lines, *cues_of(situation.remarks))
+
+
+def _clock_lines(advice: Advice, soonest: Clock | None) -> list[str]:
+    """Say how the dates came about: of the clock that ends first, and of the recommended action's own."""
+    own = None if advice.governing is None else advice.governing.clock
+    lines = [] if soonest is None else [f"Next clock: {soonest.label} ({soonest.policy_id})", *soonest.steps]
+    if own is not None and own is not soonest:
+        lines += [f"Clock of the recommended action: {own.label} ({own.policy_id})", *own.steps]
+    return lines
+
+
+def _policy_line(match: PayerMatch) -> str:
+    if match.by_default:
+        return f"Policy: {match.how}; cautious general windows only, ask the payer"
+    unconfirmed = any(policy.file.status == "unconfirmed" for policy in match.policies)
+    warning = "; unconfirmed: check its source before relying on a date" if unconfirmed else ""
+    return f"Policy: {match.how}{warning}"
