@@ -14,6 +14,7 @@ Cents = int | Decimal
 _NUMBER = re.compile(rb"[+-]?(?=\.?\d)(\d*)(?:\.(\d*))?")
 _DIGITS_MAX = 18  # X12: R 1/18
 _PLAIN_BYTES_MAX = 16
+_REMEMBERED_BYTES_MAX = 32  # what is longer is no amount and no date, and would fill the memory
 _ZERO = ord("0")
 
 _YEARS = range(1980, 2100)
@@ -53,7 +54,9 @@ class _Amounts(dict[bytes, tuple[Cents, bytes] | None]):
                 amount = int(whole) * 100, whole
             self[element] = amount
             return amount
-        odd = self[element] = _read_odd_amount(element)
+        odd = _read_odd_amount(element)
+        if len(element) <= _REMEMBERED_BYTES_MAX:
+            self[element] = odd
         return odd
 
 
@@ -84,7 +87,9 @@ class _Dates(dict[bytes, date | None]):
     def __missing__(self, element: bytes) -> date | None:
         if len(self) >= _DATES_MAX:
             self.clear()
-        day = self[element] = _read_date(element)
+        day = _read_date(element)
+        if len(element) <= _REMEMBERED_BYTES_MAX:
+            self[element] = day
         return day
 
 

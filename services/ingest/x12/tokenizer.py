@@ -143,13 +143,14 @@ class _Tokenizer:
         self._base = 0  # offset in the file of the buffer's first byte
         self._number = 1  # of the next segment
         self._delimiters: Delimiters | None = None  # None outside interchanges
+        self._trailer: int | None = None  # the next IEA in the buffer, -1 without one, None before a search
         self._oversized_from: int | None = None  # offset of the segment being skipped
         self._foreign = _ForeignBytes(0)
 
     def tokens(self, blocks: Iterable[bytes]) -> Iterator[Token]:
         for block in blocks:
             self._base += self._at
-            self._buffer, self._at = self._buffer[self._at :] + block, 0
+            self._buffer, self._at, self._trailer = self._buffer[self._at :] + block, 0, None
             yield from self._advance(final=False)
         yield from self._advance(final=True)
         yield from self._foreign.flush(self._offset)
@@ -234,7 +235,7 @@ class _Tokenizer:
 
     def _ordinary_end(self, terminator: bytes) -> int:
         """Give where splitting stops: behind a trailer, before what may be an envelope, else at the end."""
-        trailer = self._buffer.find(b"IEA", self._at)
+        trailer = self._next_trailer()
         limit = len(self._buffer) if trailer < 0 else trailer
         # Not from the first byte: what begins there has just been found to be no envelope.
         envelope = self._buffer.find(b"ISA", self._at + len(terminator), limit)
@@ -246,6 +247,12 @@ class _Tokenizer:
             return limit
         end = self._buffer.find(terminator, trailer)
         return len(self._buffer) if end < 0 else end + len(terminator)
+
+    def _next_trailer(self) -> int:
+        """Look for the next IEA once: a file of nothing but torn ISAs would have it looked for at each."""
+        if self._trailer is None or 0 <= self._trailer < self._at:
+            self._trailer = self._buffer.find(b"IEA", self._at)
+        return self._trailer
 
     def _begins_segment(self, at: int, terminator: bytes) -> bool:
         while at > self._at and not self._buffer.endswith(terminator, self._at, at):

@@ -88,3 +88,11 @@ def test_dates_have_eight_digits_and_a_possible_year():
 
 def test_text_is_utf_8_or_else_latin_1():
     assert [read_text(text) for text in ("MÜLLER".encode(), "MÜLLER".encode("latin-1"))] == ["MÜLLER"] * 2
+
+
+def test_what_is_too_long_to_be_an_amount_or_a_date_is_not_remembered():
+    for number in range(50):
+        long = b"%d" % number + b"x" * 60_000
+        assert (read_amount(long), read_date(long)) == (None, None)
+    for remembered in (read_amount.__self__, read_date.__self__):
+        assert max(map(len, remembered)) < 100
