@@ -6,7 +6,8 @@ from services.ingest.domain.block import Block
 from services.ingest.domain.claim import Claim
 from services.ingest.domain.loop import LoopReader
 from services.ingest.domain.remittance import SetHeader
-from services.ingest.x12.tokenizer import Batch
+from services.ingest.x12.delimiters import Delimiters
+from services.ingest.x12.tokenizer import SEGMENT_BYTES_MAX, Batch
 from shared.errors import UnreadableError
 
 
@@ -25,26 +26,41 @@ def reread_claim(
 
     Raises UnreadableError where the bytes are not a readable claim loop (a wrong range, a quarantined claim).
     """
-    raw = loop.split(header.delimiters.terminator)
-    unterminated = bool(raw[-1])
-    if not unterminated:
-        raw.pop()
-    batch = Batch.of(
-        raw,
-        header.delimiters,
-        offset=byte_offset,
-        number=segment_number,
-        clean=False,
-        unterminated=unterminated,
-    )
-    if not raw or not batch.segments[0].startswith(b"CLP" + header.delimiters.element):
+    batches = _batches(header.delimiters, loop, offset=byte_offset, number=segment_number)
+    if not batches or not batches[0].segments[0].startswith(b"CLP" + header.delimiters.element):
         raise UnreadableError("The bytes are not a claim loop.", remedy=_REMEDY)
-    claim = LoopReader(header.delimiters).read(
-        Block(batch, 0, len(raw)), position=position, truncated=truncated, ordinals={}
-    )
+    block = Block(batches[0], 0, len(batches[0].segments))
+    for batch in batches[1:]:
+        block.extend(batch, len(batch.segments))
+    claim = LoopReader(header.delimiters).read(block, position=position, truncated=truncated, ordinals={})
     if not isinstance(claim, Claim):
         raise UnreadableError("The bytes are a claim loop that cannot be read.", remedy=_REMEDY)
     return claim if ordinal == 1 else replace(claim, ordinal=ordinal)
+
+
+def _batches(delimiters: Delimiters, loop: bytes, *, offset: int, number: int) -> list[Batch]:
+    """Split the loop as the tokenizer did: a segment that it skipped as too long is skipped again."""
+    raw = loop.split(delimiters.terminator)
+    terminated = not raw[-1]
+    if terminated:
+        raw.pop()
+    batches: list[Batch] = []
+    begin = 0
+    for stop in [at for at, one in enumerate(raw) if len(one) > SEGMENT_BYTES_MAX] + [len(raw)]:
+        run = raw[begin:stop]
+        if run:
+            batches.append(
+                Batch.of(
+                    run,
+                    delimiters,
+                    offset=offset + sum(map(len, raw[:begin])) + begin * len(delimiters.terminator),
+                    number=number + begin,
+                    clean=False,
+                    unterminated=stop == len(raw) and not terminated,
+                )
+            )
+        begin = stop + 1
+    return batches
 
 
 _REMEDY = "Check that the raw file and the claim's byte range belong together."

@@ -153,6 +153,8 @@ class _Tokenizer:
             self._buffer, self._at, self._trailer = self._buffer[self._at :] + block, 0, None
             yield from self._advance(final=False)
         yield from self._advance(final=True)
+        if self._oversized_from is not None:  # all of it has been skipped before the end was known
+            yield self._oversized(self._oversized_from, terminated=False)
         yield from self._foreign.flush(self._offset)
 
     @property
@@ -284,9 +286,13 @@ class _Tokenizer:
                 return
         else:
             self._take(end + len(terminator) - self._at)
-        yield Oversized(begin, self._number, self._offset - begin, end >= 0)
+        yield self._oversized(begin, terminated=end >= 0)
+
+    def _oversized(self, begin: int, *, terminated: bool) -> Oversized:
+        skipped = Oversized(begin, self._number, self._offset - begin, terminated)
         self._number += 1
         self._oversized_from = None
+        return skipped
 
     def _leave(self) -> None:
         self._delimiters = None

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from services.ingest.domain.reread import reread_claim
 from services.ingest.simulate import Simulation, simulate
+from services.ingest.x12.tokenizer import SEGMENT_BYTES_MAX
 from shared.errors import UnreadableError
 from tests.ingest.domain.files import one_claim, reading, transaction_set, wrapped
 
@@ -50,6 +51,19 @@ def test_a_claim_with_findings_is_the_same_again():
 
     assert again == claims
     assert len(claims[0].findings) > 4
+
+
+@pytest.mark.parametrize("giants", [1, 3])
+@pytest.mark.parametrize("behind", ["~CAS*CO*45*1~ZZ*1", ""])
+def test_a_claim_that_lost_a_segment_for_its_length_is_the_same_again(giants, behind):
+    giant = "~NTE*ADD*" + "x" * (SEGMENT_BYTES_MAX + 1)
+    content = wrapped(
+        transaction_set(["CLP*A*1*100*5**12*P~DTM*036*1" + giant * giants + behind, "CLP*B*1*1*1"])
+    )
+    again, claims = reread_all(content)
+
+    assert again == claims
+    assert reading(content).codes.count("oversized_segment") == giants
 
 
 @pytest.mark.parametrize("loop", [b"", b"~", b"NM1*QC~", b"CLP", b"CLP*A*1*x*0~", b"LP*A*1*1*0~", b"\n\n"])

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -201,6 +202,18 @@ def test_a_segment_without_end_is_skipped_in_constant_memory():
     assert accounted == len(content)
     assert flat(cut(content, range(0, len(content), 1000))) == (whole, accounted)
     assert whole[-1][3] == b"IEA*1*000000001"
+
+
+@pytest.mark.parametrize("terminator", [b"~", "§".encode()])
+@pytest.mark.parametrize("beyond", [1, 100, SEGMENT_BYTES_MAX])
+@pytest.mark.parametrize("step", [50, 4_096, 1 << 20])
+def test_a_segment_without_end_at_the_end_of_the_file_is_told_and_counted(terminator, beyond, step):
+    content = isa(terminator=terminator) + b"N" * (SEGMENT_BYTES_MAX + beyond)
+    whole, accounted = flat(cut(content, range(0, len(content), step)))
+
+    assert isinstance(whole[-1], Oversized)
+    assert not whole[-1].terminated
+    assert accounted == len(content)
 
 
 def test_the_bound_is_exact():
