@@ -398,13 +398,14 @@ class _Loop:
 def _without_padding(text: bytes) -> bytes:
     """Leave out what says nothing: blanks around elements, and empty components and elements at an end."""
     if b" " in text:
-        text = _AROUND.sub(rb"\1", text)
+        text = _AROUND.sub(b"", text)
     return _LAST_ELEMENTS.sub(b"", _LAST_COMPONENTS.sub(b"", text))
 
 
-_AROUND = re.compile(rb" *([\x1d\x1e\x1f]) *")
-_LAST_COMPONENTS = re.compile(rb"\x1f+(?=[\x1d\x1e]|\Z)")
-_LAST_ELEMENTS = re.compile(rb"\x1d+(?=\x1e|\Z)")
+# Each begins only where a run begins: from every byte of a long one, the search would take quadratic time.
+_AROUND = re.compile(rb"(?<! ) ++(?=[\x1d\x1e\x1f])|(?<=[\x1d\x1e\x1f]) ++")
+_LAST_COMPONENTS = re.compile(rb"(?<!\x1f)\x1f++(?=[\x1d\x1e]|\Z)")
+_LAST_ELEMENTS = re.compile(rb"(?<!\x1d)\x1d++(?=\x1e|\Z)")
 
 
 def _standing(

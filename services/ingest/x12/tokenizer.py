@@ -215,9 +215,9 @@ class _Tokenizer:
         tail = raw.pop()
         count = _readable(text, delimiters.terminator, raw)
         if count:
-            begin = raw[count - 1].lstrip(BLANK)
+            last = raw[count - 1].strip(BLANK)
             yield self._batch(delimiters, raw[:count])
-            if begin[:3] == b"IEA" and begin[3:].startswith(delimiters.element):
+            if last == b"IEA" or last.startswith(b"IEA" + delimiters.element):
                 self._leave()
         elif raw or len(tail) > SEGMENT_BYTES_MAX:
             self._oversized_from = self._offset

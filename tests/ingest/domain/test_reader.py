@@ -313,3 +313,18 @@ def test_the_date_of_a_group_is_read_or_noted(created, found):
 
     assert read.codes == found
     assert all((one.segment_id, one.element) == ("GS", 4) for one in read.findings)
+
+
+@pytest.mark.parametrize("trailer", [b"IEA~", b" IEA\r\n~", b"IEA*~"])
+def test_a_trailer_without_elements_ends_the_interchange(trailer):
+    bare = CLEAN.replace(b"IEA*1*000000001~", trailer)
+    read = reading(bare + b"ST*835*0002~" + CLEAN)
+
+    assert read.codes == [
+        "interchange_control_number",
+        "interchange_count",
+        "no_envelope",
+        "text_after_envelope",
+    ]
+    assert len(read.claims) == 4
+    assert read.closed.bytes_read == len(bare) + 12 + len(CLEAN)
