@@ -10,12 +10,15 @@ from typing import Any
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ingest.acknowledgments.validators import Validators
+from services.ingest.api.acknowledgments import acknowledgments_router
 from services.ingest.api.feeds import feeds_router
 from services.ingest.api.reconciliation import reconciliation_router
 from services.ingest.api.remittances import remittances_router
 from services.ingest.settings import IngestSettings, read_settings
 from services.ingest.store.events import CLAIM_EVENTS
 from services.ingest.store.vault import Vault
+from services.ingest.workers.acknowledging import Acknowledging
 from services.ingest.workers.dropping import Dropping, DropRules
 from services.ingest.workers.feeds import watch_feeds
 from services.ingest.workers.files import Workshop
@@ -60,6 +63,7 @@ def api_app(settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, heal
             cursor_key=cursor_key(settings.master_key.get_secret_value()),
         )
     )
+    app.include_router(acknowledgments_router(engine))
     app.include_router(feeds_router(engine, MasterKey.from_text(settings.master_key.get_secret_value())))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(CLAIM_EVENTS, engine))
@@ -120,6 +124,7 @@ async def ingest_worker(stop: asyncio.Event) -> None:
             stop,
             serve(app, settings.host, settings.port or WORKER_PORT, stop),
             Reading(workshop, health).run(stop),
+            Acknowledging(engine, workshop.vault, Validators(), health).run(stop),
             watch_held(workshop, health, stop),
             watch_feeds(engine, health, stop),
             relay.run(stop),

@@ -32,6 +32,9 @@ CLAIMS_READ = Counter(
 PARSE_SECONDS = Histogram(
     "reprieve_parse_seconds", "Time to read one file, from raw bytes to released events.", buckets=_SECONDS
 )
+ACKNOWLEDGMENTS = Counter(
+    "reprieve_acknowledgments", "Files acknowledged to their senders, or given up.", ["outcome"]
+)
 FILES_WAITING = Gauge("reprieve_files_waiting", "Files taken in and not read yet.")
 HELD_TRANSACTION_SETS = Gauge(
     "reprieve_held_transaction_sets", "Transaction sets whose payee nobody registered."

@@ -29,7 +29,8 @@ class ReceiptView(BaseModel):
     """
     What became of a file. `held` sets wait until their payee is registered.
 
-    `findings` may be cut; `finding_count` counts them all.
+    `findings` may be cut; `finding_count` counts them all. `acknowledgment_cut_short` says why
+    conformance was not looked at to the end of the file: size, time, errors, sets, or failed.
     """
 
     receipt_id: UUID
@@ -48,6 +49,8 @@ class ReceiptView(BaseModel):
     refused_reason: str | None
     finding_count: int
     findings: list[FindingView]
+    acknowledgment: Literal["due", "made", "declined", "failed"]
+    acknowledgment_cut_short: str | None
 
 
 class PushedView(ReceiptView):

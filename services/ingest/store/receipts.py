@@ -69,8 +69,10 @@ _SUMMARY = """
     select r.receipt_id, r.feed, r.file_name, r.received_at, encode(r.sha256, 'hex') as sha256, r.size_bytes,
         r.status, r.processed_at, r.bytes_read, r.transaction_sets, r.claims_read,
         coalesce(h.sets, 0) as held_transaction_sets, coalesce(h.claims, 0) as held_claims,
-        r.refused_reason, r.finding_count, r.findings
+        r.refused_reason, r.finding_count, r.findings, r.acknowledgment,
+        a.cut_short as acknowledgment_cut_short
     from ingest.receipts r
+    left join ingest.acknowledgments a on a.submitter_id = r.submitter_id and a.receipt_id = r.receipt_id
     left join lateral (
         select count(*) as sets, sum(claims_read) as claims from ingest.held_remittances h
         where h.submitter_id = r.submitter_id and h.receipt_id = r.receipt_id

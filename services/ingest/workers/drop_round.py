@@ -25,6 +25,7 @@ from services.ingest.intake.drop_folder import (
     sent_name,
 )
 from services.ingest.intake.refusal import refused_at_the_door, refused_by_the_reader
+from services.ingest.store.acknowledgments import mark_delivered, undelivered
 from services.ingest.store.drop_feeds import DropFeed, fates
 from services.ingest.store.vault import Vault
 from shared.clock import now
@@ -90,6 +91,7 @@ class Round:
             for failure in filter(None, ended):
                 raise failure
         await self._put_away(await asyncio.to_thread(self.folder.processing))
+        await self._deliver_acknowledgments()
         return waiting
 
     def _take(self) -> tuple[int, list[InProcessing]]:
@@ -164,6 +166,19 @@ class Round:
         while block := await asyncio.to_thread(next, reading, b""):
             self.beat()
             yield block
+
+    async def _deliver_acknowledgments(self) -> None:
+        """Lay into acks/ what the feed is to be sent; a crash in between lays it there again."""
+        owed = await undelivered(self.engine, submitter_id=self.feed.submitter_id, feed=self.feed.name)
+        for one in owed:
+            await asyncio.to_thread(self.folder.write, "acks", one.name, one.content)
+            await mark_delivered(
+                self.engine,
+                submitter_id=self.feed.submitter_id,
+                receipt_id=one.receipt_id,
+                ordinals=[one.ordinal],
+                delivered_at=now(),
+            )
 
     async def _put_away(self, found: Iterable[InProcessing]) -> None:
         """Archive what was read, reject what was refused; what is no receipt of ours is deposited again."""

@@ -1,0 +1,93 @@
+"""Acknowledgments over HTTP: X12, or JSON with the codes' meanings."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Header, Response
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ingest.acknowledgments.explaining import explained
+from services.ingest.acknowledgments.verdicts import FileVerdict
+from services.ingest.api.remittances import submitter_of
+from services.ingest.store.acknowledgments import AcknowledgmentFile, acknowledgment_state
+from shared.errors import ConflictError, NotFoundError
+from shared.http.auth import require
+from shared.security.principals import Principal
+
+X12 = "application/edi-x12"
+
+_RETRY_AFTER_SECONDS = 5
+_Submitter = Annotated[Principal, require("submitter")]
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def acknowledgments_router(engine: AsyncEngine) -> APIRouter:
+    """Make the route."""
+    router = APIRouter(tags=["remittances"])
+
+    @router.get(
+        "/v1/remittances/{receipt_id}/acknowledgment",
+        operation_id="get_acknowledgment",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "TA1, 999 or 997 interchanges one behind the other, or what they say as JSON.",
+                "content": {X12: {}, "application/json": {}},
+            },
+            202: {"description": "It is not made yet; Retry-After says when to ask again."},
+            204: {"description": "The file owes no acknowledgment: it holds none but acknowledgments."},
+        },
+    )
+    async def get_acknowledgment(
+        principal: _Submitter, receipt_id: UUID, accept: Annotated[str, Header()] = "*/*"
+    ) -> Response:
+        """Give the acknowledgment of one file of the calling submitter, as X12 if `Accept` names that."""
+        state, files = await acknowledgment_state(
+            engine, submitter_id=submitter_of(principal), receipt_id=receipt_id
+        )
+        if state["state"] == "due":
+            return Response(status_code=202, headers={"Retry-After": str(_RETRY_AFTER_SECONDS)})
+        if state["state"] == "declined":
+            raise NotFoundError(
+                "This file is not acknowledged: its feed wants no acknowledgments.",
+                remedy="Set the feed's acknowledgment to negative or all: files sent from then on have one.",
+            )
+        if state["state"] == "failed":
+            raise ConflictError(
+                "The acknowledgment was given up: the validator failed on this file again and again.",
+                remedy="The receipt says what was read of the file.",
+            )
+        if X12 in accept:
+            return (
+                Response(b"".join(one.content for one in files), media_type=X12)
+                if files
+                else Response(status_code=204)
+            )
+        return Response(_encode(_summary(receipt_id, state, files)), media_type="application/json")
+
+    return router
+
+
+def _summary(receipt_id: UUID, state: dict[str, Any], files: list[AcknowledgmentFile]) -> dict[str, Any]:
+    verdict = msgspec.convert(state["verdict"], FileVerdict)
+    return {
+        "receipt_id": receipt_id,
+        "made_at": state["made_at"],
+        "preference": state["preference"],
+        "sets": state["sets"],
+        "sets_checked": state["sets_checked"],
+        "cut_short": state["cut_short"],
+        "interchanges": [explained(one) for one in verdict.interchanges],
+        "files": [
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "code": one.code,
+                "control_number": one.control_number,
+                "acknowledges": one.acknowledges,
+                "delivered_at": one.delivered_at,
+            }
+            for one in files
+        ],
+    }
