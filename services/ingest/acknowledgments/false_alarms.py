@@ -18,8 +18,8 @@ def is_wrapper(error: Any) -> bool:
     """
     Tell whether the walk (a SegError) says of a table that it occurs too often.
 
-    pyx12's maps wrap header, detail and trailer in loops that may occur once, and its walk enters the last one
-    anew with each PLB: a second PLB, which the guide allows, would be an error.
+    pyx12's maps wrap header, detail and trailer in loops that may occur once, and its walk enters the last
+    one anew with each PLB: a second PLB, which the guide allows, would be an error.
     """
     loop = error.map_node
     return error.err_cde == "4" and loop is not None and loop.type == "wrapper"

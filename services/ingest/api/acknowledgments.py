@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.acknowledgments.explaining import explained
 from services.ingest.acknowledgments.verdicts import FileVerdict
-from services.ingest.api.remittances import submitter_of
+from services.ingest.api.feeds import submitter_of
 from services.ingest.store.acknowledgments import AcknowledgmentFile, acknowledgment_state
 from shared.errors import ConflictError, NotFoundError
 from shared.http.auth import require

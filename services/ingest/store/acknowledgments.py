@@ -71,7 +71,7 @@ _KEEP_FILES = text("""
         cast(:contents as bytea[])) as one
 """)
 _STATE = text("""
-    select r.acknowledgment as state, r.feed, f.acknowledgment as preference, a.made_at, a.sets, a.sets_checked,
+    select r.acknowledgment as state, f.acknowledgment as preference, a.made_at, a.sets, a.sets_checked,
         a.cut_short, a.verdict
     from ingest.receipts r
     join ingest.feeds f on f.submitter_id = r.submitter_id and f.name = r.feed

@@ -5,6 +5,7 @@ order and number of segments, form of each element, code lists, counts, and what
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 N = r"0|[1-9][0-9]*"
 IDS = r"[A-Z][A-Z0-9]{1,2}"
@@ -65,7 +66,7 @@ def faults(content: bytes) -> Iterator[str]:
     segments = split(content)
     if tuple(map(len, segments[0][1:])) != ISA_WIDTHS:
         yield "ISA widths"
-    for one, after in zip(segments, segments[1:], strict=False):
+    for one, after in pairwise(segments):
         if after[0] not in FOLLOWS[one[0]]:
             yield f"{after[0]} after {one[0]}"
     for one in segments[1:]:
@@ -87,7 +88,7 @@ def _form_faults(segment: list[str]) -> Iterator[str]:
             yield f"{name}{position + 1:02d} has another form"
 
 
-def _count_faults(segments: list[list[str]]) -> Iterator[str]:
+def _count_faults(segments: list[list[str]]) -> Iterator[str]:  # noqa: C901  one dispatch by segment
     names = [one[0] for one in segments]
     if segments[-1][1:] != [str(names.count("GS")), segments[0][13]]:
         yield "IEA does not close ISA"

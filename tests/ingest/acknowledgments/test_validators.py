@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from services.ingest.acknowledgments import validators as pool
-from services.ingest.acknowledgments.validators import Validators, ValidatorError
+from services.ingest.acknowledgments.validators import ValidatorError, Validators
 from services.ingest.acknowledgments.verdicts import Limits
 from tests.ingest.acknowledgments.answers import judge
 from tests.ingest.remittances import TestSet, denied, remittance
@@ -85,11 +85,11 @@ async def test_limits_reach_the_process():
 async def test_a_file_that_cannot_be_read_leaves_no_process_behind_in_the_middle_of_it():
     def failing():
         yield SOUND[:100]
-        raise OSError
+        raise OSError("the disk is away")
 
     validators = Validators()
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="disk"):
             await validators.inspect(failing)
         assert processes(validators) == []
         assert (await validators.inspect(blocks(SOUND))).cut_short is None
