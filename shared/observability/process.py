@@ -49,11 +49,11 @@ async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> No
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, _stop_or_exit, stop, signal_number)
     log.info("process_started", pid=os.getpid())
-    _collect_seldom()
+    collect_seldom()
     await main(stop)
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """
     Take what the start left behind out of the collector's sight, and let it look a hundredth as often.
 

@@ -1,0 +1,149 @@
+"""
+What a decision costs: denials decided per processor second, alone and with the store, beside a yardstick.
+
+    reprieve bench deciding        REPRIEVE_BENCH_DENIALS (default 10000), REPRIEVE_BENCH_RUNS (default 3)
+
+`decide` is the decision alone; `store` is all that triage's worker does with a batch: reading the records, both
+tables, the decisions' JSON. The yardstick is msgspec reading and writing the same events once, in the same
+run: the ratios hold on other machines. Every denial is seen once, as in life; the first fifth warms up. Only
+this process counts, not PostgreSQL.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from statistics import median
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from services.ingest.domain.events import EventContext, claim_event
+from services.ingest.domain.reader import read
+from services.ingest.domain.remittance import ClaimRead, SetOpened
+from services.ingest.simulate import Simulation, simulate
+from services.triage.domain.calendars import Calendar
+from services.triage.domain.decide import decide
+from services.triage.policies import shipped_policies
+from services.triage.workers.batch import Batch
+from services.triage.workers.deciding import Rules, decide_batch
+from shared.contracts.base import encode
+from shared.contracts.claim_denied import ClaimDenied
+from shared.kafka.envelope import write_headers
+from shared.kafka.received import receive
+from shared.observability.process import collect_seldom
+from shared.postgres import create_engine, transaction
+from tests.support.database import PostgresForTests
+
+DENIALS = int(os.environ.get("REPRIEVE_BENCH_DENIALS", "10000"))
+RUNS = int(os.environ.get("REPRIEVE_BENCH_RUNS", "3"))
+BATCH = 500
+RECEIVED_AT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def main() -> None:
+    """Measure and print."""
+    rules = Rules(policies=shipped_policies(), calendar=Calendar())
+    seconds: dict[str, list[float]] = {"yardstick": [], "decide": [], "store": []}
+    server = PostgresForTests()
+    collect_seldom()
+    try:
+        for run in range(RUNS):
+            events = list(denials(seed=run))
+            payloads = [encode(event) for event in events]
+            seconds["yardstick"].append(reading_and_writing(payloads))
+            seconds["decide"].append(deciding(events, rules))
+            # Other denials: these are remembered by now.
+            others = list(denials(seed=RUNS + run))
+            seconds["store"].append(asyncio.run(storing(server, others, rules)))
+    finally:
+        server.stop()
+    show({name: median(found) for name, found in seconds.items()})
+
+
+def denials(*, seed: int) -> Iterator[ClaimDenied]:
+    """Read the denials of a simulated file: seven payers, twenty-two kinds of denial."""
+    context = EventContext(
+        organization_id=UUID(int=1),
+        remittance_id=UUID(int=2),
+        received_at=RECEIVED_AT,
+        received_on=date(2026, 11, 21),
+    )
+    for item in read(simulate(Simulation(seed=seed, claims=DENIALS, denied=1.0, reversed=0.0))):
+        if isinstance(item, SetOpened):
+            header = item.header
+        elif isinstance(item, ClaimRead) and item.claim.kind == "denied":
+            event = claim_event(item.claim, header, context, None)
+            assert isinstance(event, ClaimDenied)  # noqa: S101  its kind says so
+            yield event
+
+
+def reading_and_writing(payloads: Sequence[bytes]) -> float:
+    """Give the processor seconds of decoding and encoding one event."""
+    decoder = msgspec.json.Decoder(ClaimDenied)
+    began = time.process_time()
+    for payload in payloads:
+        encode(decoder.decode(payload))
+    return (time.process_time() - began) / len(payloads)
+
+
+def deciding(events: Sequence[ClaimDenied], rules: Rules) -> float:
+    """Give the processor seconds of one decision."""
+    warm = len(events) // 5
+    for event in events[:warm]:
+        decide(event, (), rules.policies, rules.calendar, event.received_on)
+    began = time.process_time()
+    for event in events[warm:]:
+        decide(event, (), rules.policies, rules.calendar, event.received_on)
+    return (time.process_time() - began) / (len(events) - warm)
+
+
+async def storing(server: PostgresForTests, events: Sequence[ClaimDenied], rules: Rules) -> float:
+    """Give the processor seconds of one denial from record to committed decision."""
+    database = await server.fresh()
+    engine = create_engine(database.url("reprieve_triage"), name="bench")
+    records = [record(event) for event in events]
+    warm = len(events) // 5
+    try:
+        await store(records[:warm], engine, rules)
+        began = time.process_time()
+        await store(records[warm:], engine, rules)
+        return (time.process_time() - began) / (len(events) - warm)
+    finally:
+        await engine.dispose()
+
+
+async def store(records: Sequence[Any], engine: Any, rules: Rules) -> None:
+    """Do what the worker does, a transaction a batch."""
+    for start in range(0, len(records), BATCH):
+        batch = Batch.of([receive(one) for one in records[start : start + BATCH]])
+        async with transaction(engine, organizations=batch.organizations()) as connection:
+            await decide_batch(connection, batch, rules)
+
+
+def record(event: ClaimDenied) -> Any:
+    """Wrap an event as the consumer gets it."""
+    headers = write_headers(
+        service="ingest",
+        message_id=event.message_id,
+        revision=event.message_revision,
+        type_=ClaimDenied.__name__,
+        organization_id=event.organization_id,
+        created_at=RECEIVED_AT,
+    )
+    return SimpleNamespace(value=encode(event), headers=headers, key=str(event.message_key).encode())
+
+
+def show(seconds: dict[str, float]) -> None:
+    """Print medians and ratios."""
+    print(f"Deciding {DENIALS:,} denials, {RUNS} runs each, processor time of this process:")
+    for name, spent in seconds.items():
+        ratio = spent / seconds["yardstick"]
+        print(f"  {name:<10}{spent * 1e6:8.1f} µs   {1 / spent:8,.0f} a second   {ratio:5.1f} yardsticks")
+
+
+if __name__ == "__main__":
+    main()
