@@ -63,7 +63,7 @@ def denied_amount(event: ClaimObserved) -> Decimal:
     """Add up what the event says is denied: nothing unless it is a denial."""
     if not isinstance(event, ClaimDenied):
         return Decimal(0)
-    return sum((item.amount for item in event.denied), Decimal(0))
+    return sum([item.amount for item in event.denied], Decimal(0))
 
 
 async def insert_events(
@@ -86,7 +86,9 @@ async def insert_events(
             "denied": [denied_amount(event) for event in seen],
         },
     )
-    return {(row.organization_id, row.event_id, row.revision) for row in inserted}
+    new = inserted.all()
+    # As a rule all are new: then the keys at hand are as good, and need not be hashed again.
+    return set(events) if len(new) == len(events) else {(row[0], row[1], row[2]) for row in new}
 
 
 async def denials_named_by(

@@ -61,7 +61,7 @@ async def facts_of_keys(
     by_event: dict[tuple[UUID, UUID], list[FactRecorded]] = {}
     if not keys:
         return by_event
-    organizations, claim_keys = zip(*sorted(set(keys)), strict=True)
+    organizations, claim_keys = zip(*set(keys), strict=True)
     found = await connection.execute(
         _OF_KEYS, {"organizations": list(organizations), "claim_keys": list(claim_keys)}
     )

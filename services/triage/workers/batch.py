@@ -27,11 +27,13 @@ class Batch:
         for one in received:
             match one.event:
                 case ClaimObserved() as event:
-                    batch.events.setdefault(key_of(event), event)
-                    batch.received.setdefault(key_of(event), one)
+                    key = key_of(event)
+                    batch.events.setdefault(key, event)
+                    batch.received.setdefault(key, one)
                 case FactRecorded() as fact:
-                    batch.facts.setdefault((fact.organization_id, fact.fact_id), fact)
-                    batch.received.setdefault((fact.organization_id, fact.fact_id), one)
+                    fact_key = (fact.organization_id, fact.fact_id)
+                    batch.facts.setdefault(fact_key, fact)
+                    batch.received.setdefault(fact_key, one)
                 case other:
                     raise TypeError(type(other).__name__)
         return batch

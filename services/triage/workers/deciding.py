@@ -6,7 +6,8 @@ seen leads to a receipt. The shards' locks make workers that share a claim key t
 fact about it cannot miss each other.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
 
@@ -67,12 +68,12 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
     new_events = await insert_events(connection, batch.events, batch.payloads())
     new_facts = await insert_facts(connection, batch.facts)
 
-    lost = await undecided_among(connection, batch.events.keys() - new_events)
-    fresh = [event for key, event in batch.events.items() if key in new_events | lost]
+    fresh_keys = new_events | await undecided_among(connection, batch.events.keys() - new_events)
+    fresh = [event for key, event in batch.events.items() if key in fresh_keys]
     named = await denials_named_by(
         connection, [fact for key, fact in batch.facts.items() if key in new_facts]
     )
-    reopened = [denial for denial in named if key_of(denial.event) not in new_events | lost]
+    reopened = [denial for denial in named if key_of(denial.event) not in fresh_keys]
     decisions = await _decisions(connection, fresh, reopened, rules)
     await insert_decisions(connection, decisions, batch.trace_parents())
 
@@ -117,7 +118,7 @@ async def _decisions(
     zones = await time_zones(connection) if facts else {}
 
     def triage(event: ClaimDenied, decision_revision: int) -> DenialTriaged:
-        about = facts.get((event.organization_id, event.event_id), [])
+        about = facts.get((event.organization_id, event.event_id), []) if facts else []
         return _triage(
             event, about, rules, zone=zones.get(event.organization_id, UTC), revision=decision_revision
         )
@@ -131,23 +132,28 @@ def _triage(
 ) -> DenialTriaged:
     """Decide one denial with its facts, given earliest first."""
     latest = {fact.kind: fact for fact in facts}
-    with metrics.DECIDE_SECONDS.time():
-        decision = decide(
-            event,
-            tuple(latest.values()),
-            policies=rules.policies,
-            calendar=rules.calendar,
-            as_of=_as_of(event, facts, zone),
-            decision_revision=revision,
-        )
+    started = time.perf_counter()
+    decision = decide(
+        event,
+        tuple(latest.values()),
+        policies=rules.policies,
+        calendar=rules.calendar,
+        as_of=_as_of(event, facts, zone),
+        decision_revision=revision,
+    )
+    metrics.DECIDE_SECONDS.observe(time.perf_counter() - started)
+    if not facts:
+        return DenialTriaged.of(event, decision)
     # The decision settles every fact that it lists. A fact that a later one replaced must be listed as well,
     # or its producer would repeat it for ever.
     known = tuple(fact.fact_id for fact in facts)
     return DenialTriaged.of(event, msgspec.structs.replace(decision, fact_ids=known))
 
 
-def _as_of(event: ClaimDenied, facts: Iterable[FactRecorded], zone: tzinfo) -> date:
+def _as_of(event: ClaimDenied, facts: Sequence[FactRecorded], zone: tzinfo) -> date:
     """The day on which all was known: the receipt's, or the latest fact's in the organization's own zone."""
+    if not facts:
+        return event.received_on
     return max([event.received_on, *(fact.recorded_at.astimezone(zone).date() for fact in facts)])
 
 

@@ -1,6 +1,7 @@
 """The handler of the group `triage`: one transaction a batch, then the receipts that only triage can give."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -77,15 +78,15 @@ def _parked_receipt(received: Received, reason: str) -> OutgoingRecord:
 
 def _count(result: BatchResult, *, received: int, seconds: float) -> None:
     """Close the batch with its canonical line."""
-    denials = [one for one in result.decisions if isinstance(one, DenialTriaged)]
-    for denial in denials:
-        metrics.DECISIONS.labels(denial.category).inc()
+    categories = Counter([one.category for one in result.decisions if isinstance(one, DenialTriaged)])
+    for category, denials in categories.items():
+        metrics.DECISIONS.labels(category).inc(denials)
     log.info(
         "batch_triaged",
         batch_size=received,
         events=result.events,
         decisions=len(result.decisions),
-        denied=len(denials),
+        denied=categories.total(),
         outstanding=result.sent_again,
         parked=len(result.parked),
         duration_ms=round(seconds * 1000, 1),
