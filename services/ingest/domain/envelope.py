@@ -6,7 +6,7 @@ from services.ingest.domain.block import Block
 from services.ingest.domain.findings import Finding, finding
 from services.ingest.domain.header import Surroundings
 from services.ingest.domain.remittance import FileClosed
-from services.ingest.x12.elements import is_absurd_date, read_date, read_text, read_text_or_none
+from services.ingest.x12.elements import is_absurd_date, read_count, read_date, read_text, read_text_or_none
 from services.ingest.x12.tokenizer import Foreign, Interchange
 
 REMITTANCE = "835"
@@ -99,7 +99,7 @@ class EnvelopeLedger:
         if self._group is None:
             self.note(block.finding("trailer_without_header"))
             return
-        if not _counts(parts, self._sets):
+        if read_count(parts, 1) != self._sets:
             self.note(block.finding("group_count", 0, 1))
         if not _same(parts, 2, self._group, 6):
             self.note(block.finding("group_control_number", 0, 2))
@@ -109,7 +109,7 @@ class EnvelopeLedger:
         if self._group is not None:
             self.note(block.finding("group_truncated"))
         if self._interchange is not None:
-            if not _counts(parts, self._groups):
+            if read_count(parts, 1) != self._groups:
                 self.note(block.finding("interchange_count", 0, 1))
             if not _same(parts, 2, list(self._interchange.envelope.elements), 12):
                 self.note(block.finding("interchange_control_number", 0, 2))
@@ -185,10 +185,6 @@ class EnvelopeLedger:
         if kinds and kinds <= _ACKNOWLEDGMENTS:
             return finding("only_acknowledgments")
         return finding("only_claim_status" if kinds == {"277"} else "no_remittance")
-
-
-def _counts(parts: list[bytes], count: int) -> bool:
-    return len(parts) > 1 and parts[1].strip().isdigit() and int(parts[1][:18]) == count
 
 
 def _same(parts: list[bytes], at: int, opened: list[bytes], opened_at: int) -> bool:

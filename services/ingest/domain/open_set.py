@@ -14,6 +14,7 @@ from services.ingest.domain.remittance import (
     SetClosed,
     SetHeader,
 )
+from services.ingest.x12.elements import read_count, read_text_or_none
 from shared.contracts.claim import BalanceFinding
 
 _FINDINGS_MAX = 200
@@ -76,9 +77,9 @@ class OpenSet:
     def close(self, block: Block, parts: list[bytes]) -> SetClosed:
         """SE: check its counts, and the balance of the whole set."""
         segments = block.number(0) - self._begin + 1 - self._empty
-        if len(parts) < 2 or not parts[1].strip().isdigit() or int(parts[1][:18]) != segments:
+        if read_count(parts, 1) != segments:
             self.note(block.finding("set_count", 0, 1))
-        control = parts[2].decode("utf-8", "replace").strip() if len(parts) > 2 else ""
+        control = read_text_or_none(parts, 2) or ""
         if control.lstrip("0") != (self._header.set_control_number or "").lstrip("0"):
             self.note(block.finding("set_control_number", 0, 2))
         balance = self._balance()

@@ -48,13 +48,20 @@ class SetHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProviderAdjustment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One pair of a PLB segment. A positive amount lowers the payment."""
+    """
+    One pair of a PLB segment. A positive amount lowers the payment.
+
+    Its repr prints nothing: the reference is free text, in which payers write claim and patient numbers.
+    """
 
     provider_id: str  # PLB01
     fiscal_period_on: date | None  # PLB02
     reason: str  # PLB03-1
     reference: str | None  # PLB03-2
     amount: Decimal
+
+    def __repr__(self) -> str:
+        return "<ProviderAdjustment>"
 
 
 class SetOpened(msgspec.Struct, frozen=True):

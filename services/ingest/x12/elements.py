@@ -81,6 +81,12 @@ def read_number(element: bytes) -> Decimal | None:
     return Decimal(element.decode("ascii"))
 
 
+def read_count(elements: list[bytes], index: int) -> int | None:
+    """Read a count (SE01, GE01, IEA01), with or without leading zeros; None where it is none."""
+    text = elements[index].strip() if index < len(elements) else b""
+    return int(text) if text.isdigit() and len(text) <= _DIGITS_MAX else None
+
+
 class _Dates(dict[bytes, date | None]):
     """Dates read so far: a file has a few hundred."""
 

@@ -328,3 +328,33 @@ def test_a_trailer_without_elements_ends_the_interchange(trailer):
     ]
     assert len(read.claims) == 4
     assert read.closed.bytes_read == len(bare) + 12 + len(CLEAN)
+
+
+@pytest.mark.parametrize(
+    "count", [b" " * 19 + b"%d", b"\r\n" * 12 + b"%d", b"%d" + b"\n" * 20, b"0" * 16 + b"%d"]
+)
+def test_a_padded_count_is_a_count(count):
+    padded = CLEAN
+    for trailer, counted in ((b"SE*", b"21"), (b"GE*", b"1"), (b"IEA*", b"1")):
+        assert trailer + counted + b"*" in padded
+        padded = padded.replace(trailer + counted + b"*", trailer + count % int(counted) + b"*")
+
+    assert reading(padded).codes == []
+
+
+@pytest.mark.parametrize("count", [b"", b" ", b"x", b"-1", b"1.0", b"9" * 400, b"\xb2"])
+def test_what_is_no_count_is_no_match(count):
+    codes = reading(CLEAN.replace(b"GE*1*", b"GE*" + count + b"*")).codes
+
+    assert codes == ["group_count"]
+
+
+def test_a_control_number_beyond_ascii_is_compared_as_it_is_read():
+    assert reading(CLEAN.replace(b"*0001~", b"*000\xe4~")).codes == []
+
+
+def test_what_a_set_holds_is_not_shown_by_its_repr():
+    content = CLEAN.replace(b"~SE*21", b"~PLB*1*20261231*WO:HIDDEN*0~SE*22")
+
+    assert reading(content).sets[0].provider_adjustments[0].reference == "HIDDEN"
+    assert "HIDDEN" not in repr(reading(content).sets)
