@@ -188,9 +188,13 @@ def _set(found: Facts, body: list[list[str]], trailer: list[str] | None) -> None
 
 def _header(found: Facts, header: list[list[str]]) -> Decimal | None:
     payment = None
-    tags = {parts[0] for parts in header}
-    for tag, code in (("BPR", "missing_payment"), ("TRN", "missing_trace"), ("N1", "missing_party")):
-        found.findings[code] += tag not in tags
+    tags = Counter(parts[0] for parts in header)
+    parties = Counter(at(parts, 1) for parts in header if parts[0] == "N1")
+    for tag, code in (("BPR", "missing_payment"), ("TRN", "missing_trace")):
+        found.findings[code] += not tags[tag]
+    found.findings["missing_party"] += not (parties["PR"] and parties["PE"])
+    repeated = (tags["BPR"], tags["TRN"], parties["PR"], parties["PE"])
+    found.findings["misplaced_segment"] += sum(max(count - 1, 0) for count in repeated)
     for parts in header:
         tag = parts[0]
         if tag and tag not in IN_HEADERS:
@@ -205,7 +209,7 @@ def _header(found: Facts, header: list[list[str]]) -> Decimal | None:
             found.findings["misplaced_segment"] += 1
         if tag == "CUR" and at(parts, 2) not in ("", "USD"):
             found.findings["foreign_currency"] += 1
-        date = at(parts, 16) if tag == "BPR" else at(parts, 2) if tag == "DTM" else ""
+        date = at(parts, 16) if tag == "BPR" else at(parts, 2) or "none" if tag == "DTM" else ""
         _date(found, date)
     return payment
 

@@ -22,7 +22,7 @@ _PAYER_REFERENCES = frozenset(("2U", "EO", "HI", "NF"))
 _PAYEE_REFERENCES = frozenset(
     ("TJ", "PQ", "HPI", "SL", "D3", "0B", "1A", "1B", "1C", "1D", "1E", "1F", "1G", "1H")
 )
-_NEEDED = {"BPR": "missing_payment", "TRN": "missing_trace", "N1": "missing_party"}
+_NEEDED = {"BPR": "missing_payment", "TRN": "missing_trace"}  # and each of them once
 _HEADER_SEGMENTS = frozenset(
     ("ST", "BPR", "NTE", "TRN", "CUR", "REF", "DTM", "N1", "N2", "N3", "N4", "PER", "RDM")
 )
@@ -86,6 +86,7 @@ class _Header:
         self._block = block
         self._element = element
         self._party: Literal["PR", "PE", ""] = ""
+        self._parties: set[str] = set()
         self.findings: list[Finding] = []
         self.set_control_number: str | None = None
         self.payer_name: str | None = None
@@ -105,14 +106,18 @@ class _Header:
         for index, segment in enumerate(self._block.segments):
             parts = segment.split(self._element)
             tag = parts[0].decode("ascii", "replace")
-            seen.add(tag)
             if tag not in _HEADER_SEGMENTS:
                 self._note("unknown_segment" if segment else "empty_segment", index)
+            elif tag in _NEEDED and tag in seen:
+                self._note("misplaced_segment", index)  # the first one stands
             elif reader := _READERS.get(tag):
                 reader(self, parts, index)
+            seen.add(tag)
         for needed, code in _NEEDED.items():
             if needed not in seen:
                 self._note(code, 0)
+        if len(self._parties) < 2:
+            self._note("missing_party", 0)
 
     def payer_date(self, group: date | None) -> tuple[date | None, PayerDateSource]:
         """Give the first date of DTM*405, BPR16, GS04; none leaves the receipt's."""
@@ -149,13 +154,17 @@ class _Header:
             self._note("foreign_currency", index, 2)
 
     def dtm(self, parts: list[bytes], index: int) -> None:
-        day = self._date(parts, 2, index)
+        day = self._date(parts, 2, index, needed=True)
         if len(parts) > 1 and parts[1] == b"405":
             self.production_on = day
 
     def n1(self, parts: list[bytes], index: int) -> None:
         entity = parts[1] if len(parts) > 1 else b""
         self._party = "PR" if entity == b"PR" else "PE" if entity == b"PE" else ""
+        if not self._party or self._party in self._parties:
+            self._note("misplaced_segment", index, 1)
+        else:
+            self._parties.add(self._party)
         name = read_text_or_none(parts, 2)
         qualifier, value = read_text_or_none(parts, 3), read_text_or_none(parts, 4)
         ids = [Reference(qualifier=qualifier, value=value)] if qualifier and value else []
@@ -165,8 +174,6 @@ class _Header:
         elif self._party == "PE":
             self.payee_name = name
             self.payee_ids[:0] = ids
-        else:
-            self._note("misplaced_segment", index, 1)
 
     def ref(self, parts: list[bytes], _: int) -> None:
         qualifier, value = read_text_or_none(parts, 1), read_text_or_none(parts, 2)
@@ -177,10 +184,10 @@ class _Header:
         elif self._party == "PE" and qualifier in _PAYEE_REFERENCES:
             self.payee_ids.append(Reference(qualifier=qualifier, value=value))
 
-    def _date(self, parts: list[bytes], at: int, index: int) -> date | None:
+    def _date(self, parts: list[bytes], at: int, index: int, *, needed: bool = False) -> date | None:
         text = parts[at] if at < len(parts) else b""
         day = read_date(text)
-        if day is None and text.strip():
+        if day is None and (needed or text.strip()):
             self._note("date_absurd" if is_absurd_date(text) else "date_unreadable", index, at)
         return day
 

@@ -358,3 +358,24 @@ def test_what_a_set_holds_is_not_shown_by_its_repr():
 
     assert reading(content).sets[0].provider_adjustments[0].reference == "HIDDEN"
     assert "HIDDEN" not in repr(reading(content).sets)
+
+
+@pytest.mark.parametrize(
+    ("place", "put", "found"),
+    [
+        ("N1*PR*", None, "missing_party"),
+        ("N1*PE*", None, "missing_party"),
+        ("BPR*", "BPR*I*7*C*CHK************20260101", "misplaced_segment"),
+        ("TRN*", "TRN*1*OTHER*1990000009", "misplaced_segment"),
+        ("N1*PR*", "N1*PR*ANOTHER PAYER", "misplaced_segment"),
+        ("N1*PE*", "N1*PE*ANOTHER CLINIC*XX*1234567893", "misplaced_segment"),
+        ("DTM*", "DTM*405", "date_unreadable"),
+    ],
+)
+def test_a_header_names_payment_trace_payer_and_payee_once_each(place, put, found):
+    at = next(index for index, line in enumerate(HEADER) if line.startswith(place))
+    header = [*HEADER[: at + 1], put, *HEADER[at + 1 :]] if put else HEADER[:at] + HEADER[at + 1 :]
+    read = reading(wrapped(transaction_set([DENIED], header=header)))
+
+    assert read.codes == [found]
+    assert (str(read.headers[0].payment_amount), read.headers[0].trace_number) == ("0", "TRACE1")
