@@ -48,7 +48,8 @@ bench: $(DEVELOPMENT) ## measure reading, memory, deciding, recording, and push 
 	@$(BIN)/reprieve bench $(BENCH)
 
 .PHONY: fuzz
-fuzz: $(DEVELOPMENT) ## the property tests with a hundred times the examples
+fuzz: $(DEVELOPMENT) ## 200,000 hostile files (FUZZ="--seed s --only n" for one), then property tests at length
+	@$(BIN)/python -m tests.ingest.fuzz $(FUZZ)
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m "not slow and not apache" --hypothesis-show-statistics $(TEST)
 
 .PHONY: kafka
