@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from migrations.walls import build_wall
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -25,8 +27,45 @@ def upgrade() -> None:
         "comment on column ingest.feeds.needs_marker is"
         " 'a dropped file is complete only when its .complete or .done stands beside it'"
     )
+    op.execute("""
+        create table ingest.sftp_pulls (
+            submitter_id uuid not null,
+            feed text not null,
+            host text not null,
+            port integer not null check (port between 1 and 65535),
+            user_name text not null,
+            host_key text not null,
+            folder text not null,
+            pattern text not null,
+            afterwards text not null check (afterwards in ('move', 'delete', 'keep')),
+            done_folder text not null,
+            poll_seconds integer not null check (poll_seconds between 1 and 86400),
+            secret_kind text not null check (secret_kind in ('password', 'key')),
+            wrapped_secret bytea not null,
+            changed_at timestamptz not null default now(),
+            pulled_at timestamptz,
+            failing_since timestamptz,
+            failure text,
+            primary key (submitter_id, feed),
+            foreign key (submitter_id, feed) references ingest.feeds
+        )
+    """)
+    # A fingerprint is the hash of name, size and time: names belong to the sender and may tell too much.
+    op.execute("""
+        create table ingest.sftp_pulled (
+            submitter_id uuid not null,
+            feed text not null,
+            fingerprint bytea not null check (length(fingerprint) = 32),
+            pulled_at timestamptz not null default now(),
+            primary key (submitter_id, feed, fingerprint),
+            foreign key (submitter_id, feed) references ingest.feeds
+        )
+    """)
+    build_wall("ingest.sftp_pulls", role=ROLE, by="submitter", grants="select, insert, update, delete")
+    build_wall("ingest.sftp_pulled", role=ROLE, by="submitter", grants="select, insert, update, delete")
 
 
 def downgrade() -> None:
+    op.execute("drop table ingest.sftp_pulled, ingest.sftp_pulls")
     op.execute("alter table ingest.feeds drop column needs_marker")
     op.execute("drop function access.submitters_of_installation()")

@@ -24,6 +24,7 @@ from services.ingest.workers.feeds import watch_feeds
 from services.ingest.workers.files import Workshop
 from services.ingest.workers.holding import watch_held
 from services.ingest.workers.payees import Payees
+from services.ingest.workers.pulling import Pulling, PullRules
 from services.ingest.workers.reading import Reading
 from shared.http.app import create_app
 from shared.http.cursors import cursor_key
@@ -94,7 +95,7 @@ async def ingest_worker(stop: asyncio.Event) -> None:
     master_key = MasterKey.from_text(settings.master_key.get_secret_value())
     sys.setswitchinterval(_SWITCH_SECONDS)
     health = Health()
-    engine = create_engine(settings.database_url.get_secret_value(), name="ingest-worker", pool_size=16)
+    engine = create_engine(settings.database_url.get_secret_value(), name="ingest-worker", pool_size=18)
     workshop = Workshop(
         engine, Vault(settings.raw_files(), master_key), Keyring(engine, master_key), Payees(engine)
     )
@@ -129,21 +130,32 @@ async def ingest_worker(stop: asyncio.Event) -> None:
             watch_feeds(engine, health, stop),
             relay.run(stop),
             settling,
-            *(loop.run(stop) for loop in _drop_folders(settings, workshop, health)),
+            *(loop.run(stop) for loop in _drop_folders(settings, workshop, master_key, health)),
         )
 
 
-def _drop_folders(settings: IngestSettings, workshop: Workshop, health: Health) -> list[Dropping]:
-    """Give the loop of the drop folders where there are any."""
+def _drop_folders(
+    settings: IngestSettings, workshop: Workshop, master_key: MasterKey, health: Health
+) -> list[Dropping | Pulling]:
+    """Give the loops of the drop folders, and of what fetches into them, where there are any."""
     if settings.drop_dir is None:
         return []
-    rules = DropRules(
+    settings.drop_dir.mkdir(parents=True, exist_ok=True)
+    drop = DropRules(
         root=settings.drop_dir,
         max_bytes=settings.max_upload_bytes,
         stable_seconds=settings.drop_stable_seconds,
         keep_days=settings.drop_keep_days,
     )
-    return [Dropping(workshop.engine, workshop.vault, rules, health)]
+    pull = PullRules(
+        root=settings.drop_dir,
+        max_bytes=settings.max_upload_bytes,
+        stable_seconds=settings.drop_stable_seconds,
+    )
+    return [
+        Dropping(workshop.engine, workshop.vault, drop, health),
+        Pulling(workshop.engine, master_key, pull, health),
+    ]
 
 
 async def _run_together(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:

@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from services.ingest.drop_commands import set_marker
+from services.ingest.sftp_commands import sftp
 from services.ingest.store.feeds import Acknowledgment, TestFiles
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
 
 feeds = typer.Typer(no_args_is_help=True, help="The doors through which your files come in.")
 feeds.command("marker")(set_marker)
+feeds.add_typer(sftp, name="sftp")
 
 _NEVER = 0
 
@@ -192,9 +194,15 @@ def _table(found: Sequence[dict[str, Any]]) -> Table:
             feed["acknowledgment"],
             feed["test_files"],
             "yes" if feed["signing_secrets"] else "no",
-            "silent" if feed["silent"] else "",
+            _notes(feed),
         )
     return table
+
+
+def _notes(feed: dict[str, Any]) -> str:
+    fetched = feed.get("fetched") or {}
+    failing = [f"fetching fails: {fetched['failure']}"] if fetched.get("failure") else []
+    return ", ".join([*(["silent"] if feed["silent"] else []), *failing])
 
 
 def _ago(feed: dict[str, Any]) -> str:

@@ -84,6 +84,7 @@ def configure_logging(process: str, level: str = "INFO") -> None:
     logging.root.handlers[:] = [_LibraryHandler()]
     logging.root.setLevel(max(number, logging.INFO))
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)  # a dozen lines for each session
 
 
 def frames_of(error: BaseException) -> list[str]:

@@ -57,6 +57,12 @@ FEED_SILENT = Gauge(
     "1 when a feed's last file is longer ago than its cadence allows, else 0.",
     ["submitter_id", "feed"],
 )
+SFTP_FILES = Counter(
+    "reprieve_sftp_files", "Files seen on SFTP servers, by what became of them.", ["outcome"]
+)
+SFTP_FAILURES = Counter(
+    "reprieve_sftp_failures", "Fetches from SFTP servers that failed; GET /v1/feeds has which.", ["code"]
+)
 
 # Outboxes, relays, settlement
 MESSAGES_SENT = Counter("reprieve_messages_sent", "Messages that the broker acknowledged.", ["table"])

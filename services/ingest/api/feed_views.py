@@ -1,6 +1,7 @@
 """What is shown and taken of feeds."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -64,6 +65,20 @@ class FeedSecret(BaseModel):
     secret: str
 
 
+class FetchedView(BaseModel):
+    """
+    How fetching from an SFTP server goes. `failing_since` null: the last time went well.
+
+    `failure` is one word: host_key_changed, login_refused, folder_refused, broken_off, unreachable,
+    secret_lost or defect.
+    """
+
+    host: str
+    pulled_at: AwareDatetime | None
+    failing_since: AwareDatetime | None
+    failure: str | None
+
+
 class FeedView(BaseModel):
     """
     A feed. `silent`: nothing came for longer than `cadence_hours`; without a cadence it is never true.
@@ -82,6 +97,7 @@ class FeedView(BaseModel):
     last_received_at: AwareDatetime | None
     silent_for_hours: float
     silent: bool
+    fetched: FetchedView | None = None
     created: bool | None = None
 
 
@@ -104,5 +120,6 @@ def view_feed(feed: Feed, as_of: datetime, *, created: bool | None = None) -> Fe
         last_received_at=feed.last_received_at,
         silent_for_hours=round(feed.silence(as_of).total_seconds() / 3600, 2),
         silent=feed.is_silent(as_of),
+        fetched=FetchedView(**asdict(feed.fetched)) if feed.fetched else None,
         created=created,
     )

@@ -16,16 +16,16 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import BinaryIO, Self
 from uuid import UUID
 
 MARKERS = (".complete", ".done")
+PARTIAL = (".tmp", ".part", ".partial", ".filepart")
 WHY = ".why.json"
 
-_PARTIAL = (".tmp", ".part", ".partial", ".filepart")
 _FOLDERS = ("inbound", "processing", "archive", "rejected", "acks")
 _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_MODE = 0o770
@@ -35,6 +35,7 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 _GENERATED = re.compile(
     r"(?:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})~)?((\d{8}T\d{6}Z)-[0-9a-f]{8}-[\w.-]+)", re.ASCII
 )
+_ARRIVING = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class DropFolder:
         for name, look in self._list("inbound"):
             if name.endswith(MARKERS):
                 marked.add(name.rpartition(".")[0])
-            elif not name.startswith(".") and not name.lower().endswith(_PARTIAL):
+            elif not name.startswith(".") and not name.lower().endswith(PARTIAL):
                 found[name] = look
         return found, frozenset(marked & found.keys())
 
@@ -127,6 +128,34 @@ class DropFolder:
                 with contextlib.suppress(FileNotFoundError):
                     if os.lstat(name, dir_fd=self._at["inbound"]).st_mtime < before:
                         self._remove("inbound", name)
+
+    @contextlib.contextmanager
+    def arriving(self, token: str) -> Iterator[BinaryIO]:
+        """Open the hidden file of this token in inbound/ to write on where it ends."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(_arriving(token), flags, _FILE_MODE, dir_fd=self._at["inbound"])
+        with os.fdopen(descriptor, "r+b") as file:
+            yield file
+
+    def arrived(self, token: str, name: str) -> None:
+        """Let a file that arrived whole be one that was dropped complete, and durably so."""
+        with self.arriving(token) as file:
+            os.fsync(file.fileno())
+        named = f"{token}-{safe_name(name)}"
+        self.write("inbound", named + MARKERS[0], b"")
+        self._move(("inbound", _arriving(token)), ("inbound", named))
+        os.fsync(self._at["inbound"])
+
+    def abandon(self, token: str) -> None:
+        """Forget what arrived under a token."""
+        self._remove("inbound", _arriving(token))
+
+    def abandon_others(self, tokens: Collection[str]) -> None:
+        """Forget what arrived in part under other tokens than these."""
+        kept = {_arriving(token) for token in tokens}
+        for name in _names_in(self._at["inbound"]):
+            if _ARRIVING.fullmatch(name) and name not in kept:
+                self._remove("inbound", name)
 
     def open(self, name: str) -> int:
         """
@@ -233,6 +262,10 @@ def safe_name(name: str) -> str:
 def sent_name(name: str) -> str:
     """Give the sender's part of a generated name."""
     return _final(name).split("-", 2)[-1]
+
+
+def _arriving(token: str) -> str:
+    return f".{token}.part"
 
 
 def _enter(opened: contextlib.ExitStack, name: str, folder: int) -> int:

@@ -38,6 +38,16 @@ class FeedSettings:
     payer_aliases: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """How fetching a feed from an SFTP server goes; `failure` is a word for what fails since then."""
+
+    host: str
+    pulled_at: datetime | None
+    failing_since: datetime | None
+    failure: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """A feed as it stands. `secrets` are the ids of its signing secrets and when each was made."""
@@ -48,6 +58,7 @@ class Feed:
     settings: FeedSettings
     secrets: Sequence[tuple[UUID, datetime]]
     last_received_at: datetime | None
+    fetched: Fetched | None
 
     def silence(self, as_of: datetime) -> timedelta:
         """Say how long nothing has come; of a feed that never had a file, since it was opened."""
@@ -73,6 +84,7 @@ _EDIT = text("""
 _FEEDS = text("""
     select f.submitter_id, f.name, f.created_at, f.cadence_hours, f.acknowledgment, f.test_files,
         f.payer_aliases, s.secret_ids, s.secret_dates,
+        p.host, p.pulled_at, p.failing_since, p.failure,
         greatest(f.last_duplicate_at, r.received_at) as last_received_at
     from ingest.feeds f
     left join lateral (
@@ -84,6 +96,7 @@ _FEEDS = text("""
             array_agg(created_at order by created_at) as secret_dates
         from ingest.feed_secrets s where s.submitter_id = f.submitter_id and s.feed = f.name
     ) s on true
+    left join ingest.sftp_pulls p on p.submitter_id = f.submitter_id and p.feed = f.name
     where cast(:name as text) is null or f.name = :name
     order by f.submitter_id, f.name
 """)
@@ -174,6 +187,7 @@ def _read(row: Any) -> Feed:
         ),
         secrets=list(zip(row.secret_ids or (), row.secret_dates or (), strict=True)),
         last_received_at=row.last_received_at,
+        fetched=Fetched(row.host, row.pulled_at, row.failing_since, row.failure) if row.host else None,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from uuid import NAMESPACE_URL, uuid5
+from uuid import UUID, uuid5
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -88,7 +88,7 @@ class Dropping:
         root = await asyncio.to_thread(os.open, self._rules.root, os.O_RDONLY | os.O_DIRECTORY)
         waiting = 0
         try:
-            for feed, submitter in await asyncio.to_thread(_present, root, feeds):
+            for feed, submitter in await asyncio.to_thread(present, root, feeds):
                 if await self._is_mine(locks, feed):
                     waiting += await self._look_into(root, submitter, feed, stop)
         finally:
@@ -98,7 +98,7 @@ class Dropping:
             self._forget_at = time.monotonic() + _FORGET_SECONDS
 
     async def _is_mine(self, locks: LockSession, feed: DropFeed) -> bool:
-        number = _lock_number(feed)
+        number = lock_number(feed.submitter_id, feed.name)
         if number not in self._held:
             self._held |= await locks.take([number])
         return number in self._held
@@ -143,7 +143,7 @@ class Dropping:
             log.info("dropped_files_forgotten", files=count)
 
 
-def _present(root: int, feeds: list[DropFeed]) -> list[tuple[DropFeed, str]]:
+def present(root: int, feeds: list[DropFeed]) -> list[tuple[DropFeed, str]]:
     """Give the feeds that have a folder, with the name of the outer one; of two folders the name's counts."""
     found = []
     for feed in feeds:
@@ -164,6 +164,6 @@ def _is_folder(root: int, path: str) -> bool:
     return True
 
 
-def _lock_number(feed: DropFeed) -> int:
+def lock_number(submitter_id: UUID, feed: str) -> int:
     """Give the number of a feed's lock: 32 bits of its name's hash."""
-    return (uuid5(NAMESPACE_URL, f"{feed.submitter_id}/{feed.name}").int & 0xFFFFFFFF) - (1 << 31)
+    return (uuid5(submitter_id, feed).int & 0xFFFFFFFF) - (1 << 31)
