@@ -4,9 +4,9 @@ What a decision costs: denials decided per processor second, alone and with the 
     reprieve bench deciding        REPRIEVE_BENCH_DENIALS (default 10000), REPRIEVE_BENCH_RUNS (default 3)
 
 `decide` is the decision alone; `store` is all that triage's worker does with a batch: reading the records,
-both tables, the decisions' JSON. The yardstick is msgspec reading and writing the same events once, in the same
-run: the ratios hold on other machines. Every denial is seen once, as in life; the first fifth warms up. Only
-this process counts, not PostgreSQL.
+both tables, the decisions' JSON. The yardstick is msgspec reading and writing the same events once, in the
+same run: the ratios hold on other machines. Every denial is seen once, as in life; the first fifth warms
+up. Only this process counts, not PostgreSQL.
 """
 
 import asyncio
