@@ -74,7 +74,7 @@ def seed_statistics(table: str) -> None:
                     'n_distinct', case when attname in ('organization_id', 'submitter_id') then 4 else -1 end::real)
                 from pg_attribute
                 where attrelid = '{table}'::regclass and not attisdropped
-                    and (atttypid = 'uuid'::regtype or attname in ('settled_at', 'parked_at'));
+                    and (atttypid = 'uuid'::regtype or attname in ('settled_at', 'parked_at', 'parcel_id'));
             end if;
         end $$
     """)

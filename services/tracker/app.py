@@ -73,7 +73,7 @@ async def run_worker(stop: asyncio.Event) -> None:
                 stop=stop,
             ),
             # Nobody sends receipts for receipts: what the broker has is done.
-            relay(OUTBOX, settle_on_ack=True).run(stop),
+            relay(OUTBOX).run(stop),
             relay(FACTS).run(stop),
             settlement_consumer(
                 broker,

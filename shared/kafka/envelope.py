@@ -49,15 +49,26 @@ def write_headers(
     trace_parent: str | None = None,
 ) -> Headers:
     """Give the headers of one message of `service`."""
-    headers = [
+    common = common_headers(service=service, organization_id=organization_id, created_at=created_at)
+    return common + message_headers(
+        message_id=message_id, revision=revision, type_=type_, trace_parent=trace_parent
+    )
+
+
+def common_headers(*, service: str, organization_id: UUID, created_at: datetime) -> Headers:
+    """Give the headers that messages written together share."""
+    return [
         ("ce_specversion", b"1.0"),
-        ("ce_id", f"{message_id}:{revision}".encode()),
-        ("ce_type", type_.encode()),
         ("ce_source", f"{_SOURCE_PREFIX}{service}".encode()),
         ("ce_time", created_at.isoformat().encode()),
         ("ce_organizationid", str(organization_id).encode()),
         ("content-type", b"application/json"),
     ]
+
+
+def message_headers(*, message_id: UUID, revision: int, type_: str, trace_parent: str | None) -> Headers:
+    """Give the headers that each message has for itself."""
+    headers = [("ce_id", f"{message_id}:{revision}".encode()), ("ce_type", type_.encode())]
     if trace_parent:
         headers.append(("traceparent", trace_parent.encode()))
     return headers

@@ -1,47 +1,53 @@
 """
-Outbox tables: rows that are sent until somebody says that they arrived.
+Outboxes: messages that are sent until somebody says that they arrived.
 
-A row is staged (due_at is infinity), waiting (never sent), in flight (sent, neither settled nor parked),
-settled, or parked. `migrations/walls.py` makes the tables, `relay.py` sends. Every statement here runs
-within the organizations of its transaction.
+Messages that are written together for one shard are sent together, as a parcel. A message is staged (its
+parcel waits to be released), waiting (never sent), in flight (sent, neither settled nor parked), settled, or
+parked. `migrations/parcels.py` makes the tables, `relay.py` sends parcels, `stamps.py` writes what became of
+messages. Every statement here runs within the organizations of its transaction.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts.base import Event, encode
-from shared.contracts.events_receipted import EventsReceipted, Receipt
-from shared.observability import metrics
-from shared.postgres import transaction
 from shared.values import shard_of
+
+PARCEL_MESSAGES_MAX = 200
+PARCEL_BYTES_MAX = 256 * 1024
+"""Of payloads. A larger message has a parcel of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxTable:
-    """`service` is the producer's name in receipts; `name` is the table, `schema.table`."""
+    """
+    `service` is the producer's name in receipts; `name` is the table, `schema.table`.
+
+    What nobody sends receipts for is gone once the broker has it: parcels, and no rows per message.
+    """
 
     service: str
     name: str
+    receipted: bool = True
 
     @property
-    def row(self) -> str:
-        """What a statement calls the table when it gives it no other name."""
-        return self.name.partition(".")[2]
+    def parcels(self) -> str:
+        return f"{self.name}_parcels"
 
     def finder(self, question: str) -> str:
         """Name the function that answers `question` (due, in_flight, backlog) over all walls."""
-        return f"{self.name.partition('.')[0]}.{question}_{self.row}"
+        schema, _, name = self.name.partition(".")
+        return f"{schema}.{question}_{name}"
 
 
 class MessageId(NamedTuple):
-    """The primary key of an outbox row."""
+    """The primary key of a message."""
 
     organization_id: UUID
     message_id: UUID
@@ -82,24 +88,44 @@ class Message:
         return MessageId(self.organization_id, self.message_id, self.revision)
 
 
-KEY = "organization_id, message_id, revision"
-_ID_ARRAYS = "cast(:organizations as uuid[]), cast(:messages as uuid[]), cast(:revisions as integer[])"
-IDS = f"unnest({_ID_ARRAYS})"
-"""A set of rows with the columns of KEY, from the parameters of id_arrays()."""
+@dataclass(slots=True)
+class _Filling:
+    """A parcel that takes more; parcels are numbered from 1."""
 
-_STAGED = "due_at = 'infinity' and attempts = 0"
+    number: int
+    messages: int = 0
+    bytes: int = 0
 
-_COLUMNS: tuple[tuple[str, str], ...] = (
-    ("organization_id", "uuid"),
-    ("message_id", "uuid"),
-    ("revision", "integer"),
-    ("type", "text"),
-    ("topic", "text"),
-    ("message_key", "uuid"),
-    ("shard", "smallint"),
-    ("payload", "bytea"),
-    ("trace_parent", "text"),
-)
+
+@dataclass(slots=True)
+class Packed:
+    """Where each parcel goes, and for each message its parcel's number and its place in there, from 1."""
+
+    organizations: list[UUID] = field(default_factory=list)
+    shards: list[int] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+
+def pack(messages: Collection[Message]) -> Packed:
+    """Put messages into parcels, in their order."""
+    packed = Packed()
+    filling: dict[tuple[UUID, int, str], _Filling] = {}
+    for message in messages:
+        size = len(message.payload)
+        to = (message.organization_id, message.shard, message.topic)
+        parcel = filling.get(to)
+        if parcel is None or parcel.messages == PARCEL_MESSAGES_MAX or parcel.bytes + size > PARCEL_BYTES_MAX:
+            packed.organizations.append(message.organization_id)
+            packed.shards.append(message.shard)
+            packed.topics.append(message.topic)
+            parcel = filling[to] = _Filling(len(packed.topics))
+        parcel.messages += 1
+        parcel.bytes += size
+        packed.numbers.append(parcel.number)
+        packed.places.append(parcel.messages)
+    return packed
 
 
 async def insert_messages(
@@ -107,133 +133,104 @@ async def insert_messages(
     table: OutboxTable,
     messages: Sequence[Message],
     *,
-    staged: bool = False,
+    staged_for: UUID | None = None,
     extra: Mapping[str, tuple[str, Sequence[Any]]] | None = None,
-) -> frozenset[MessageId]:
+) -> int:
     """
-    Write messages, in their order, and give the ids of those that were not there before.
+    Write messages, in their order per shard, and give the number of those that were not there before.
 
-    Staged messages are not sent before release_staged(). `extra` has the table's own columns: the column's
-    name to its SQL type and one value per message.
+    What is `staged_for` something is not sent before release_staged() of it. `extra` has the table's own
+    columns: the column's name to its SQL type and one value per message.
     """
     if not messages:
-        return frozenset()
-    own = extra or {}
-    columns = [*_COLUMNS, *((column, sql_type) for column, (sql_type, _) in own.items())]
-    names = ", ".join(name for name, _ in columns)
-    arrays = ", ".join(f"cast(:{name} as {sql_type}[])" for name, sql_type in columns)
-    statement = text(f"""
-        insert into {table.name} ({names}, size, due_at)
-        select {names}, length(payload), case when :staged then timestamptz 'infinity' else now() end
-        from unnest({arrays}) with ordinality as message({names}, place)
-        order by place
-        on conflict do nothing
-        returning organization_id, message_id, revision
-    """)
-    values: dict[str, Any] = {name: [getattr(message, name) for message in messages] for name, _ in _COLUMNS}
-    values |= {column: list(column_values) for column, (_, column_values) in own.items()}
-    inserted = await connection.execute(statement, {**values, "staged": staged})
-    return frozenset(MessageId(*row) for row in inserted)
-
-
-async def release_staged(connection: AsyncConnection, table: OutboxTable, *, column: str, value: UUID) -> int:
-    """Make due the staged rows whose `column` (one of the table's own) is `value`; gives their number."""
-    released = await connection.execute(
-        text(f"update {table.name} set due_at = now() where {column} = :value and {_STAGED}"),
-        {"value": value},
-    )
-    return released.rowcount
-
-
-async def make_due(connection: AsyncConnection, table: OutboxTable, ids: Iterable[MessageId]) -> int:
-    """
-    Send these again, whatever became of them: parked and settled rows are open again, and due now.
-
-    They keep their attempts, so what was sent before reuses its slot in the window. Staged rows stay staged.
-    """
-    made_due = await connection.execute(
-        text(f"""
-            with wanted as (
-                select row.ctid from {IDS} as id({KEY}) {lock_rows(table, where=f"not ({_STAGED})")}
-            )
-            update {table.name} t
-            set due_at = now(), settled_at = null, parked_at = null, parked_reason = null
-            from wanted where t.ctid = wanted.ctid
-        """),
-        id_arrays(sorted(set(ids))),
-    )
-    return made_due.rowcount
-
-
-async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipted) -> int:
-    """
-    Stamp the rows that the receipts name, in one transaction; gives the number of rows changed.
-
-    Receipts for another producer are passed over. Settled wins over parked, and is never taken back.
-    """
-    outcomes: dict[MessageId, Receipt] = {}
-    for event in events:
-        if event.producer == table.service:
-            for receipt in event.receipts:
-                key = MessageId(event.organization_id, receipt.message_id, receipt.revision)
-                if key not in outcomes or receipt.outcome == "settled":
-                    outcomes[key] = receipt
-    if not outcomes:
         return 0
-    ids = sorted(outcomes)
-    stamps = {
-        "settled": [outcomes[key].outcome == "settled" for key in ids],
-        "reasons": [outcomes[key].reason for key in ids],
-    }
-    async with transaction(engine, organizations={key.organization_id for key in ids}) as connection:
-        stamped = await connection.execute(_settle(table), id_arrays(ids) | stamps)
-    for outcome, number in Counter(one.outcome for one in outcomes.values()).items():
-        metrics.MESSAGES_SETTLED.labels(table.name, outcome).inc(number)
-    return stamped.rowcount
+    own = extra or {}
+    packed = pack(messages)
+    inserted = await connection.execute(
+        _insert(table, tuple((column, sql_type) for column, (sql_type, _) in own.items())),
+        {
+            "organizations": packed.organizations,
+            "shards": packed.shards,
+            "topics": packed.topics,
+            "numbers": packed.numbers,
+            "places": packed.places,
+            **{name: [getattr(message, name) for message in messages] for name, _ in _SENT},
+            **{column: list(values) for column, (_, values) in own.items()},
+            "staged_for": staged_for,
+        },
+    )
+    return sum(inserted.scalars())
+
+
+_SENT = (
+    ("message_id", "uuid"),
+    ("revision", "integer"),
+    ("type", "text"),
+    ("message_key", "uuid"),
+    ("trace_parent", "text"),
+    ("payload", "bytea"),
+)
+"""What a parcel has an array of, under the plural."""
 
 
 @cache
-def _settle(table: OutboxTable) -> TextClause:
+def _insert(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
+    """
+    Write rows and parcels in one statement: the unique row decides what is new, and only that is in a parcel.
+
+    A message that was there already leaves its place empty; a parcel in which nothing is new is not made.
+    """
+    columns = (("number", "integer"), ("place", "smallint"), *_SENT, *own)
+    bound = {"number": "numbers", "place": "places"}
+    arrays = ", ".join(f"cast(:{bound.get(name, name)} as {sql_type}[])" for name, sql_type in columns)
+    names = ", ".join(name for name, _ in columns)
+    own_names = "".join(f", {name}" for name, _ in own)
+    kept = f"""
+        insert into {table.name} (organization_id, message_id, revision, parcel_id, place, size {own_names})
+        select organization_id, message_id, revision, parcel_id, place, length(payload) {own_names}
+        from message join parcel using (number)
+        order by message.line
+        on conflict do nothing
+        returning parcel_id, place
+    """
+    every = "select parcel_id, place from message join parcel using (number)"
+    gathered = ", ".join(
+        f"array_agg(case when kept.place is not null then message.{name} end order by message.place)"
+        for name, _ in _SENT
+    )
     return text(f"""
-        with told as (
-            select row.ctid, settled, reason
-            from unnest({_ID_ARRAYS}, cast(:settled as boolean[]), cast(:reasons as text[]))
-                as id({KEY}, settled, reason)
-            {lock_rows(table, where="t.settled_at is null and (id.settled or t.parked_at is null)")}
-        )
-        update {table.name} t set
-            settled_at = case when told.settled then now() end,
-            parked_at = case when not told.settled then now() end,
-            parked_reason = case when not told.settled then coalesce(told.reason, 'unknown') end
-        from told where t.ctid = told.ctid
+        with parcel as materialized (
+            select *, nextval('{table.parcels}_parcel_id_seq') as parcel_id
+            from unnest(cast(:organizations as uuid[]), cast(:shards as smallint[]), cast(:topics as text[]))
+                with ordinality as made(organization_id, shard, topic, number)
+        ), message as materialized (
+            select * from unnest({arrays}) with ordinality as given({names}, line)
+        ), kept as ({kept if table.receipted else every})
+        insert into {table.parcels} (organization_id, parcel_id, shard, topic, staged_for, due_at, messages,
+            open_messages, open_bytes, {", ".join(f"{name}s" for name, _ in _SENT)})
+        select parcel.organization_id, parcel.parcel_id, parcel.shard, parcel.topic,
+            cast(:staged_for as uuid),
+            case when cast(:staged_for as uuid) is null then now() else 'infinity' end,
+            count(kept.place), count(kept.place),
+            sum(length(message.payload)) filter (where kept.place is not null), {gathered}
+        from message
+        join parcel using (number)
+        left join kept on kept.parcel_id = parcel.parcel_id and kept.place = message.place
+        group by parcel.organization_id, parcel.parcel_id, parcel.shard, parcel.topic
+        having count(kept.place) > 0
+        returning messages
     """)
 
 
-def lock_rows(table: OutboxTable, *, where: str, skip_locked: bool = False) -> str:
-    """
-    Write the join that locks the row of each `id`, one after the other, as `row`.
-
-    A look-up for each id, whatever the planner believes: a table that was empty a minute ago must not be read
-    whole for every batch. Ids are sorted, so two statements that meet wait and never deadlock. A locked row
-    keeps its ctid, so it is found again without another look-up.
-    """
-    return f"""
-        cross join lateral (
-            select t.ctid from {table.name} t where {same_key("t", "id")} and {where}
-            for update {"skip locked" if skip_locked else ""}
-        ) as row
-    """
+async def release_staged(connection: AsyncConnection, table: OutboxTable, staged_for: UUID) -> int:
+    """Make due what was staged for this; gives the number of messages."""
+    released = await connection.execute(_release(table), {"staged_for": staged_for})
+    return sum(released.scalars())
 
 
-def same_key(one: str, other: str) -> str:
-    """Write the condition that two rows have the same key."""
-    return " and ".join(f"{one}.{column} = {other}.{column}" for column in KEY.split(", "))
-
-
-def id_arrays(rows: Collection[Any]) -> dict[str, Any]:
-    """Give the parameters of IDS from anything that has the columns of KEY."""
-    return {
-        "organizations": [row.organization_id for row in rows],
-        "messages": [row.message_id for row in rows],
-        "revisions": [row.revision for row in rows],
-    }
+@cache
+def _release(table: OutboxTable) -> TextClause:
+    return text(f"""
+        update {table.parcels} set due_at = now() where staged_for = :staged_for and due_at = 'infinity'
+        returning open_messages
+    """)

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.http.auth import require
-from shared.kafka.outbox import MessageId, OutboxTable, make_due
+from shared.kafka.outbox import MessageId, OutboxTable
+from shared.kafka.stamps import make_due
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -78,10 +79,12 @@ def parked_router(table: OutboxTable, engine: AsyncEngine) -> APIRouter:
     """
     router = APIRouter(tags=["operations"])
     select_parked = text(
-        "select organization_id, message_id, revision, type, parked_reason as reason, parked_at"
-        f" from {table.name} where parked_at is not null and settled_at is null"
-        " and (cast(:ids as uuid[]) is null or message_id = any(cast(:ids as uuid[])))"
-        " order by parked_at, message_id limit :rows"
+        "select m.organization_id, m.message_id, m.revision, p.types[m.place] as type,"
+        " m.parked_reason as reason, m.parked_at"
+        f" from {table.name} m join {table.parcels} p using (organization_id, parcel_id)"
+        " where m.parked_at is not null and m.settled_at is null"
+        " and (cast(:ids as uuid[]) is null or m.message_id = any(cast(:ids as uuid[])))"
+        " order by m.parked_at, m.message_id limit :rows"
     )
 
     @router.get("/v1/parked", operation_id="list_parked")

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -41,8 +41,7 @@ class RefusedRecordError(InvalidInputError):
     """The broker will never take this record, however often it is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingRecord:
+class OutgoingRecord(NamedTuple):
     """Without a partition, the key decides."""
 
     topic: str

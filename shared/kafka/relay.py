@@ -1,16 +1,17 @@
 """
-The relay: sends the due rows of an outbox table, in order per shard, and marks what was acknowledged.
+The relay: sends the due parcels of an outbox, in order per shard, and marks what was acknowledged.
 
-One relay works a shard at a time, because it asks for due rows on the very connection that holds the
+One relay works a shard at a time, because it asks for due parcels on the very connection that holds the
 shard's advisory lock: a relay that lost its connection has lost its shards and knows it. Killed between
-sending and marking, the rows are sent again. What is neither settled nor parked is due again after one
-minute, doubling to an hour, and at once when the relay starts or the broker is a new one, since that
+sending and marking, a parcel is sent again. What of a parcel is neither settled nor parked is due again after
+one minute, doubling to an hour, and at once when the relay starts or the broker is a new one, since that
 broker may have lost everything.
 """
 
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -20,9 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.clock import now
 from shared.errors import UnavailableError
 from shared.kafka.backoff import Backoff, sleep_unless
-from shared.kafka.envelope import write_headers
-from shared.kafka.outbox import IDS, KEY, MessageId, OutboxTable, id_arrays, lock_rows, same_key
-from shared.kafka.producer import OutgoingRecord, Producer, RefusedRecordError
+from shared.kafka.outbox import OutboxTable
+from shared.kafka.parcels import Unpacked, unpack
+from shared.kafka.producer import Producer, RefusedRecordError
+from shared.kafka.stamps import park_messages
 from shared.observability import metrics
 from shared.postgres import LockSession, lock_session, transaction
 from shared.values import SHARDS
@@ -36,7 +38,7 @@ WINDOW_BYTES_PER_PARTITION = 16 * 1024 * 1024
 EMBEDDED_WINDOW_BYTES_PER_PARTITION = 1_250_000
 """A quarter of what a partition of the embedded broker keeps."""
 
-_BATCH_ROWS = 1000
+_BATCH_PARCELS = 250
 _BATCH_BYTES = 8 * 1024 * 1024
 _TAKE_SHARDS_SECONDS = 2.0
 _BUSY_SECONDS = 0.02
@@ -44,13 +46,11 @@ _IDLE_SECONDS = 0.5
 _COUNT_SECONDS = 15.0
 _STATES = ("staged", "waiting", "in_flight", "parked")
 
-_OPEN = "settled_at is null and parked_at is null"
-
 log = structlog.get_logger()
 
 
 class Relay:
-    """`settle_on_ack` deletes a row once the broker has it: for tables that nobody sends receipts for."""
+    """Give it the engine of the role that owns the outbox; several relays of one outbox share its shards."""
 
     def __init__(
         self,
@@ -59,7 +59,6 @@ class Relay:
         producer: Producer,
         *,
         window_bytes_per_partition: int = WINDOW_BYTES_PER_PARTITION,
-        settle_on_ack: bool = False,
         health: "Health | None" = None,
     ) -> None:
         self._engine = engine
@@ -72,15 +71,15 @@ class Relay:
         self._begun: frozenset[int] = frozenset()
         self._count_at = 0.0
         self._due = text(
-            f"select * from {table.finder('due')}(cast(:shards as smallint[]), :window_bytes, :rows)"
+            f"select * from {table.finder('due')}(cast(:shards as smallint[]), :window_bytes, :parcels)"
         )
         self._in_flight = text(
-            f"select distinct organization_id from {table.finder('in_flight')}(cast(:shards as smallint[]))"
+            f"select organization_id from {table.finder('in_flight')}(cast(:shards as smallint[]))"
         )
         self._backlog = text(f"select * from {table.finder('backlog')}()")
         self._fetch = _fetch(table)
-        self._done = _delete(table) if settle_on_ack else _mark(table)
-        self._park = _park(table)
+        self._done = _mark(table) if table.receipted else _delete(table)
+        self._lay_aside = _lay_aside(table)
         self._repeat = _repeat(table)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -110,7 +109,7 @@ class Relay:
             sent = await self._send_due(locks.connection, shards) if shards else 0
             backoff.reset()
             idle_seconds = _BUSY_SECONDS if sent else min(idle_seconds * 2, _IDLE_SECONDS)
-            if sent < _BATCH_ROWS:
+            if sent < _BATCH_PARCELS:
                 await sleep_unless(stop, idle_seconds)
 
     async def _begin(self, connection: AsyncConnection, shards: frozenset[int]) -> None:
@@ -144,120 +143,179 @@ class Relay:
         metrics.OUTBOX_OLDEST_SECONDS.labels(self._table.name).set(age_seconds)
 
     async def _send_due(self, connection: AsyncConnection, shards: frozenset[int]) -> int:
-        """Send one batch and give its size."""
+        """Send one batch and give its number of parcels."""
         found = await connection.execute(
             self._due,
-            {"shards": sorted(shards), "window_bytes": self._window_per_shard(), "rows": _BATCH_ROWS},
+            {
+                "shards": sorted(shards),
+                "window_bytes": self._window_per_shard(),
+                "parcels": _BATCH_PARCELS,
+            },
         )
-        due = found.all()
+        due = _at_most(found.all(), bytes_=_BATCH_BYTES)
         if not due:
             return 0
-        async with transaction(self._engine, organizations={row[0] for row in due}) as reading:
-            messages = (await reading.execute(self._fetch, id_arrays(due) | {"bytes": _BATCH_BYTES})).all()
-        for topic in {message.topic for message in messages} - self._partitions.keys():
+        async with transaction(self._engine, organizations={row.organization_id for row in due}) as reading:
+            parcels = (await reading.execute(self._fetch, _keys(due))).all()
+        for topic in {parcel.topic for parcel in parcels} - self._partitions.keys():
             self._partitions[topic] = await self._producer.partitions(topic)
-        outcomes = await self._producer.send_all([self._record(message) for message in messages])
-        await self._mark(messages, outcomes)
-        return len(messages)
+        unpacked = [
+            unpack(parcel, service=self._table.service, partitions=self._partitions) for parcel in parcels
+        ]
+        outcomes = await self._producer.send_all([record for one in unpacked for record in one.records])
+        await self._mark(unpacked, outcomes)
+        return len(parcels)
 
     def _window_per_shard(self) -> int:
         # Before the first message its topic is unknown: as if all shards met in one partition.
         partitions = min(self._partitions.values(), default=1)
         return self._window_bytes // -(-SHARDS // partitions)
 
-    def _record(self, message: Any) -> OutgoingRecord:
-        return OutgoingRecord(
-            topic=message.topic,
-            key=str(message.message_key).encode(),
-            value=message.payload,
-            headers=write_headers(
-                service=self._table.service,
-                message_id=message.message_id,
-                revision=message.revision,
-                type_=message.type,
-                organization_id=message.organization_id,
-                created_at=message.created_at,
-                trace_parent=message.trace_parent,
-            ),
-            partition=message.shard % self._partitions[message.topic],
-        )
-
-    async def _mark(self, messages: Sequence[Any], outcomes: Sequence[Exception | None]) -> None:
+    async def _mark(self, parcels: Sequence[Unpacked], outcomes: Sequence[Exception | None]) -> None:
         """Write down what arrived and what never can; raises UnavailableError when something may be lost."""
-        told = list(zip(messages, outcomes, strict=True))
-        arrived = [message for message, outcome in told if outcome is None]
-        refused = [message for message, outcome in told if isinstance(outcome, RefusedRecordError)]
-        if arrived or refused:
-            organizations = {message.organization_id for message in (*arrived, *refused)}
+        each = iter(outcomes)
+        told = [(parcel, [(place, next(each)) for place in parcel.places]) for parcel in parcels]
+        gone = [
+            parcel.row
+            for parcel, became in told
+            if not any(isinstance(outcome, UnavailableError) for _, outcome in became)
+        ]
+        refused = [
+            (parcel, places)
+            for parcel, became in told
+            if (places := [place for place, outcome in became if isinstance(outcome, RefusedRecordError)])
+        ]
+        if gone or refused:
+            organizations = {row.organization_id for row in (*gone, *(parcel.row for parcel, _ in refused))}
             async with transaction(self._engine, organizations=organizations) as writing:
-                if arrived:
-                    await writing.execute(self._done, id_arrays(sorted(arrived, key=_key)))
-                if refused:
-                    await writing.execute(self._park, id_arrays(sorted(refused, key=_key)))
-                    log.error("relay_parks", table=self._table.name, parked=len(refused))
-        metrics.MESSAGES_SENT.labels(self._table.name).inc(len(arrived))
+                await self._park(writing, refused)
+                if gone:
+                    await writing.execute(self._done, _keys(gone))
+        metrics.MESSAGES_SENT.labels(self._table.name).inc(sum(outcome is None for outcome in outcomes))
         lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
         if lost:
             metrics.RELAY_FAILURES.labels(self._table.name).inc(len(lost))
             raise lost[0]
+
+    async def _park(
+        self, connection: AsyncConnection, refused: Sequence[tuple[Unpacked, Sequence[int]]]
+    ) -> None:
+        """Lay aside what no broker takes: those messages, or where messages have no rows their parcels."""
+        if not refused:
+            return
+        ids = [one for parcel, places in refused for one in parcel.message_ids(places)]
+        if self._table.receipted:
+            await park_messages(connection, self._table, ids, reason=RefusedRecordError.__name__)
+        else:
+            await connection.execute(self._lay_aside, _keys([parcel.row for parcel, _ in refused]))
+        log.error("relay_parks", table=self._table.name, parked=len(ids))
 
     def _beat(self) -> None:
         if self._health is not None:
             self._health.beat(f"relay {self._table.name}")
 
 
+def _at_most(due: Sequence[Any], *, bytes_: int) -> Sequence[Any]:
+    """Give as many parcels as fit, and the first one in any case."""
+    for number, total in enumerate(accumulate(row.bytes for row in due)):
+        if total > bytes_:
+            return due[: max(number, 1)]
+    return due
+
+
+def _keys(rows: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "organizations": [row.organization_id for row in rows],
+        "parcels": [row.parcel_id for row in rows],
+    }
+
+
+_PARCELS = "unnest(cast(:organizations as uuid[]), cast(:parcels as bigint[]))"
+
+
+# A parcel is looked up by its key, whatever the planner believes; its messages only where some may be done.
 def _fetch(table: OutboxTable) -> TextClause:
+    open_places = f"""
+        case when p.attempts > 0 or p.open_messages < p.messages then array(
+            select m.place
+            from unnest(p.message_ids, p.revisions) with ordinality as m(message_id, revision, place)
+            cross join lateral (
+                select t.settled_at, t.parked_at, t.parcel_id from {table.name} t
+                where (t.organization_id, t.message_id, t.revision)
+                    = (p.organization_id, m.message_id, m.revision)
+                limit 1
+            ) as row
+            where row.settled_at is null and row.parked_at is null
+            order by m.place
+        ) end
+    """
     return text(f"""
-        select * from (
-            select row.*, due.place, sum(row.size) over (order by due.place) as bytes
-            from {IDS} with ordinality as due({KEY}, place)
-            cross join lateral (select * from {table.name} t where {same_key("t", "due")} limit 1) as row
-        ) as message
-        where bytes <= :bytes or place = 1
-        order by place
+        select p.*, {open_places if table.receipted else "null"} as open_places
+        from {_PARCELS} with ordinality as due(organization_id, parcel_id, line)
+        cross join lateral (
+            select * from {table.parcels} p
+            where p.organization_id = due.organization_id and p.parcel_id = due.parcel_id
+            limit 1
+        ) as p
+        order by due.line
     """)
 
 
-# Rows that somebody else has locked are being settled or parked just now: what they say is the last word.
+# Where all of a parcel is settled or parked by now there is nothing to wait for.
 def _mark(table: OutboxTable) -> TextClause:
     return text(f"""
-        with arrived as (
-            select row.ctid from {IDS} as id({KEY}) {lock_rows(table, where=_OPEN, skip_locked=True)}
-        )
-        update {table.name} t set attempts = t.attempts + 1,
-            due_at = now() + least(interval '1 hour', interval '1 minute' * power(2, least(t.attempts, 10)))
-        from arrived where t.ctid = arrived.ctid
+        with sent as ({_locked(table)})
+        update {table.parcels} p set attempts = p.attempts + 1,
+            due_at = case when p.due_at is not null then
+                now() + least(interval '1 hour', interval '1 minute' * power(2, least(p.attempts, 10))) end
+        from sent where p.organization_id = sent.organization_id and p.parcel_id = sent.parcel_id
     """)
 
 
 def _delete(table: OutboxTable) -> TextClause:
     return text(f"""
-        with arrived as (select row.ctid from {IDS} as id({KEY}) {lock_rows(table, where="true")})
-        delete from {table.name} t using arrived where t.ctid = arrived.ctid
+        with sent as ({_locked(table)})
+        delete from {table.parcels} p using sent
+        where p.organization_id = sent.organization_id and p.parcel_id = sent.parcel_id
+            and p.due_at is not null
     """)
 
 
-def _park(table: OutboxTable) -> TextClause:
+def _lay_aside(table: OutboxTable) -> TextClause:
     return text(f"""
-        with refused as (select row.ctid from {IDS} as id({KEY}) {lock_rows(table, where=_OPEN)})
-        update {table.name} t set parked_at = now(), parked_reason = '{RefusedRecordError.__name__}'
-        from refused where t.ctid = refused.ctid
+        with refused as ({_locked(table)})
+        update {table.parcels} p set due_at = null
+        from refused where p.organization_id = refused.organization_id and p.parcel_id = refused.parcel_id
     """)
+
+
+def _locked(table: OutboxTable) -> str:
+    """Lock parcels in the order of their keys, as whoever settles does."""
+    return f"""
+        select id.* from (
+            select * from {_PARCELS} as named(organization_id, parcel_id) order by organization_id, parcel_id
+        ) as id
+        cross join lateral (
+            select from {table.parcels} p
+            where p.organization_id = id.organization_id and p.parcel_id = id.parcel_id
+            for update
+        ) as parcel
+    """
 
 
 def _repeat(table: OutboxTable) -> TextClause:
     return text(f"""
         with repeated as (
-            select ctid from {table.name}
-            where shard = any (cast(:shards as smallint[])) and attempts > 0 and due_at > now() and {_OPEN}
-            for update skip locked
+            select organization_id, parcel_id from {table.parcels}
+            where shard = any (cast(:shards as smallint[])) and attempts > 0 and due_at > now()
+            order by organization_id, parcel_id
+            for update
         )
-        update {table.name} t set due_at = now() from repeated where t.ctid = repeated.ctid
+        update {table.parcels} p set due_at = now()
+        from repeated
+        where p.organization_id = repeated.organization_id and p.parcel_id = repeated.parcel_id
+            and p.due_at > now()
     """)
-
-
-def _key(message: Any) -> MessageId:
-    return MessageId(message.organization_id, message.message_id, message.revision)
 
 
 def _root(error: BaseException) -> str:

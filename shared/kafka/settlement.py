@@ -1,4 +1,4 @@
-"""The settlement loop of a producer: receipts come back and stamp the rows that they name."""
+"""The settlement loop of a producer: receipts come back and stamp the messages that they name."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts.events_receipted import EventsReceipted
 from shared.kafka.consumer import consume
-from shared.kafka.outbox import OutboxTable, settle
+from shared.kafka.outbox import OutboxTable
 from shared.kafka.producer import Producer
 from shared.kafka.received import Received
+from shared.kafka.stamps import settle
 
 if TYPE_CHECKING:
     from shared.http.probes import Health
@@ -27,15 +28,14 @@ async def settlement_consumer(
     health: "Health | None" = None,
 ) -> None:
     """
-    Settle and park the rows of `table` as the receipts for `producer_name` tell, until `stop` is set.
+    Settle and park the messages of `table` as the receipts for `producer_name` tell, until `stop` is set.
 
     A group of its own, since a service's other consumer reads other topics: members of one group that read
     different topics are more than the embedded broker understands.
     """
 
     async def handle(batch: Sequence[Received]) -> None:
-        receipts = [one.event for one in batch if isinstance(one.event, EventsReceipted)]
-        await settle(engine, table, *(event for event in receipts if event.producer == producer_name))
+        await settle(engine, table, *(one.event for one in batch if isinstance(one.event, EventsReceipted)))
 
     await consume(
         bootstrap_servers,

@@ -93,7 +93,12 @@ class Site:
 
     async def events(self, *, due: bool = True) -> list[Event]:
         found = await self.rows(
-            "select type, payload from ingest.claim_events where (due_at <> 'infinity') = :due order by position",
+            """
+            select p.types[e.place] as type, p.payloads[e.place] as payload
+            from ingest.claim_events e join ingest.claim_events_parcels p using (organization_id, parcel_id)
+            where (p.due_at is distinct from 'infinity') = :due
+            order by e.parcel_id, e.place
+            """,
             due=due,
         )
         return [msgspec.json.decode(row.payload, type=EVENT_TYPES[row.type]) for row in found]

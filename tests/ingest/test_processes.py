@@ -80,7 +80,9 @@ async def tracker(broker: Broker):
 
 async def settled(site: Site, events: int) -> bool:
     (row,) = await site.rows(
-        "select count(*) as events, count(settled_at) as settled from ingest.claim_events where due_at <> 'infinity'"
+        "select count(*) as events, count(settled_at) as settled from ingest.claim_events"
+        " join ingest.claim_events_parcels p using (organization_id, parcel_id)"
+        " where p.due_at is distinct from 'infinity'"
     )
     return (row.events, row.settled) == (events, events)
 

@@ -153,7 +153,8 @@ async def test_a_file_cut_short_at_any_transaction_ends_like_one_that_was_not(
 
     unreleased = await site.rows(
         "select 1 from ingest.claim_events e join ingest.remittances r using (organization_id, remittance_id)"
-        " where e.due_at <> 'infinity' and r.released_at is null"
+        " join ingest.claim_events_parcels p using (organization_id, parcel_id)"
+        " where p.due_at <> 'infinity' and r.released_at is null"
     )
     assert unreleased == []
     await site.read_due()

@@ -6,7 +6,11 @@ from uuid import UUID
 import msgspec
 
 from services.ingest.store import reconciliation
+from services.ingest.store.events import CLAIM_EVENTS
 from shared.clock import now
+from shared.kafka.outbox import MessageId
+from shared.kafka.stamps import park_messages, settle_messages
+from shared.postgres import transaction
 from shared.security import administration
 from shared.security.sealing import MasterKey
 from tests.ingest.remittances import OTHER_NPI, TestSet, denied, paid, remittance
@@ -37,12 +41,16 @@ async def test_events_come_in_the_order_of_their_keys_over_all_pages(site: Site,
 
 async def test_states_are_told_apart(site: Site):
     await site.take_in(remittance(TestSet([denied(f"A{n}") for n in range(4)])))
+    found = await site.rows("select * from ingest.claim_events order by message_id")
+    settled, parked, staged, _ = (
+        MessageId(one.organization_id, one.message_id, one.revision) for one in found
+    )
+    async with transaction(site.engine, organizations=[site.organization_id]) as connection:
+        await settle_messages(connection, CLAIM_EVENTS, [settled])
+        await park_messages(connection, CLAIM_EVENTS, [parked], reason="ValueError")
     await site.rows(
-        "update ingest.claim_events e set settled_at = case n when 1 then now() end,"
-        " parked_at = case n when 2 then now() end, parked_reason = case n when 2 then 'ValueError' end,"
-        " due_at = case n when 3 then 'infinity' else due_at end"
-        " from (select message_id, row_number() over (order by message_id) as n from ingest.claim_events) numbered"
-        " where numbered.message_id = e.message_id returning 1"
+        "update ingest.claim_events_parcels set due_at = 'infinity' where :id = any(message_ids) returning 1",
+        id=staged.message_id,
     )
 
     events = await lines(site, "events")

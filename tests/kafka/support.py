@@ -9,6 +9,7 @@ from typing import Any, Self
 from uuid import UUID, uuid4
 
 from aiokafka import AIOKafkaConsumer
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts.fact_recorded import FactRecorded
@@ -19,6 +20,10 @@ from shared.postgres import rows, transaction
 ORGANIZATION = UUID("11111111-1111-4111-8111-111111111111")
 TABLE = OutboxTable(service="ingest", name="ingest.claim_events")
 TOPIC = "claim-events"
+_STORED = f"""
+    (select m.*, p.shard, p.topic, p.due_at, p.attempts, p.payloads[m.place] as payload
+     from {TABLE.name} m join {TABLE.parcels} p using (organization_id, parcel_id)) as stored
+"""
 
 
 def fact(number: int = 0, *, key: UUID | None = None, value: str = "2026-01-01") -> FactRecorded:
@@ -63,19 +68,36 @@ async def put(
         "denied_amount": ("numeric", [1] * len(messages)),
     }
     async with transaction(engine, organizations={one.organization_id for one in messages}) as connection:
-        await insert_messages(connection, TABLE, messages, staged=staged, extra=extra)
+        await insert_messages(
+            connection,
+            TABLE,
+            messages,
+            staged_for=remittance or ORGANIZATION if staged else None,
+            extra=extra,
+        )
 
 
 async def stored(engine: AsyncEngine, columns: str = "*") -> list[Any]:
-    """Give the rows of ingest's outbox in their order."""
+    """Give the messages of ingest's outbox with the state of their parcels, in their order."""
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        return await rows(connection, f"select {columns} from {TABLE.name} order by position")
+        return await rows(connection, f"select {columns} from {_STORED} order by parcel_id, place")
 
 
 async def count(engine: AsyncEngine, condition: str) -> int:
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        (found,) = await rows(connection, f"select count(*) as n from {TABLE.name} where {condition}")
+        (found,) = await rows(connection, f"select count(*) as n from {_STORED} where {condition}")
     return int(found.n)
+
+
+async def parcels(engine: AsyncEngine, columns: str = "*") -> list[Any]:
+    """Give the parcels of ingest's outbox in their order."""
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        return await rows(connection, f"select {columns} from {TABLE.parcels} order by parcel_id")
+
+
+async def change_parcels(engine: AsyncEngine, change: str) -> None:
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        await connection.execute(text(f"update {TABLE.parcels} set {change}"))
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], *, seconds: float = 30) -> None:

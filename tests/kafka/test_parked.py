@@ -9,12 +9,11 @@ from sqlalchemy import text
 from shared.http.app import create_app
 from shared.http.probes import Health
 from shared.kafka.parked import parked_router
+from shared.kafka.stamps import park_messages
 from shared.postgres import create_engine, transaction
 from tests.kafka.support import ORGANIZATION, TABLE, message, put
 from tests.security.support import a_key
 from tests.support.database import Database
-
-_PARK = text(f"update {TABLE.name} set parked_at = now(), parked_reason = 'KeyError'")
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ async def test_a_message_is_found_by_its_id_beyond_the_first_page(
     engine = create_engine(database.url("reprieve_ingest"), name="test")
     await put(engine, messages)
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        await connection.execute(_PARK)
+        await park_messages(connection, TABLE, [one.id for one in messages], reason="KeyError")
     await engine.dispose()
 
     asked = {"message_id": [*wanted, str(ORGANIZATION)], "limit": 2}
@@ -66,7 +65,7 @@ async def test_a_supervisor_or_admin_sends_again_what_is_of_their_organization_o
     engine = create_engine(database.url("reprieve_ingest"), name="test")
     await put(engine, messages)
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        await connection.execute(_PARK)
+        await park_messages(connection, TABLE, [one.id for one in messages], reason="KeyError")
     await engine.dispose()
     items = [
         {

@@ -2,22 +2,25 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from prometheus_client import REGISTRY
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.kafka.outbox import OutboxTable, insert_messages, make_due
+from shared.kafka.outbox import MessageId, OutboxTable, insert_messages
 from shared.kafka.producer import MAX_RECORD_BYTES, Producer
 from shared.kafka.relay import Relay
+from shared.kafka.stamps import make_due, park_messages, settle_messages
 from shared.postgres import create_engine, rows, transaction
 from tests.kafka.support import (
     ORGANIZATION,
     TABLE,
     TOPIC,
     Listener,
+    change_parcels,
     count,
     eventually,
     ids,
@@ -31,8 +34,13 @@ from tests.support.database import Database
 
 
 async def settle_everything_in_flight(engine: AsyncEngine) -> None:
+    await settle_some(engine, [row for row in await stored(engine) if row.attempts])
+
+
+async def settle_some(engine: AsyncEngine, messages: Sequence[Any]) -> None:
+    ids = [MessageId(one.organization_id, one.message_id, one.revision) for one in messages]
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        await connection.execute(text("update ingest.claim_events set settled_at = now() where attempts > 0"))
+        await settle_messages(connection, TABLE, ids)
 
 
 async def test_two_relays_send_each_row_once_and_each_key_in_order(
@@ -115,13 +123,8 @@ async def test_a_broker_that_lost_everything_gets_everything_unsettled_again(
         async with Listener(broker.bootstrap) as listener:
             await listener.hear(60)
         await eventually(lambda: is_count(engine, "attempts = 1", 60))
-        async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-            done = await rows(
-                connection,
-                "update ingest.claim_events set settled_at = now() where position in"
-                " (select position from ingest.claim_events order by position limit 10) returning message_id",
-            )
-        settled = {str(row.message_id) for row in done}
+        await settle_some(engine, done := messages[:10])
+        settled = {str(one.message_id) for one in done}
         await broker.kill()
         await broker.forget()
         await broker.start()
@@ -153,16 +156,8 @@ async def test_parked_rows_are_silent_until_they_are_made_due(
 ):
     await put(engine, [parked := message(), settled := message()])
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        await connection.execute(
-            text(
-                "update ingest.claim_events set attempts = 1, parked_at = now(), parked_reason = 'X' where message_id = :id"
-            ),
-            {"id": parked.message_id},
-        )
-        await connection.execute(
-            text("update ingest.claim_events set attempts = 1, settled_at = now() where message_id = :id"),
-            {"id": settled.message_id},
-        )
+        await park_messages(connection, TABLE, [parked.id], reason="X")
+    await settle_some(engine, [settled])
     async with running(Relay(engine, TABLE, producer).run), Listener(broker.bootstrap) as listener:
         await listener.hear_nothing_more(seconds=1.5)
         async with transaction(engine, organizations=[ORGANIZATION]) as connection:
@@ -178,7 +173,8 @@ async def test_the_window_bounds_what_is_in_flight_while_nobody_settles(
 ):
     partitions = await producer.partitions(TOPIC)
     shards_per_partition = -(-12 // partitions)
-    await put(engine, [message(size=1000, shard=shard) for _ in range(20) for shard in (3, 4)])
+    for _ in range(20):
+        await put(engine, [message(size=1000, shard=shard) for shard in (3, 4)])
     relay = Relay(engine, TABLE, producer, window_bytes_per_partition=5000 * shards_per_partition)
 
     async with running(relay.run), Listener(broker.bootstrap) as listener:
@@ -190,8 +186,7 @@ async def test_the_window_bounds_what_is_in_flight_while_nobody_settles(
         assert {(row.shard, row.bytes) for row in in_flight} == {(3, 5000), (4, 5000)}
 
         # What is sent again reuses its slot.
-        async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-            await connection.execute(text("update ingest.claim_events set due_at = now() where attempts > 0"))
+        await change_parcels(engine, "due_at = now() where attempts > 0")
         await listener.hear(20)
         await listener.hear_nothing_more(seconds=1.5)
         assert await count(engine, "attempts > 0") == 10
@@ -200,11 +195,12 @@ async def test_the_window_bounds_what_is_in_flight_while_nobody_settles(
         await listener.hear(30)
 
 
-async def test_a_row_larger_than_the_window_goes_alone(
+async def test_a_parcel_larger_than_the_window_goes_alone(
     broker: Broker, producer: Producer, engine: AsyncEngine
 ):
     large, small = message(size=50_000, shard=1), message(size=100, shard=1)
-    await put(engine, [large, small])
+    await put(engine, [large])
+    await put(engine, [small])
     relay = Relay(engine, TABLE, producer, window_bytes_per_partition=12_000)
 
     async with running(relay.run), Listener(broker.bootstrap) as listener:
@@ -232,17 +228,17 @@ async def test_a_row_that_no_broker_takes_is_parked_and_harms_no_other(
 async def test_a_table_without_receipts_loses_its_rows_to_the_broker(
     broker: Broker, producer: Producer, database: Database
 ):
-    table = OutboxTable(service="tracker", name="tracker.outbox")
+    table = OutboxTable(service="tracker", name="tracker.outbox", receipted=False)
     engine = create_engine(database.url("reprieve_tracker"), name="test")
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
         await insert_messages(connection, table, messages := [message() for _ in range(30)])
 
     async def is_empty() -> bool:
         async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-            return not await rows(connection, "select 1 from tracker.outbox")
+            return not await rows(connection, "select 1 from tracker.outbox_parcels")
 
     async with (
-        running(Relay(engine, table, producer, settle_on_ack=True).run),
+        running(Relay(engine, table, producer).run),
         Listener(broker.bootstrap) as listener,
     ):
         heard = await listener.hear(30)

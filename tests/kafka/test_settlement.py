@@ -27,7 +27,7 @@ from tests.security.support import a_key
 from tests.support.brokers import Broker
 from tests.support.database import Database
 
-OUTBOX = OutboxTable(service="tracker", name="tracker.outbox")
+OUTBOX = OutboxTable(service="tracker", name="tracker.outbox", receipted=False)
 
 
 class Ledger:
@@ -80,7 +80,7 @@ async def whole_loop(
     """Everything that a stack runs between two databases, for one producer."""
     await asyncio.gather(
         Relay(engine, TABLE, producer, window_bytes_per_partition=broker.window_bytes).run(stop),
-        Relay(ledger.engine, OUTBOX, producer, settle_on_ack=True).run(stop),
+        Relay(ledger.engine, OUTBOX, producer).run(stop),
         consume(
             broker.bootstrap,
             group="triage",

@@ -3,10 +3,10 @@
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.kafka.outbox import Message, OutboxTable, insert_messages
 from shared.postgres import create_engine, hold_locks, rows, transaction
 from shared.postgres.migrate import downgrade, upgrade
 from tests.support.database import Database
@@ -21,13 +21,15 @@ ORGANIZATION_TABLES = """
 async def record_event(
     connection: AsyncConnection, organization: UUID, *, size: int = 100, shard: int = 3
 ) -> None:
-    await connection.execute(
-        text("""
-            insert into ingest.claim_events (organization_id, message_id, revision, type, topic, message_key, shard,
-                payload, size, remittance_id, charge_amount, denied_amount)
-            values (:organization, :id, 1, 'ClaimDenied', 'claim-events', :id, :shard, 'x', :size, :id, 1, 1)
-        """),
-        {"organization": organization, "id": uuid4(), "shard": shard, "size": size},
+    await insert_messages(
+        connection,
+        OutboxTable("ingest", "ingest.claim_events"),
+        [Message(organization, one := uuid4(), 1, "ClaimDenied", "claim-events", one, shard, b"x" * size)],
+        extra={
+            "remittance_id": ("uuid", [one]),
+            "charge_amount": ("numeric", [1]),
+            "denied_amount": ("numeric", [1]),
+        },
     )
 
 

@@ -379,7 +379,11 @@ async def test_a_fact_is_sent_to_triage_audited_and_settled_by_the_decision_that
     stated = await site["biller"].post(
         path, json={"kind": "admission_date", "value": " 2026-01-01 ", "note": "ward 3"}
     )
-    [row] = await select("select * from tracker.facts", organization=site.organization)
+    [row] = await select(
+        "select f.*, p.payloads[f.place] as payload"
+        " from tracker.facts f join tracker.facts_parcels p using (organization_id, parcel_id)",
+        organization=site.organization,
+    )
     sent = msgspec.json.decode(row.payload, type=FactRecorded)
 
     assert stated.status_code == 201

@@ -11,8 +11,10 @@ import pytest
 
 from services.tracker.domain.cases import case_id_of
 from services.tracker.store.cases import roll_deadlines
+from services.tracker.store.facts import keep_fact
 from services.tracker.workers.recording import record_decisions
 from shared.contracts.base import encode
+from shared.contracts.fact_recorded import FactRecorded
 from shared.postgres import transaction
 from tests.tracker.support import KEY, ORGANIZATION, clock, denial, outcome
 
@@ -22,7 +24,9 @@ CASES = "select * from tracker.cases order by claim_key, ordinal"
 
 async def sent(select, type_: str) -> list[dict]:
     found = await select(
-        "select payload from tracker.outbox where type = :type order by position", type=type_
+        "select payload from tracker.outbox_parcels, unnest(types, payloads) as message(type, payload)"
+        " where type = :type order by parcel_id",
+        type=type_,
     )
     return [msgspec.json.decode(row.payload) for row in found]
 
@@ -180,13 +184,19 @@ async def test_organizations_in_one_batch_stay_apart(record, select):
 
 async def test_the_decision_that_weighed_a_fact_settles_it(engine, record, select):
     fact = uuid4()
+    stated = FactRecorded(
+        organization_id=ORGANIZATION,
+        fact_id=fact,
+        claim_key=KEY,
+        case_id=uuid4(),
+        event_ids=(),
+        kind="urgency",
+        value="urgent",
+        recorded_at=datetime.now(UTC),
+        recorded_by=uuid4(),
+    )
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        await connection.exec_driver_sql(
-            f"""insert into tracker.facts (organization_id, message_id, revision, type, topic, message_key, shard,
-                payload, size, case_id, kind, value, recorded_by, recorded_at)
-            values ('{ORGANIZATION}', '{fact}', 1, 'FactRecorded', 'case-facts', '{KEY}', 1, 'x', 1, '{uuid4()}',
-                'urgency', 'urgent', '{uuid4()}', now())"""
-        )
+        await keep_fact(connection, stated, note=None)
     await record(denial())
     assert [row.settled_at for row in await select("select settled_at from tracker.facts")] == [None]
 

@@ -125,7 +125,7 @@ async def test_decisions_become_cases_and_receipts_and_case_events_come_back(set
         )
 
         async def sent() -> bool:
-            return await count(select, "outbox") == 0
+            return await count(select, "outbox_parcels") == 0
 
         await until(sent)
 
@@ -206,7 +206,7 @@ async def test_a_death_between_commit_and_offset_changes_nothing_when_the_batch_
         with pytest.raises(asyncio.CancelledError):
             await dying
     versions = await select("select case_id, version from tracker.cases")
-    before = await count(select, "outbox")
+    before = await count(select, "outbox_parcels")
     assert before > 0
 
     async with a_worker():
@@ -251,7 +251,7 @@ async def test_kill_9_in_the_middle_loses_nothing_and_doubles_nothing(settings, 
     try:
 
         async def done() -> bool:
-            return await count(select, "ledger") == len(story) and await count(select, "outbox") == 0
+            return await count(select, "ledger") == len(story) and await count(select, "outbox_parcels") == 0
 
         await until(done)
     finally:

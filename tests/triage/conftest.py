@@ -13,11 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.domain.calendars import Calendar
 from services.triage.policies import shipped_policies
+from services.triage.store.decisions import DECISIONS
 from services.triage.workers.deciding import Rules
 from services.triage.workers.handling import batch_handler
 from shared.contracts.base import Event
 from shared.contracts.events_receipted import EventsReceipted
+from shared.kafka.outbox import MessageId
 from shared.kafka.producer import OutgoingRecord
+from shared.kafka.stamps import park_messages, settle_messages
 from shared.observability.logging import configure_logging
 from shared.postgres import create_engine, rows, transaction
 from tests.support.database import Database
@@ -61,9 +64,38 @@ class Triage:
         async with transaction(self.engine, organizations=[organization]) as connection:
             await connection.execute(text(sql), parameters)
 
+    async def park_decisions(self, organization: UUID = UUID(int=1)) -> None:
+        """Park the latest decision of every event, for a KeyError."""
+        latest = {one.event_id: one for one in await self.decisions(organization)}
+        ids = [MessageId(organization, one.message_id, one.revision) for one in latest.values()]
+        async with transaction(self.engine, organizations=[organization]) as connection:
+            await park_messages(connection, DECISIONS, ids, reason="KeyError")
+
+    async def settle_decisions(self, organization: UUID = UUID(int=1), *, seconds_ago: int) -> None:
+        ids = [
+            MessageId(organization, one.message_id, one.revision)
+            for one in await self.decisions(organization)
+        ]
+        async with transaction(self.engine, organizations=[organization]) as connection:
+            await settle_messages(connection, DECISIONS, ids)
+        await self.change(
+            "update triage.decisions set settled_at = now() - make_interval(secs => :ago)",
+            organization,
+            ago=seconds_ago,
+        )
+
     async def decisions(self, organization: UUID = UUID(int=1)) -> list[Any]:
         """Every decision with its event in `payload`, in the order in which they will be sent."""
-        found = await self.rows("select * from triage.decisions order by position", organization)
+        found = await self.rows(
+            """
+            select d.*, p.topic, p.shard, p.attempts, p.due_at, p.types[d.place] as type,
+                p.message_keys[d.place] as message_key, p.payloads[d.place] as payload,
+                p.trace_parents[d.place] as trace_parent
+            from triage.decisions d join triage.decisions_parcels p using (organization_id, parcel_id)
+            order by d.parcel_id, d.place
+            """,
+            organization,
+        )
         return [
             type("Row", (), {**row._mapping, "payload": msgspec.json.decode(row.payload)})() for row in found
         ]

@@ -108,10 +108,7 @@ async def test_a_reconciliation_line_has_the_sums_and_the_state_of_the_latest_de
     event = denial(organization_id=served.mine)
     await triage.handle(event, adjudication(organization_id=served.mine, claim_key=event.claim_key))
     await triage.handle(fact(event))
-    await triage.change(
-        "update triage.decisions set parked_at = now(), parked_reason = 'KeyError' where revision = 2",
-        served.mine,
-    )
+    await triage.park_decisions(served.mine)
     lines = {line["event_id"]: line for line in await served.lines("auditor")}
     line = lines[str(event.event_id)]
 
@@ -159,9 +156,8 @@ async def test_since_leaves_out_what_was_seen_before(served: Api, triage: Triage
 async def test_a_parked_decision_is_listed_and_replayed(served: Api, triage: Triage):
     event = denial(organization_id=served.mine)
     await triage.handle(event)
-    await triage.change(
-        "update triage.decisions set attempts = 1, parked_at = now(), parked_reason = 'KeyError'", served.mine
-    )
+    await triage.change("update triage.decisions_parcels set attempts = 1", served.mine)
+    await triage.park_decisions(served.mine)
     listed = (await served.get("/v1/parked", "operator")).json()["data"]
     answer = await served.client.post(
         "/v1/parked/replay",
@@ -179,7 +175,7 @@ async def test_a_stored_decision_reads_back_as_the_event_that_the_tracker_gets(t
 
     event = denial()
     await triage.handle(event)
-    (row,) = await triage.rows("select payload from triage.decisions")
+    (row,) = await triage.rows("select payloads[1] as payload from triage.decisions_parcels")
     told = msgspec.json.decode(row.payload, type=DenialTriaged)
 
     assert (told.event_id, told.charge_amount, told.denied) == (

@@ -282,7 +282,9 @@ async def test_a_decision_settled_a_moment_ago_is_not_sent_again(triage: Triage)
 async def test_a_decision_in_flight_keeps_its_back_off_when_its_event_is_repeated(triage: Triage):
     event = denial()
     await triage.handle(event)
-    await triage.change("update triage.decisions set attempts = 3, due_at = now() + interval '8 minutes'")
+    await triage.change(
+        "update triage.decisions_parcels set attempts = 3, due_at = now() + interval '8 minutes'"
+    )
     await triage.handle(event)
 
     (decision,) = await triage.decisions()
@@ -294,7 +296,7 @@ async def test_messages_whose_decision_is_parked_are_parked_when_repeated(triage
     event = denial()
     about = fact(event)
     await triage.handle(event, about)
-    await triage.change("update triage.decisions set parked_at = now(), parked_reason = 'KeyError'")
+    await triage.park_decisions()
     await triage.handle(event, about)
 
     told = {
@@ -318,7 +320,5 @@ def refusing(poison: ClaimDenied):
 
 
 async def settle(triage: Triage, *, seconds_ago: int) -> None:
-    await triage.change(
-        "update triage.decisions set attempts = 1, settled_at = now() - make_interval(secs => :ago)",
-        ago=seconds_ago,
-    )
+    await triage.change("update triage.decisions_parcels set attempts = 1")
+    await triage.settle_decisions(seconds_ago=seconds_ago)

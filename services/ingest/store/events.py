@@ -15,20 +15,16 @@ from shared.kafka.outbox import Message, OutboxTable, insert_messages, release_s
 
 CLAIM_EVENTS = OutboxTable(service="ingest", name="ingest.claim_events")
 
-_REWRITTEN_AT_ONCE = 500
-
 _STAGED = text("""
-    select message_id, revision, type, payload from ingest.claim_events
-    where remittance_id = :remittance_id and due_at = 'infinity'
-        and (message_id, revision) > (cast(:after as uuid), :after_revision)
-    order by message_id, revision
-    limit :limit
+    select parcel_id, types, payloads from ingest.claim_events_parcels
+    where staged_for = :remittance_id and due_at = 'infinity' and parcel_id > :after
+    order by parcel_id
+    limit 1
 """)
+# What the window counts stays as it was: a payload's length changes by a byte.
 _REWRITE = text("""
-    update ingest.claim_events e set payload = again.payload, size = length(again.payload)
-    from unnest(cast(:ids as uuid[]), cast(:revisions as integer[]), cast(:payloads as bytea[]))
-        as again(message_id, revision, payload)
-    where (e.message_id, e.revision) = (again.message_id, again.revision)
+    update ingest.claim_events_parcels set payloads = cast(:payloads as bytea[])
+    where staged_for = :remittance_id and parcel_id = :parcel_id
 """)
 
 
@@ -39,14 +35,18 @@ async def write_events(
     remittances: Sequence[UUID],
     charges: Sequence[Decimal],
     denied: Sequence[Decimal],
-    staged: bool,
+    staged_for: UUID | None = None,
 ) -> None:
-    """Put events into the outbox; `remittances`, `charges` and `denied` have one entry per message."""
+    """
+    Put events into the outbox; `remittances`, `charges` and `denied` have one entry per message.
+
+    Those `staged_for` a remittance are due once release_events() is called for it.
+    """
     await insert_messages(
         connection,
         CLAIM_EVENTS,
         messages,
-        staged=staged,
+        staged_for=staged_for,
         extra={
             "remittance_id": ("uuid", remittances),
             "charge_amount": ("numeric", charges),
@@ -57,26 +57,25 @@ async def write_events(
 
 async def release_events(connection: AsyncConnection, *, remittance_id: UUID) -> None:
     """Make the staged events of a remittance due."""
-    await release_staged(connection, CLAIM_EVENTS, column="remittance_id", value=remittance_id)
+    await release_staged(connection, CLAIM_EVENTS, remittance_id)
 
 
 async def mark_truncated(connection: AsyncConnection, *, remittance_id: UUID) -> None:
     """Write into staged events that their set ended without SE: nobody knew when they were staged."""
-    after, after_revision = UUID(int=0), 0
+    after = 0
     while True:
-        page = {"after": after, "after_revision": after_revision, "limit": _REWRITTEN_AT_ONCE}
-        found = (await connection.execute(_STAGED, {"remittance_id": remittance_id, **page})).all()
-        if not found:
+        found = await connection.execute(_STAGED, {"remittance_id": remittance_id, "after": after})
+        parcel = found.one_or_none()
+        if parcel is None:
             return
+        rewritten = [
+            payload and _as_truncated(type_, payload)
+            for type_, payload in zip(parcel.types, parcel.payloads, strict=True)
+        ]
+        after = parcel.parcel_id
         await connection.execute(
-            _REWRITE,
-            {
-                "ids": [row.message_id for row in found],
-                "revisions": [row.revision for row in found],
-                "payloads": [_as_truncated(row.type, row.payload) for row in found],
-            },
+            _REWRITE, {"remittance_id": remittance_id, "parcel_id": after, "payloads": rewritten}
         )
-        after, after_revision = found[-1].message_id, found[-1].revision
 
 
 def _as_truncated(type_: str, payload: bytes) -> bytes:

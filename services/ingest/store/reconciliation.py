@@ -55,9 +55,14 @@ _EVENTS = text("""
     select e.organization_id, e.message_id as event_id, e.revision, e.remittance_id, e.charge_amount,
         e.denied_amount, e.created_at, e.parked_reason,
         case when e.settled_at is not null then 'settled' when e.parked_at is not null then 'parked'
-            when e.due_at = 'infinity' then 'staged' else 'open' end as state
+            when parcel.staged then 'staged' else 'open' end as state
     from ingest.claim_events e
     join ingest.remittances r on r.organization_id = e.organization_id and r.remittance_id = e.remittance_id
+    left join lateral (
+        select p.due_at = 'infinity' as staged from ingest.claim_events_parcels p
+        where p.organization_id = e.organization_id and p.parcel_id = e.parcel_id and e.settled_at is null
+        limit 1
+    ) as parcel on true
     where (e.organization_id, e.message_id, e.revision)
             > (cast(:organization as uuid), cast(:event as uuid), :revision)
         and (cast(:since as date) is null or r.received_at >= cast(:since as date))

@@ -93,7 +93,6 @@ async def _promote(
             remittances=[one.remittance_id for one, _ in mine],
             charges=[one.charge_amount for one, _ in mine],
             denied=[Decimal(0)] * len(mine),
-            staged=False,
         )
         await claims.mark_evented(connection, [one for one, _ in mine])
     return len(mine)

@@ -136,7 +136,7 @@ async def _write_denials(
         remittances=[remittance.remittance_id] * len(denials),
         charges=[denial.row.charge_amount for denial in denials],
         denied=[denial.denied_amount for denial in denials],
-        staged=staged,
+        staged_for=remittance.remittance_id if staged else None,
     )
 
 

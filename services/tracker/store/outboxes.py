@@ -6,9 +6,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.kafka.outbox import OutboxTable
+from shared.kafka.outbox import MessageId, OutboxTable
+from shared.kafka.stamps import settle_messages
 
-OUTBOX = OutboxTable("tracker", "tracker.outbox")
+OUTBOX = OutboxTable("tracker", "tracker.outbox", receipted=False)
 FACTS = OutboxTable("tracker", "tracker.facts")
 
 
@@ -17,22 +18,16 @@ async def settle_facts(connection: AsyncConnection, fact_ids: Mapping[UUID, Coll
     pairs = [(organization, fact) for organization, facts in fact_ids.items() for fact in facts]
     if not pairs:
         return 0
-    settled = await connection.execute(
-        _SETTLE, {"organization_ids": [one for one, _ in pairs], "fact_ids": [fact for _, fact in pairs]}
+    found = await connection.execute(
+        _WEIGHED, {"organization_ids": [one for one, _ in pairs], "fact_ids": [fact for _, fact in pairs]}
     )
-    return settled.rowcount
+    return await settle_messages(connection, FACTS, [MessageId(*row) for row in found])
 
 
-_SETTLE = text("""
-    with weighed as (
-        select f.organization_id, f.message_id, f.revision
-        from unnest(cast(:organization_ids as uuid[]), cast(:fact_ids as uuid[]))
-            as id(organization_id, message_id)
-        join tracker.facts f using (organization_id, message_id)
-        where f.settled_at is null
-        order by f.organization_id, f.message_id, f.revision
-        for update of f
-    )
-    update tracker.facts f set settled_at = now(), parked_at = null, parked_reason = null from weighed w
-    where (f.organization_id, f.message_id, f.revision) = (w.organization_id, w.message_id, w.revision)
+_WEIGHED = text("""
+    select f.organization_id, f.message_id, f.revision
+    from unnest(cast(:organization_ids as uuid[]), cast(:fact_ids as uuid[]))
+        as id(organization_id, message_id)
+    join tracker.facts f using (organization_id, message_id)
+    where f.settled_at is null
 """)

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.triage.store.events import EventKey, denied_amount, key_of
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
-from shared.kafka.outbox import Message, OutboxTable, insert_messages
+from shared.kafka.outbox import Message, MessageId, OutboxTable, insert_messages
+from shared.kafka.stamps import make_due
 from shared.values import derived
 
 DECISIONS = OutboxTable(service="triage", name="triage.decisions")
@@ -34,21 +35,10 @@ _LATEST = """
     ) latest
 """
 
-# Only what is settled is sent again: what is open goes again by itself, and what is parked waits for people.
-# Attempts start at 0, so that these wait for room in the window like new ones: a topic that is read again
-# from its beginning asks for everything at once. Rows are locked in the order of the key, as the outbox does.
-_SEND_AGAIN = text(f"""
-    with again as (
-        select organization_id, message_id, revision from triage.decisions
-        join ({_LATEST}) latest using (organization_id, message_id, revision)
-        where settled_at < now() - make_interval(secs => :seconds)
-        order by organization_id, message_id, revision
-        for update of decisions
-    )
-    update triage.decisions d set settled_at = null, due_at = now(), attempts = 0
-    from again
-    where (d.organization_id, d.message_id, d.revision)
-        = (again.organization_id, again.message_id, again.revision)
+_SETTLED = text(f"""
+    select d.organization_id, d.message_id, d.revision from triage.decisions d
+    join ({_LATEST}) latest using (organization_id, message_id, revision)
+    where d.settled_at < now() - make_interval(secs => :seconds)
 """)
 
 _PARKED = text(f"""
@@ -63,12 +53,14 @@ _DECIDED = text(f"""
 """)
 
 _OF_EVENT = text("""
-    select type, event_revision, revision, payload, created_at,
-        case when settled_at is not null then 'settled'
-            when parked_at is not null then 'parked' else 'open' end as state
-    from triage.decisions
-    where organization_id = any (cast(:organizations as uuid[])) and event_id = :event
-    order by event_revision desc, revision desc
+    select p.types[d.place] as type, d.event_revision, d.revision, p.payloads[d.place] as payload,
+        d.created_at,
+        case when d.settled_at is not null then 'settled'
+            when d.parked_at is not null then 'parked' else 'open' end as state
+    from triage.decisions d
+    join triage.decisions_parcels p using (organization_id, parcel_id)
+    where d.organization_id = any (cast(:organizations as uuid[])) and d.event_id = :event
+    order by d.event_revision desc, d.revision desc
 """)
 
 
@@ -120,8 +112,11 @@ async def send_again(connection: AsyncConnection, keys: Collection[EventKey]) ->
     """
     if not keys:
         return 0
-    updated = await connection.execute(_SEND_AGAIN, {**_arrays(keys), "seconds": SETTLED_SECONDS_MIN})
-    return updated.rowcount
+    # Only what is settled is sent again: what is open goes again by itself, what is parked waits for people.
+    # Anew, so that these wait for room in the window: a topic that is read again from its beginning asks for
+    # everything at once.
+    settled = await connection.execute(_SETTLED, {**_arrays(keys), "seconds": SETTLED_SECONDS_MIN})
+    return await make_due(connection, DECISIONS, [MessageId(*row) for row in settled], anew=True)
 
 
 async def parked_among(connection: AsyncConnection, keys: Collection[EventKey]) -> dict[EventKey, str]:
