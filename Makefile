@@ -44,7 +44,7 @@ fix: $(DEVELOPMENT) ## let ruff mend what it can; write the contract schemas aga
 	$(BIN)/python -m shared.contracts.generate
 
 .PHONY: bench
-bench: $(DEVELOPMENT) ## measure reading, memory, deciding, recording, and push to settled; BENCH=reading|memory|deciding|recording|end_to_end for one
+bench: $(DEVELOPMENT) ## measure reading, memory, doors, deciding, recording, and push to settled; BENCH=NAME for one
 	@$(BIN)/reprieve bench $(BENCH)
 
 .PHONY: fuzz

@@ -73,7 +73,8 @@ class ConflictError(ReprieveError):
 
 
 class UnavailableError(ReprieveError):
-    """A part that we need does not answer; repeating later helps."""
+    """A part that we need does not answer; repeating later helps, after so many seconds."""
 
     status = 503
     slug = "unavailable"
+    retry_after_seconds = 5

@@ -13,8 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ingest.acknowledgments.validators import Validators
 from services.ingest.api.acknowledgments import acknowledgments_router
 from services.ingest.api.feeds import feeds_router
+from services.ingest.api.push import Reception, push_router
 from services.ingest.api.reconciliation import reconciliation_router
 from services.ingest.api.remittances import remittances_router
+from services.ingest.intake.allowance import Allowance
+from services.ingest.intake.known_feeds import KnownFeeds
+from services.ingest.intake.pressure import Pressure
+from services.ingest.intake.registrar import Registrar
+from services.ingest.intake.waiting import Waiting
 from services.ingest.settings import IngestSettings, read_settings
 from services.ingest.store.events import CLAIM_EVENTS
 from services.ingest.store.vault import Vault
@@ -56,19 +62,39 @@ def api_app(settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, heal
         health=health,
         streaming_routes=[UPLOAD],
     )
+    master_key = MasterKey.from_text(settings.master_key.get_secret_value())
+    known_feeds = KnownFeeds(engine, master_key)
+    app.include_router(push_router(_reception(settings, engine, vault=vault, known_feeds=known_feeds)))
     app.include_router(
-        remittances_router(
-            engine=engine,
-            vault=vault,
-            max_upload_bytes=settings.max_upload_bytes,
-            cursor_key=cursor_key(settings.master_key.get_secret_value()),
-        )
+        remittances_router(engine, cursor_key=cursor_key(settings.master_key.get_secret_value()))
     )
     app.include_router(acknowledgments_router(engine))
-    app.include_router(feeds_router(engine, MasterKey.from_text(settings.master_key.get_secret_value())))
+    app.include_router(feeds_router(engine, master_key, known_feeds))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(CLAIM_EVENTS, engine))
     return app
+
+
+def _reception(
+    settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, known_feeds: KnownFeeds
+) -> Reception:
+    return Reception(
+        vault=vault,
+        registrar=Registrar(engine),
+        feeds=known_feeds,
+        allowance=Allowance(
+            requests_per_minute=settings.push_requests_per_minute,
+            bytes_per_minute=settings.push_bytes_per_minute,
+        ),
+        pressure=Pressure(
+            engine,
+            vault.objects.folder,
+            waiting_files_max=settings.waiting_files_max,
+            free_bytes_min=settings.free_bytes_min,
+        ),
+        waiting=Waiting(engine),
+        max_upload_bytes=settings.max_upload_bytes,
+    )
 
 
 async def ingest_api(stop: asyncio.Event) -> None:

@@ -14,7 +14,8 @@ class IngestSettings(BaseSettings):
 
     Raw files are kept at `raw_url`, which may be an object store, else in `raw_dir`: all ingest processes
     must see the same. `master_key` is the base64 of 32 bytes.
-    `kafka_window_bytes` bounds what is in flight per partition.
+    The `push_…` limits hold for each key in each process; `waiting_files_max` and `free_bytes_min` close the
+    door for everybody. `kafka_window_bytes` bounds what is in flight per partition.
     """
 
     model_config = SettingsConfigDict(env_prefix="REPRIEVE_", frozen=True, extra="ignore")
@@ -29,6 +30,10 @@ class IngestSettings(BaseSettings):
     drop_dir: Path | None = None
     drop_stable_seconds: float = Field(default=5.0, ge=0)
     drop_keep_days: int = Field(default=30, ge=1)
+    push_requests_per_minute: int = Field(default=60_000, ge=1)
+    push_bytes_per_minute: int = Field(default=16 * 1024**3, ge=1)
+    waiting_files_max: int = Field(default=500_000, ge=1)
+    free_bytes_min: int = Field(default=1024**3, ge=0)
     host: str = "127.0.0.1"
     port: int | None = None
 

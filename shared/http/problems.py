@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from shared.errors import ReprieveError, UnauthenticatedError, UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 5
 
 
 def problem(
@@ -47,7 +46,7 @@ def problem_of(error: ReprieveError, *, request_id: str | None = None) -> Respon
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = 'Bearer realm="reprieve"'
     if isinstance(error, UnavailableError):
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(error.retry_after_seconds)
     return problem(
         error.status,
         error.slug,

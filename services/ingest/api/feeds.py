@@ -7,6 +7,8 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.api.feed_views import FeedChanges, FeedList, FeedSecret, FeedView, NewFeed, view_feed
+from services.ingest.intake.known_feeds import KnownFeeds
+from services.ingest.intake.media import ACCEPTED_ENCODINGS
 from services.ingest.store import feed_secrets, feeds
 from services.ingest.store.feeds import FeedSettings
 from shared.clock import now
@@ -21,8 +23,8 @@ _Submitter = Annotated[
 ]
 
 
-def feeds_router(engine: AsyncEngine, master_key: MasterKey) -> APIRouter:
-    """Make the routes. `master_key` seals signing secrets."""
+def feeds_router(engine: AsyncEngine, master_key: MasterKey, known: KnownFeeds) -> APIRouter:
+    """Make the routes. `master_key` seals signing secrets; `known` is told when they change."""
     router = APIRouter(tags=["feeds"])
 
     @router.get("/v1/feeds", operation_id="list_feeds")
@@ -50,8 +52,11 @@ def feeds_router(engine: AsyncEngine, master_key: MasterKey) -> APIRouter:
         return view_feed(found, now(), created=created)
 
     @router.get("/v1/feeds/{name}", operation_id="get_feed")
-    async def get_feed(principal: _Keeper, name: str, submitter_id: _Submitter = None) -> FeedView:
-        """Give one feed."""
+    async def get_feed(
+        principal: _Keeper, name: str, response: Response, submitter_id: _Submitter = None
+    ) -> FeedView:
+        """Give one feed; the header Accept-Encoding says how files may be compressed."""
+        response.headers["Accept-Encoding"] = ACCEPTED_ENCODINGS
         owner = _owner(principal, submitter_id)
         return view_feed(await feeds.get_feed(engine, submitter_id=owner, name=name), now())
 
@@ -71,6 +76,7 @@ def feeds_router(engine: AsyncEngine, master_key: MasterKey) -> APIRouter:
         """Make a signing secret, shown this once. Within ten seconds unsigned requests are refused."""
         owner = _owner(principal, submitter_id)
         secret_id, secret = await feed_secrets.add_secret(engine, master_key, submitter_id=owner, feed=name)
+        known.forget(owner, name)
         return FeedSecret(secret_id=secret_id, secret=secret)
 
     @router.delete("/v1/feeds/{name}/secrets/{secret_id}", operation_id="delete_feed_secret", status_code=204)
@@ -80,6 +86,7 @@ def feeds_router(engine: AsyncEngine, master_key: MasterKey) -> APIRouter:
         """Forget a signing secret, within ten seconds everywhere."""
         owner = _owner(principal, submitter_id)
         await feed_secrets.remove_secret(engine, submitter_id=owner, feed=name, secret_id=secret_id)
+        known.forget(owner, name)
 
     return router
 

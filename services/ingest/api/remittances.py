@@ -1,10 +1,10 @@
-"""The door for files, their receipts, and the lists of remittances and held sets."""
+"""Receipts, and the lists of remittances and held sets."""
 
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,18 +12,14 @@ from services.ingest.api.feeds import submitter_of
 from services.ingest.api.views import (
     HeldPage,
     HeldView,
-    PushedView,
     ReceiptView,
     RemittancePage,
     RemittanceView,
 )
-from services.ingest.intake.deposit import Sender, deposit
 from services.ingest.store import receipts, remittances
-from services.ingest.store.vault import Vault
 from shared.errors import DeniedError
 from shared.http.auth import require
 from shared.http.cursors import decode_cursor, encode_cursor
-from shared.observability import metrics
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -35,47 +31,9 @@ _HeldReader = Annotated[Principal, require("submitter", "operator")]
 _Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-def remittances_router(
-    *, engine: AsyncEngine, vault: Vault, max_upload_bytes: int, cursor_key: bytes
-) -> APIRouter:
+def remittances_router(engine: AsyncEngine, *, cursor_key: bytes) -> APIRouter:
     """Make the routes. `cursor_key` signs cursors."""
     router = APIRouter(tags=["remittances"])
-
-    @router.post(
-        "/v1/remittances",
-        operation_id="push_remittance",
-        status_code=202,
-        responses={200: {"model": PushedView, "description": "These bytes were here before."}},
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/edi-x12": {"schema": {"type": "string", "format": "binary"}}},
-            }
-        },
-    )
-    async def push_remittance(
-        principal: _Submitter,
-        request: Request,
-        response: Response,
-        feed: Annotated[str, Query(max_length=63)],
-        file_name: Annotated[str | None, Query(max_length=255)] = None,
-    ) -> PushedView:
-        """Keep the bytes of the body, whatever they are. The answer comes when they are durable."""
-        taken = await deposit(
-            request.stream(),
-            sender=Sender(submitter_of(principal), principal.principal_id, feed),
-            file_name=file_name,
-            announced_bytes=_announced_bytes(request),
-            max_bytes=max_upload_bytes,
-            engine=engine,
-            vault=vault,
-        )
-        metrics.RECEIPTS.labels("duplicate" if taken.duplicate else "received").inc()
-        metrics.RECEIVED_BYTES.inc(taken.receipt["size_bytes"])
-        if taken.duplicate:
-            response.status_code = 200
-        response.headers["Location"] = f"/v1/remittances/{taken.receipt['receipt_id']}"
-        return PushedView(**taken.receipt, duplicate=taken.duplicate)
 
     @router.get("/v1/remittances/{receipt_id}", operation_id="get_receipt")
     async def get_receipt(principal: _Submitter, receipt_id: UUID) -> ReceiptView:
@@ -123,8 +81,3 @@ def remittances_router(
         )
 
     return router
-
-
-def _announced_bytes(request: Request) -> int | None:
-    announced = request.headers.get("content-length", "")
-    return int(announced) if announced.isdecimal() else None

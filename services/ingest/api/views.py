@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, computed_field
 
 
 class FindingView(BaseModel):
@@ -25,9 +25,30 @@ class FindingView(BaseModel):
     byte_offset: int | None = None
 
 
+class HeldSetView(BaseModel):
+    """A transaction set of a file that waits. `set_ordinal` counts the 835s of the file from 1."""
+
+    set_ordinal: int
+    payee_identifiers: list[str]
+    claims_read: int
+    charge_amount: Decimal
+    held_at: AwareDatetime
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic documents it
+    @property
+    def explanation(self) -> str:
+        """Say in words what is held, why, and what ends it."""
+        payee = " or ".join(self.payee_identifiers) or "that the set does not name"
+        claims = "1 claim" if self.claims_read == 1 else f"{self.claims_read:,} claims"
+        return (
+            f"Transaction set {self.set_ordinal} ({claims}, charges {self.charge_amount:,.2f}) is held: no"
+            f" organization has registered the payee {payee}. It is released when one does."
+        )
+
+
 class ReceiptView(BaseModel):
     """
-    What became of a file. `held` sets wait until their payee is registered.
+    What became of a file. `held` sets wait until their payee is registered; at most a hundred are shown.
 
     `findings` may be cut; `finding_count` counts them all. `acknowledgment_cut_short` says why
     conformance was not looked at to the end of the file: size, time, errors, sets, or failed.
@@ -46,6 +67,7 @@ class ReceiptView(BaseModel):
     claims_read: int
     held_transaction_sets: int
     held_claims: int
+    held: list[HeldSetView]
     refused_reason: str | None
     finding_count: int
     findings: list[FindingView]

@@ -12,13 +12,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.ingest.store import feeds, receipts
+from services.ingest.intake.registrar import Registrar
+from services.ingest.store import receipts
+from services.ingest.store.receipts import NewReceipt
 from services.ingest.store.vault import StoredFile, Vault, VaultWriter
 from shared.clock import now
 from shared.errors import InvalidInputError
-from shared.postgres import transaction
 
 _GATHERED_BYTES = 256 * 1024  # hashed and sealed in one go off the event loop
 
@@ -34,11 +34,12 @@ class TooLargeError(InvalidInputError):
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends, and through which feed."""
+    """Who sends, and through which feed. `key`: its own name for this request, if it gave one."""
 
     submitter_id: UUID
     principal_id: UUID
     feed: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +57,21 @@ async def deposit(
     file_name: str | None,
     announced_bytes: int | None,
     max_bytes: int,
-    engine: AsyncEngine,
+    registrar: Registrar,
     vault: Vault,
 ) -> Deposit:
     """
-    Take a file in.
+    Take a file in. What `blocks` raise, at their very end as well, is raised, and nothing was kept then.
 
-    Raises NotFoundError for an unknown feed, TooLargeError, InvalidInputError for no bytes at all, and
-    UnavailableError (StorageFullError when the disk is full): then nothing was kept.
+    Raises NotFoundError for an unknown feed, TooLargeError, InvalidInputError for no bytes at all,
+    KeyReusedError, and UnavailableError (StorageFullError when the disk is full).
     """
-    if announced_bytes is not None and announced_bytes > max_bytes:
-        raise _too_large(max_bytes)
-    async with transaction(engine, submitters=[sender.submitter_id]) as connection:
-        await feeds.require_feed(connection, submitter_id=sender.submitter_id, name=sender.feed)
-    writer = await asyncio.to_thread(vault.writer)
-    try:
-        sha256 = await _stream(blocks, writer, max_bytes=max_bytes)
-        stored = await asyncio.to_thread(writer.keep)
-    except BaseException:  # also a client that went away: nothing stays behind
-        await asyncio.to_thread(writer.discard)
-        raise
+    if announced_bytes is not None:
+        _check_size(announced_bytes, max_bytes)
+    sha256, stored = await _keep(blocks, vault, max_bytes=max_bytes)
     # Should this fail, the file stays: when the answer to a commit is lost the row may stand, and a file
     # without a row is only waste (its key is in no row), while a row without its file would be a loss.
-    receipt, is_new = await receipts.add_receipt(
-        engine,
+    fresh = NewReceipt(
         submitter_id=sender.submitter_id,
         receipt_id=uuid4(),
         feed=sender.feed,
@@ -88,56 +80,81 @@ async def deposit(
         received_at=now(),
         sha256=sha256,
         stored=stored,
+        key=sender.key,
     )
-    if not is_new and await _replaces_lost(engine, vault, receipt, stored, submitter_id=sender.submitter_id):
-        receipt = await receipts.receipt_summary(
-            engine, submitter_id=sender.submitter_id, receipt_id=receipt["receipt_id"]
-        )
-    return Deposit(receipt, duplicate=not is_new)
+    try:
+        kept = await registrar.add(fresh)
+    except InvalidInputError:  # that the row does not stand is certain: the database said why
+        await asyncio.to_thread(vault.remove, stored.storage_key)
+        raise
+    if kept.is_new:
+        return Deposit(kept.summary, duplicate=False)
+    receipt = await _one_copy(registrar, vault, kept.summary, stored, submitter_id=sender.submitter_id)
+    return Deposit(receipt, duplicate=True)
 
 
-async def _replaces_lost(
-    engine: AsyncEngine, vault: Vault, receipt: dict[str, Any], fresh: StoredFile, *, submitter_id: UUID
-) -> bool:
+async def _one_copy(
+    registrar: Registrar, vault: Vault, receipt: dict[str, Any], fresh: StoredFile, *, submitter_id: UUID
+) -> dict[str, Any]:
     """Keep one copy of bytes that are sent again: the one of then, or the fresh one where that is lost."""
+    engine = registrar.engine
     ids = {"submitter_id": submitter_id, "receipt_id": receipt["receipt_id"]}
     kept = await receipts.stored_file(engine, **ids)
     is_lost = kept is not None and not await asyncio.to_thread(vault.is_whole, kept)
     if kept is None or not is_lost or not await receipts.replace_file(engine, **ids, lost=kept, fresh=fresh):
         await asyncio.to_thread(vault.remove, fresh.storage_key)
-        return False
+        return receipt
     log.warning("lost_file_replaced", **ids)
     await asyncio.to_thread(vault.remove, kept.storage_key)
-    return True
+    return await receipts.receipt_summary(engine, **ids)
 
 
-async def _stream(blocks: AsyncIterable[bytes], writer: VaultWriter, *, max_bytes: int) -> bytes:
-    """Hash and seal all blocks; gives the SHA-256."""
+async def _keep(blocks: AsyncIterable[bytes], vault: Vault, *, max_bytes: int) -> tuple[bytes, StoredFile]:
+    """Hash, seal and keep all blocks; gives the SHA-256 and where the file lies."""
     digest = hashlib.sha256()
     gathered = bytearray()
-
-    def seal(part: bytes) -> None:
-        digest.update(part)
-        writer.write(part)
-
+    writer: VaultWriter | None = None
     total = 0
-    async for block in blocks:
-        total += len(block)
-        if total > max_bytes:
-            raise _too_large(max_bytes)
-        gathered += block
-        if len(gathered) >= _GATHERED_BYTES:
-            await asyncio.to_thread(seal, bytes(gathered))
-            gathered.clear()
-    if not total:
+
+    def seal(part: bytes) -> VaultWriter:
+        begun = writer or vault.writer()
+        try:
+            digest.update(part)
+            begun.write(part)
+        except BaseException:
+            begun.discard()
+            raise
+        return begun
+
+    def seal_last(part: bytes) -> StoredFile:
+        return seal(part).keep()
+
+    try:
+        async for block in blocks:
+            total += len(block)
+            _check_size(total, max_bytes)
+            gathered += block
+            if len(gathered) >= _GATHERED_BYTES:
+                writer = await asyncio.to_thread(seal, bytes(gathered))
+                gathered.clear()
+        _check_body(total)
+        # A small file crosses to a thread and back once: opened, sealed and flushed in one go.
+        stored = await asyncio.to_thread(seal_last, bytes(gathered))
+    except BaseException:  # also a client that went away: nothing stays behind
+        if writer is not None:
+            await asyncio.to_thread(writer.discard)
+        raise
+    return digest.digest(), stored
+
+
+def _check_size(size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise TooLargeError(
+            f"The file is larger than {max_bytes:,} bytes.",
+            remedy="Split it by transaction set, or raise REPRIEVE_MAX_UPLOAD_BYTES.",
+        )
+
+
+def _check_body(size_bytes: int) -> None:
+    if not size_bytes:
         raise InvalidInputError("The request has no body.", remedy="Send the remittance's bytes as the body.")
-    if gathered:
-        await asyncio.to_thread(seal, bytes(gathered))
-    return digest.digest()
-
-
-def _too_large(max_bytes: int) -> TooLargeError:
-    return TooLargeError(
-        f"The file is larger than {max_bytes:,} bytes.",
-        remedy="Split it by transaction set, or raise REPRIEVE_MAX_UPLOAD_BYTES.",
-    )

@@ -15,9 +15,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest.store.feeds import note_duplicate
+from services.ingest.store.idempotency import keep_key
 from services.ingest.store.vault import StoredFile
 from shared.errors import NotFoundError
 from shared.postgres import transaction
+
+_FRESH_COLUMNS = ("submitter_id", "receipt_id", "feed", "file_name", "received_by", "received_at", "sha256")
+_STORED_COLUMNS = ("size_bytes", "storage_key", "wrapped_key")
+
+HELD_SHOWN = 100
+"""So many held sets stand in a receipt; it counts them all, and GET /v1/held lists them."""
 
 DEFECT = "defect"
 """The refusal of a file on which the reader itself fails: after an upgrade sending the bytes again helps."""
@@ -40,6 +47,29 @@ class Receipt:
     stored: StoredFile
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewReceipt:
+    """A file that came, with its raw bytes durable already. `key`: the sender's own name for the request."""
+
+    submitter_id: UUID
+    receipt_id: UUID
+    feed: str
+    file_name: str | None
+    received_by: UUID
+    received_at: datetime
+    sha256: bytes
+    stored: StoredFile
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReceipt:
+    """What a submitter may know of its receipt; not `is_new`: its bytes were here before."""
+
+    summary: dict[str, Any]
+    is_new: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a file. `findings` is a JSON array, cut to a readable number; `finding_count` is not."""
@@ -56,8 +86,12 @@ class Outcome:
 _INSERT = text("""
     insert into ingest.receipts (submitter_id, receipt_id, feed, file_name, received_by, received_at, sha256,
         size_bytes, storage_key, wrapped_key)
-    values (:submitter_id, :receipt_id, :feed, :file_name, :received_by, :received_at, :sha256,
-        :size_bytes, :storage_key, :wrapped_key)
+    select * from unnest(cast(:submitter_id as uuid[]), cast(:receipt_id as uuid[]), cast(:feed as text[]),
+        cast(:file_name as text[]), cast(:received_by as uuid[]), cast(:received_at as timestamptz[]),
+        cast(:sha256 as bytea[]), cast(:size_bytes as bigint[]), cast(:storage_key as text[]),
+        cast(:wrapped_key as bytea[])) as fresh(submitter_id, receipt_id, feed, file_name, received_by,
+        received_at, sha256, size_bytes, storage_key, wrapped_key)
+    order by submitter_id, sha256  -- in one order everywhere: two that insert the same must not deadlock
     on conflict (submitter_id, sha256) do nothing returning receipt_id
 """)
 _TRY_AGAIN = text("""
@@ -65,21 +99,45 @@ _TRY_AGAIN = text("""
         refused_reason = null
     where submitter_id = :submitter_id and sha256 = :sha256 and refused_reason = :defect
 """)
-_SUMMARY = """
+_SUMMARY = f"""
     select r.receipt_id, r.feed, r.file_name, r.received_at, encode(r.sha256, 'hex') as sha256, r.size_bytes,
         r.status, r.processed_at, r.bytes_read, r.transaction_sets, r.claims_read,
-        coalesce(h.sets, 0) as held_transaction_sets, coalesce(h.claims, 0) as held_claims,
+        h.sets as held_transaction_sets, h.claims as held_claims, held_first.sets as held,
         r.refused_reason, r.finding_count, r.findings, r.acknowledgment,
         a.cut_short as acknowledgment_cut_short
     from ingest.receipts r
     left join ingest.acknowledgments a on a.submitter_id = r.submitter_id and a.receipt_id = r.receipt_id
-    left join lateral (
-        select count(*) as sets, sum(claims_read) as claims from ingest.held_remittances h
+    cross join lateral (
+        select count(*) as sets, coalesce(sum(claims_read), 0) as claims from ingest.held_remittances h
         where h.submitter_id = r.submitter_id and h.receipt_id = r.receipt_id
-    ) h on true
+    ) h
+    cross join lateral (
+        select coalesce(jsonb_agg(to_jsonb(f)), '[]') as sets from (
+            select set_ordinal, payee_identifiers, claims_read, charge_amount::text as charge_amount, held_at
+            from ingest.held_remittances h
+            where h.submitter_id = r.submitter_id and h.receipt_id = r.receipt_id
+            order by set_ordinal limit {HELD_SHOWN}
+        ) f
+    ) held_first
 """
-_BY_HASH = text(_SUMMARY + "where r.submitter_id = :submitter_id and r.sha256 = :sha256")
+_BY_HASHES = text(f"""
+    select found.* from unnest(cast(:submitter_id as uuid[]), cast(:sha256 as bytea[])) with ordinality
+        as wanted(submitter_id, sha256, number)
+    cross join lateral (
+        {_SUMMARY} where r.submitter_id = wanted.submitter_id and r.sha256 = wanted.sha256 limit 1
+    ) found
+    order by wanted.number
+""")
 _BY_ID = text(_SUMMARY + "where r.submitter_id = :submitter_id and r.receipt_id = :receipt_id")
+_FINISHED = text("""
+    select wanted.submitter_id, wanted.receipt_id
+    from unnest(cast(:submitters as uuid[]), cast(:receipts as uuid[])) as wanted(submitter_id, receipt_id)
+    cross join lateral (
+        select status from ingest.receipts r
+        where r.submitter_id = wanted.submitter_id and r.receipt_id = wanted.receipt_id limit 1
+    ) found
+    where found.status in ('processed', 'refused')
+""")
 _DUE = text("select submitter_id, receipt_id from ingest.due_receipts(:limit)")
 _COUNT_DUE = text("select ingest.count_due_receipts()")
 _BEGIN = text("""
@@ -131,45 +189,50 @@ _STORED = text("""
 """)
 
 
-async def add_receipt(
-    engine: AsyncEngine,
-    *,
-    submitter_id: UUID,
-    receipt_id: UUID,
-    feed: str,
-    file_name: str | None,
-    received_by: UUID,
-    received_at: datetime,
-    sha256: bytes,
-    stored: StoredFile,
-) -> tuple[dict[str, Any], bool]:
+async def add_receipts(engine: AsyncEngine, fresh: Sequence[NewReceipt]) -> list[KeptReceipt]:
     """
-    Keep a receipt, or find the one of the same bytes. Gives its summary and whether it is new.
+    Keep receipts in one transaction, or find the ones of the same bytes.
 
-    Of several that arrive at once exactly one is new.
+    Of several with the same bytes, also in other transactions at the same time, exactly one is new. Raises
+    KeyReusedError when a key stands for other bytes, IntegrityError for an unknown feed; none is kept then.
     """
-    async with transaction(engine, submitters=[submitter_id]) as connection:
-        added = await connection.scalar(
-            _INSERT,
-            {
-                "submitter_id": submitter_id,
-                "receipt_id": receipt_id,
-                "feed": feed,
-                "file_name": file_name,
-                "received_by": received_by,
-                "received_at": received_at,
-                "sha256": sha256,
-                "size_bytes": stored.size_bytes,
-                "storage_key": stored.storage_key,
-                "wrapped_key": stored.wrapped_key,
-            },
-        )
-        same = {"submitter_id": submitter_id, "sha256": sha256}
-        if added is None:
-            await connection.execute(_TRY_AGAIN, {**same, "defect": DEFECT})
-            await note_duplicate(connection, submitter_id=submitter_id, name=feed)
-        found = (await connection.execute(_BY_HASH, same)).one()
-        return dict(found._mapping), added is not None  # noqa: SLF001
+    async with transaction(engine, submitters={one.submitter_id for one in fresh}) as connection:
+        columns = {name: [getattr(one, name) for one in fresh] for name in _FRESH_COLUMNS}
+        stored = {name: [getattr(one.stored, name) for one in fresh] for name in _STORED_COLUMNS}
+        added = set((await connection.execute(_INSERT, columns | stored)).scalars())
+        for one in fresh:
+            if one.receipt_id not in added:
+                await _note_again(connection, one)
+        asked = {name: columns[name] for name in ("submitter_id", "sha256")}
+        found = [dict(row._mapping) for row in await connection.execute(_BY_HASHES, asked)]  # noqa: SLF001
+        for one, summary in zip(fresh, found, strict=True):
+            if one.key is not None:
+                await keep_key(
+                    connection, submitter_id=one.submitter_id, key=one.key, receipt_id=summary["receipt_id"]
+                )
+    return [
+        KeptReceipt(summary, is_new=one.receipt_id in added)
+        for one, summary in zip(fresh, found, strict=True)
+    ]
+
+
+async def _note_again(connection: AsyncConnection, one: NewReceipt) -> None:
+    same = {"submitter_id": one.submitter_id, "sha256": one.sha256}
+    await connection.execute(_TRY_AGAIN, {**same, "defect": DEFECT})
+    await note_duplicate(connection, submitter_id=one.submitter_id, name=one.feed)
+
+
+async def finished_receipts(
+    engine: AsyncEngine, wanted: Sequence[tuple[UUID, UUID]]
+) -> list[tuple[UUID, UUID]]:
+    """Give those of (submitter_id, receipt_id) whose files were read or refused."""
+    submitters = [submitter_id for submitter_id, _ in wanted]
+    asked = {"submitters": submitters, "receipts": [receipt_id for _, receipt_id in wanted]}
+    async with transaction(engine, submitters=submitters) as connection:
+        return [
+            (UUID(bytes=row.submitter_id.bytes), UUID(bytes=row.receipt_id.bytes))
+            for row in await connection.execute(_FINISHED, asked)
+        ]
 
 
 async def receipt_summary(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.intake.deposit import Deposit, Sender, deposit
 from services.ingest.intake.drop_folder import (
@@ -25,6 +24,7 @@ from services.ingest.intake.drop_folder import (
     sent_name,
 )
 from services.ingest.intake.refusal import refused_at_the_door, refused_by_the_reader
+from services.ingest.intake.registrar import Registrar
 from services.ingest.store.acknowledgments import mark_delivered, undelivered
 from services.ingest.store.drop_feeds import DropFeed, fates
 from services.ingest.store.vault import Vault
@@ -70,7 +70,7 @@ class Watch:
 class Round:
     """A look into the folder of one feed."""
 
-    engine: AsyncEngine
+    registrar: Registrar
     vault: Vault
     max_bytes: int
     stable_seconds: float
@@ -157,7 +157,7 @@ class Round:
             file_name=sent_name(one.name),
             announced_bytes=one.look.size_bytes,
             max_bytes=self.max_bytes,
-            engine=self.engine,
+            registrar=self.registrar,
             vault=self.vault,
         )
 
@@ -169,11 +169,13 @@ class Round:
 
     async def _deliver_acknowledgments(self) -> None:
         """Lay into acks/ what the feed is to be sent; a crash in between lays it there again."""
-        owed = await undelivered(self.engine, submitter_id=self.feed.submitter_id, feed=self.feed.name)
+        owed = await undelivered(
+            self.registrar.engine, submitter_id=self.feed.submitter_id, feed=self.feed.name
+        )
         for one in owed:
             await asyncio.to_thread(self.folder.write, "acks", one.name, one.content)
             await mark_delivered(
-                self.engine,
+                self.registrar.engine,
                 submitter_id=self.feed.submitter_id,
                 receipt_id=one.receipt_id,
                 ordinals=[one.ordinal],
@@ -188,7 +190,9 @@ class Round:
                 by_receipt.setdefault(one.receipt_id, []).append(one)
         if not by_receipt:
             return
-        known = await fates(self.engine, submitter_id=self.feed.submitter_id, receipts=list(by_receipt))
+        known = await fates(
+            self.registrar.engine, submitter_id=self.feed.submitter_id, receipts=list(by_receipt)
+        )
         for receipt_id, files in by_receipt.items():
             fate = known.get(receipt_id)
             for one in files:

@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.intake.drop_folder import DropFolder
+from services.ingest.intake.registrar import Registrar
 from services.ingest.store.drop_feeds import DropFeed, drop_feeds
 from services.ingest.store.vault import Vault
 from services.ingest.workers.drop_round import Round, Watch
@@ -57,6 +58,7 @@ class Dropping:
 
     def __init__(self, engine: AsyncEngine, vault: Vault, rules: DropRules, health: Health) -> None:
         self._engine = engine
+        self._registrar = Registrar(engine)
         self._vault = vault
         self._rules = rules
         self._health = health
@@ -127,7 +129,7 @@ class Dropping:
 
     def _round(self, folder: DropFolder, feed: DropFeed, watch: Watch) -> Round:
         return Round(
-            engine=self._engine,
+            registrar=self._registrar,
             vault=self._vault,
             max_bytes=self._rules.max_bytes,
             stable_seconds=self._rules.stable_seconds,

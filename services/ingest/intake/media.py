@@ -1,0 +1,73 @@
+"""What kinds of body the door takes: the file itself, as it is or compressed. No forms, no JSON."""
+
+from typing import Literal
+
+from shared.errors import InvalidInputError
+
+Encoding = Literal["identity", "gzip", "zstd"]
+
+ACCEPTED_ENCODINGS = "gzip, zstd"
+"""For the header Accept-Encoding of an answer (RFC 7694)."""
+
+# The form type is what curl --data-binary says unless told otherwise; the body is the file all the same.
+_MEDIA_TYPES = frozenset(
+    {
+        "application/edi-x12",
+        "application/edi-consent",
+        "application/x12",
+        "application/x-x12",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "text/x12",
+    }
+)
+_ENCODINGS: dict[str, Encoding] = {
+    "": "identity",
+    "identity": "identity",
+    "gzip": "gzip",
+    "x-gzip": "gzip",
+    "zstd": "zstd",
+}
+_REMEDY = "Send the bytes of the file as the body, with Content-Type: application/edi-x12."
+_REMEDIES = {
+    "multipart": _REMEDY + " No form around it: with curl that is --data-binary @FILE.",
+    "json": _REMEDY + " No JSON around it, and no base64.",
+    "packed": _REMEDY + " Compressed bytes need Content-Encoding: gzip or zstd; archives, unpacking.",
+}
+
+
+class MediaTypeError(InvalidInputError):
+    """The body is of a kind that the door does not take."""
+
+    status = 415
+    slug = "unsupported-media-type"
+
+
+def check_media_type(content_type: str | None) -> None:
+    """Raise MediaTypeError for a body that says to be something else than a plain file; no type is fine."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if media_type and media_type not in _MEDIA_TYPES:
+        raise MediaTypeError(
+            "This door takes remittances as they are, and no other kind of body.",
+            remedy=_REMEDIES.get(_family(media_type), _REMEDY),
+        )
+
+
+def _family(media_type: str) -> str:
+    if media_type.startswith("multipart/"):
+        return "multipart"
+    if media_type.endswith(("json", "+json")):
+        return "json"
+    return "packed" if any(word in media_type for word in ("zip", "zstd", "compress", "tar")) else ""
+
+
+def encoding_of(content_encoding: str | None) -> Encoding:
+    """Give the one encoding of a body. Raises MediaTypeError for another one, and for several."""
+    found = _ENCODINGS.get((content_encoding or "").strip().lower())
+    if found is None:
+        raise MediaTypeError(
+            "The body's Content-Encoding is none that this door knows.",
+            remedy="Send it with Content-Encoding: gzip or zstd, once, or as it is.",
+        )
+    return found
