@@ -4,7 +4,7 @@ Columns of many rows as array literals, to be read by `cast(cast(:x as text) as 
 The driver asks of every element whether it is a sequence itself, which costs more than to write the element.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,19 +12,17 @@ import msgspec
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-def plain(values: Sequence[Any]) -> str:
-    """Write ids, numbers, days, instants, booleans, words of the contracts: nothing that JSON escapes."""
-    return "{" + _encode(values)[1:-1].decode() + "}"
+def array_of(values: Sequence[Any]) -> str:
+    """
+    Write texts, ids, numbers, days, instants or booleans, with None for null.
 
-
-def texts(values: Iterable[str | None]) -> str:
-    """Write texts of any kind."""
-    return "{" + ",".join(["null" if one is None else _quoted(one) for one in values]) + "}"
-
-
-def nested(literals: Iterable[str]) -> str:
-    """Write an array of array literals, for `cast(element as uuid[])`; unnest() would flatten a true one."""
-    return texts(literals)
+    Array literals may be elements, for `cast(element as uuid[])`; unnest() flattens a true array of arrays.
+    """
+    elements = _encode(values)[1:-1].decode()
+    # Only escapes differ: JSON writes line ends and the like as letters, an array as they are.
+    if "\\" in elements:
+        elements = ",".join(["null" if one is None else _quoted(one) for one in values])
+    return "{" + elements + "}"
 
 
 def _quoted(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.tracker.domain.cases import Case
-from services.tracker.store.arrays import nested, plain, texts
+from services.tracker.store.arrays import array_of
 
 COLUMNS = Case.__struct_fields__
 
@@ -29,9 +29,6 @@ _SEVERAL = {
     "deadline_zones": "text",
     "needs_human_reasons": "text",
 }
-_FREE_TEXTS = frozenset(
-    ("payer_name", "payer_id", "claim_number", "payer_claim_number", "patient_name_index", "member_id_index")
-)
 
 
 def columns_of(cases: Sequence[Case]) -> dict[str, str]:
@@ -40,10 +37,7 @@ def columns_of(cases: Sequence[Case]) -> dict[str, str]:
 
 
 def _column(name: str, values: Sequence[Any]) -> str:
-    if name in _SEVERAL:
-        write = texts if _SEVERAL[name] == "text" else plain
-        return nested([write(own) if own else "{}" for own in values])
-    return texts(values) if name in _FREE_TEXTS else plain(values)
+    return array_of([array_of(own) for own in values] if name in _SEVERAL else values)
 
 
 def _array(name: str) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.observations import DecisionEvent
-from services.tracker.store.arrays import plain
+from services.tracker.store.arrays import array_of
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
 
@@ -69,16 +69,16 @@ async def record(
 def _columns(decisions: Decisions) -> dict[str, Any]:
     events = [event for event, _ in decisions.values()]
     return {
-        "organization_ids": plain([event.organization_id for event in events]),
-        "event_ids": plain([event.event_id for event in events]),
-        "revisions": plain([event.revision for event in events]),
-        "decision_revisions": plain([event.decision_revision for event in events]),
-        "decision_ids": plain([event.decision_id for event in events]),
-        "claim_keys": plain([event.claim_key for event in events]),
-        "types": plain([type(event).__name__ for event in events]),
+        "organization_ids": array_of([event.organization_id for event in events]),
+        "event_ids": array_of([event.event_id for event in events]),
+        "revisions": array_of([event.revision for event in events]),
+        "decision_revisions": array_of([event.decision_revision for event in events]),
+        "decision_ids": array_of([event.decision_id for event in events]),
+        "claim_keys": array_of([event.claim_key for event in events]),
+        "types": array_of([type(event).__name__ for event in events]),
         "payloads": [payload for _, payload in decisions.values()],
-        "charge_amounts": plain([event.charge_amount for event in events]),
-        "denied_amounts": plain([_denied_amount(event) for event in events]),
+        "charge_amounts": array_of([event.charge_amount for event in events]),
+        "denied_amounts": array_of([_denied_amount(event) for event in events]),
         "given": len(events),
     }
 
