@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.ingest.x12.delimiters import Delimiters
+from services.ingest.x12.delimiters import Delimiters, to_neutral
 from services.ingest.x12.elements import decode, read_date, read_number
 from shared.contracts.claim import Adjustment, DateSource, Reference, Remark, ServiceLine
 from shared.contracts.person import Person
@@ -217,8 +217,7 @@ _READERS = {
 
 def _decoded(segment: bytes, delimiters: Delimiters, *, plain: bool) -> str:
     if not plain:
-        segment = segment.replace(delimiters.element, b"\x1d")
-        segment = segment.replace(delimiters.component, b"\x1f") if delimiters.component else segment
+        segment = to_neutral(delimiters, delimiters.terminator)(segment)
     return decode(segment)
 
 

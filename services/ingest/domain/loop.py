@@ -17,7 +17,7 @@ from services.ingest.domain.block import Block
 from services.ingest.domain.claim import Claim, ClaimKind
 from services.ingest.domain.findings import Finding
 from services.ingest.domain.ordinary import DENIES_WHOLE_CHARGE, ORDINARY_REASONS
-from services.ingest.x12.delimiters import Delimiters
+from services.ingest.x12.delimiters import Delimiters, to_neutral
 from services.ingest.x12.elements import (
     Cents,
     is_absurd_date,
@@ -56,16 +56,11 @@ class LoopReader:
         self.ends = frozenset(delimiters.element[-1:] + delimiters.component[-1:])  # as bytes' values
         self.empty_end = delimiters.component + delimiters.element if delimiters.component else _NOWHERE
 
-        self._table = None
-        if len(delimiters.element) == 1 and len(delimiters.component) == 1:
-            self._table = bytes.maketrans(delimiters.element + delimiters.component, b"\x1d\x1f")
-
-    def neutral(self, text: bytes) -> bytes:
-        """Give the text with delimiters that no file has, so that re-enveloping does not change it."""
-        if self._table is not None:
-            return text.translate(self._table)
-        text = text.replace(self.element, b"\x1d")
-        return text.replace(self.component, b"\x1f") if self.component else text
+        # Segments are joined by what no segment of this file can hold.
+        self.joint = (
+            b"\x1e" if b"\x1e" not in (delimiters.element, delimiters.component) else delimiters.terminator
+        )
+        self.neutral = to_neutral(delimiters, self.joint)
 
     def read(
         self, block: Block, *, position: int, truncated: bool, ordinals: dict[bytes, int]
@@ -363,7 +358,7 @@ class _Loop:
 
     def digest(self) -> bytes:
         """Hash the canonical loop: the same for any delimiters, padding and way of writing an amount."""
-        text = self._reader.neutral(b"\x1e".join(self._canonical))
+        text = self._reader.neutral(self._reader.joint.join(self._canonical))
         if self._padded or b" " in text:
             text = _without_padding(text)
         return sha256(text, usedforsecurity=False).digest()[:_DIGEST_BYTES]

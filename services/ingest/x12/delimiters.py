@@ -5,6 +5,7 @@ The standard fixes the ISA at 106 bytes; real files pad it wrongly, so elements 
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -29,6 +30,23 @@ class Delimiters(msgspec.Struct, frozen=True, gc=False):
     component: bytes
     repetition: bytes
     terminator: bytes
+
+
+def to_neutral(delimiters: Delimiters, joint: bytes) -> Callable[[bytes], bytes]:
+    r"""
+    Give what rewrites text with the same delimiters for every file.
+
+    They are \x1d between elements, \x1f between components and \x1e for `joint`. All at once: one of these
+    may be a delimiter of the file already.
+    """
+    pairs = {joint: b"\x1e", delimiters.element: b"\x1d"}
+    if delimiters.component:
+        pairs[delimiters.component] = b"\x1f"
+    if all(len(old) == 1 for old in pairs):
+        table = bytes.maketrans(b"".join(pairs), b"".join(pairs.values()))
+        return lambda text: text.translate(table)
+    pattern = re.compile(b"|".join(map(re.escape, sorted(pairs, key=len, reverse=True))))
+    return lambda text: pattern.sub(lambda found: pairs[found[0]], text)
 
 
 class Envelope(msgspec.Struct, frozen=True):
