@@ -1,9 +1,13 @@
 """`reprieve validate` and `reprieve simulate`: 835 files without a server."""
 
+import asyncio
+import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -14,7 +18,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.ingest import simulate as simulation
-from services.ingest.validation import Report, check
+from services.ingest.acknowledgments.codes import ACKNOWLEDGED
+from services.ingest.validation import Report, add_conformance, check
+from services.ingest.validation_acks import Judged, judge_and_acknowledge
 from shared.errors import InvalidInputError
 
 _BLOCK_BYTES = 1 << 18
@@ -27,37 +33,75 @@ def validate(
         Literal["table", "json"],
         typer.Option("--format", help="table for people; json: one finding a line."),
     ] = "table",
+    ack: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Look at conformance to the implementation guide too, which takes 50 times as long,"
+            " and write TA1 and 999 into this folder.",
+        ),
+    ] = None,
 ) -> None:
     """
     Say what is wrong with 835 files, and where: envelope, syntax and balance.
 
     Exit status 0: nothing worse than a note. 1: findings. 2: a file could not be read at all.
     """
-    reports = [_check(path) for path in files]
+    with ExitStack() as opened:
+        piped = opened.enter_context(_kept_input()) if ack and Path("-") in files else None
+        openers = {path: partial(_opened, path, piped) for path in files}
+        reports = {path: _check(path, openers[path]) for path in files}
+        readable = [path for path in openers if not reports[path].unreadable]
+        judged: dict[Path, Judged] = {}
+        if ack:
+            asked = [(path.name, openers[path]) for path in readable]
+            judged = dict(zip(readable, asyncio.run(judge_and_acknowledge(asked, ack)), strict=True))
+    for path, one in judged.items():
+        add_conformance(reports[path], one.findings)
     if format_ == "json":
-        _print_json(reports)
+        _print_json(list(reports.values()))
     else:
         console = Console()
-        for report in reports:
+        for report in reports.values():
             _print_table(report, console)
-    raise typer.Exit(max(report.status for report in reports))
+    for path, one in judged.items():
+        _print_acknowledgments(str(path), one, as_json=format_ == "json")
+    raise typer.Exit(max(report.status for report in reports.values()))
 
 
-def _check(path: Path) -> Report:
+def _check(path: Path, opener: Callable[[], AbstractContextManager[BinaryIO]]) -> Report:
     try:
-        with _opened(path) as file:
+        with opener() as file:
             return check(str(path), iter(lambda: file.read(_BLOCK_BYTES), b""))
     except OSError as error:
         return Report(str(path), unreadable=error.strerror or "It cannot be read.")
 
 
+def _opened(path: Path, piped: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
+    """Open a file; standard input, which is read once, may have been `piped` into a file to be read twice."""
+    return nullcontext(piped or sys.stdin.buffer) if str(path) == "-" else path.open("rb")
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    if str(path) == "-":
-        yield sys.stdin.buffer
-        return
-    with path.open("rb") as file:
+def _kept_input() -> Iterator[BinaryIO]:
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.seek(0)
         yield file
+
+
+def _print_acknowledgments(name: str, judged: Judged, *, as_json: bool) -> None:
+    for path, made in judged.written:
+        line = {"file": name, "acknowledgment": str(path), "kind": made.kind, "code": made.code}
+        print(
+            msgspec.json.encode(line).decode()
+            if as_json
+            else f"{path}: {made.kind}, {ACKNOWLEDGED[made.code]}"
+        )
+    if judged.cut_short:
+        line = {"file": name, "cut_short": judged.cut_short}
+        told = f"{name}: conformance was not looked at to the end ({judged.cut_short})."
+        print(msgspec.json.encode(line).decode() if as_json else told)
 
 
 def _print_json(reports: list[Report]) -> None:

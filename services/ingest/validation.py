@@ -73,5 +73,11 @@ def check(name: str, blocks: Iterable[bytes]) -> Report:
     return report
 
 
+def add_conformance(report: Report, findings: Iterable[Finding]) -> None:
+    """Add what the implementation guide forbids to what keeps a file from being read; in the file's order."""
+    report.note(findings)
+    report.findings.sort(key=lambda finding: finding.segment_number or 0)
+
+
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

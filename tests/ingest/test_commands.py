@@ -61,3 +61,37 @@ def test_a_payer_name_that_breaks_the_file_is_refused():
     assert told.returncode == 2
     assert b"ASCII" in told.stderr
     assert not told.stdout
+
+
+def test_validate_ack_adds_conformance_and_writes_what_the_service_would(tmp_path):
+    bad = (
+        (SAMPLES / "professional.835").read_bytes().replace(b"BPR*I*", b"BPR*Q*").replace(b"*0*P*", b"*1*P*")
+    )
+    (tmp_path / "bad.835").write_bytes(bad)
+    told = reprieve("validate", "--format", "json", "--ack", tmp_path / "acks", tmp_path / "bad.835")
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    again = reprieve("validate", "--ack", tmp_path / "acks", tmp_path / "bad.835")
+
+    assert told.returncode == 1
+    assert [
+        (one["code"], one["segment_id"], one["element"])
+        for one in lines
+        if "code" in one and "element" in one
+    ] == [("IK4-7", "BPR", 1)]
+    assert [(one["kind"], one["code"]) for one in lines if "acknowledgment" in one] == [
+        ("TA1", "A"),
+        ("999", "E"),
+    ]
+    assert sorted(path.name for path in (tmp_path / "acks").iterdir()) == [
+        "bad.835.001.ta1",
+        "bad.835.002.999",
+    ]
+    assert (again.returncode, b"there already" in again.stderr) == (2, True)
+
+
+def test_validate_ack_of_a_clean_file_from_standard_input(tmp_path):
+    told = reprieve("validate", "--ack", tmp_path, "-", input=reprieve("simulate", "--claims", 30).stdout)
+
+    assert (told.returncode, told.stderr) == (0, b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["-.001.999"]
+    assert b"*AK9*A*" in (tmp_path / "-.001.999").read_bytes().replace(b"~", b"*")

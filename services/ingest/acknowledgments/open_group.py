@@ -10,8 +10,8 @@ from services.ingest.acknowledgments.verdicts import GroupVerdict, SetVerdict
 from services.ingest.domain.envelope import REMITTANCE
 from services.ingest.x12.delimiters import Delimiters
 
-ACKNOWLEDGMENTS = "FA"
-"""GS01 of 997 and 999: an acknowledgment is never acknowledged."""
+ACKNOWLEDGMENTS = frozenset(("FA", "AG"))
+"""GS01 of 997 and 999, and of 824: an acknowledgment is never acknowledged."""
 
 _REMITTANCES = "HP"
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -56,7 +56,7 @@ class OpenGroup:
         codes = self._codes(trailer)
         stated = text_of(trailer or [], 1)
         return GroupVerdict(
-            functional_id=_shown(self.functional_id, _FUNCTIONAL_ID, "ZZ"),
+            functional_id=_shown(self.functional_id, _FUNCTIONAL_ID, _REMITTANCES),
             sender=_shown(text_of(self._header, 2), _PARTY, "UNKNOWN"),
             receiver=_shown(text_of(self._header, 3), _PARTY, "UNKNOWN"),
             control_number=_shown(text_of(self._header, 6), _NUMBER, "0"),

@@ -84,7 +84,7 @@ class OpenInterchange:
         if group is None:
             return
         verdict = group.close(trailer)
-        if group.functional_id == ACKNOWLEDGMENTS:
+        if group.functional_id in ACKNOWLEDGMENTS:
             self._acknowledgments += 1
             return
         self.sets += group.sets

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,8 +15,12 @@ from shared.clock import now
 from shared.http.probes import Health
 from tests.ingest.acknowledgments.answers import judge
 from tests.ingest.acknowledgments.guide import faults, split
+from tests.ingest.processes import serve, until
 from tests.ingest.remittances import TestSet, denied, remittance
 from tests.ingest.site import Site
+from tests.ingest.test_drop_folder import Box
+from tests.support.brokers import EmbeddedBroker
+from tests.support.database import Database
 
 SOUND = remittance(TestSet([denied("A1")]))
 FAULTY = remittance(TestSet([denied("A1SECRET")])).replace(b"BPR*I*", b"BPR*Q*")
@@ -242,3 +248,54 @@ async def test_the_loop_acknowledges_with_real_processes_until_it_is_stopped(
 
 async def prefer(site: Site, preference: str) -> None:
     await site.rows("update ingest.feeds set acknowledgment = :preference returning 1", preference=preference)
+
+
+async def test_a_drop_folder_has_in_acks_what_its_feed_wants(site: Site, tmp_path: Path):
+    box = Box(site, tmp_path)
+    await prefer(site, "all")
+    receipts = [await site.take_in(one) for one in (SOUND, FAULTY)]
+    await acknowledge_due(site)
+    await box.look(2)
+    laid = {path.name: path.read_bytes() for path in (box.path / "acks").iterdir()}
+
+    assert laid == {
+        f"{one['receipt_id']}.001.999": (await answer(site, one, **X12)).content for one in receipts
+    }
+    for path in (box.path / "acks").iterdir():
+        path.unlink()  # as its reader does
+    await box.look()
+    assert list((box.path / "acks").iterdir()) == []
+
+
+async def test_a_worker_that_is_killed_again_and_again_acknowledges_each_file_once(
+    site: Site, database: Database, tmp_path: Path
+):
+    """The folder of raw files is the site's, so that the worker opens what was pushed here."""
+    contents = [remittance(TestSet([denied(f"K{n}")]), control=n + 1) for n in range(5)]
+    pushed = [(await site.push(content)).json()["receipt_id"] for content in contents]
+    await prefer(site, "all")
+
+    async def made() -> int:
+        return len(await site.rows("select 1 from ingest.acknowledgments"))
+
+    broker = EmbeddedBroker()
+    await broker.start()
+    try:
+        for goal in (1, 2, len(pushed)):
+            with serve("ingest-worker", database=database, broker=broker, folder=tmp_path) as worker:
+                await worker.ready()
+                await until(partial(_at_least, made, goal), seconds=120)
+                worker.kill()
+    finally:
+        await broker.kill()
+    log = "".join(path.read_text() for path in tmp_path.glob("ingest-worker-*.log"))
+
+    files = await site.rows("select receipt_id, ordinal, control_number from ingest.acknowledgment_files")
+    assert sorted(str(one.receipt_id) for one in files) == sorted(pushed)
+    assert sorted(one.control_number for one in files) == [1, 2, 3, 4, 5]
+    assert "file_acknowledged" in log
+    assert not any(value in log for value in ("DOE", "JANE", "MEMBER123"))
+
+
+async def _at_least(made, goal: int) -> bool:
+    return await made() >= goal
