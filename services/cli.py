@@ -78,7 +78,7 @@ COMMANDS = (
         "submitters", "shared.security.commands:submitters", "Clearinghouses that send files.", _OPERATIONS
     ),
     Command("feeds", "services.ingest.feed_commands:feeds", "Where files come from.", _OPERATIONS),
-    Command("keys", "shared.security.commands:keys", "API keys: create, list, revoke.", _OPERATIONS),
+    Command("keys", "services.key_rotation:keys", "API keys; a new master key.", _OPERATIONS),
     Command("bench", "services.operations:bench", "Measure this machine.", _OPERATIONS),
 )
 

@@ -11,8 +11,44 @@ depends_on = None
 
 ROLE = "reprieve_ingest"
 
+KEY_READERS = "reprieve_ingest, reprieve_tracker"
+
 
 def upgrade() -> None:
+    op.execute("""
+        create table access.master_key_check (
+            only_one boolean primary key default true check (only_one),
+            wrapped_check bytea not null,
+            set_at timestamptz not null default now()
+        )
+    """)
+    op.execute("""
+        create table access.operations_log (
+            position bigint generated always as identity primary key,
+            at timestamptz not null default now(),
+            done_by text not null default session_user,
+            action text not null,
+            detail jsonb not null
+        )
+    """)
+    op.execute("comment on table access.operations_log is 'what operators did to keys and kept files'")
+    op.execute("""
+        create function access.master_key_check()
+        returns bytea language sql stable security definer set search_path = access, pg_temp as $$
+            select wrapped_check from master_key_check
+        $$
+    """)
+    op.execute("""
+        create function access.keep_master_key_check(p_wrapped bytea)
+        returns bytea language plpgsql volatile security definer set search_path = access, pg_temp as $$
+        begin
+            insert into master_key_check (wrapped_check) values (p_wrapped) on conflict do nothing;
+            return (select wrapped_check from master_key_check);
+        end $$
+    """)
+    for function in ("access.master_key_check()", "access.keep_master_key_check(bytea)"):
+        op.execute(f"revoke all on function {function} from public")
+        op.execute(f"grant execute on function {function} to {KEY_READERS}")
     op.execute("""
         create function access.submitters_of_installation()
         returns table (submitter_id uuid, name text)
@@ -69,3 +105,6 @@ def downgrade() -> None:
     op.execute("drop table ingest.sftp_pulled, ingest.sftp_pulls")
     op.execute("alter table ingest.feeds drop column needs_marker")
     op.execute("drop function access.submitters_of_installation()")
+    op.execute("drop function access.keep_master_key_check(bytea)")
+    op.execute("drop function access.master_key_check()")
+    op.execute("drop table access.operations_log, access.master_key_check")

@@ -41,6 +41,7 @@ from shared.kafka.producer import open_producer
 from shared.kafka.relay import Relay
 from shared.kafka.settlement import settlement_consumer
 from shared.postgres import create_engine
+from shared.security.key_check import checked_master_key
 from shared.security.keyring import Keyring
 from shared.security.sealing import MasterKey
 
@@ -100,7 +101,8 @@ def _reception(
 async def ingest_api(stop: asyncio.Event) -> None:
     """Take files in and answer for them."""
     settings = read_settings()
-    vault = Vault(settings.raw_files(), MasterKey.from_text(settings.master_key.get_secret_value()))
+    master_key = MasterKey.from_text(settings.master_key.get_secret_value())
+    vault = Vault(settings.raw_files(), master_key)
     await asyncio.to_thread(vault.sweep)
     engine = create_engine(
         settings.database_url.get_secret_value(),
@@ -110,7 +112,8 @@ async def ingest_api(stop: asyncio.Event) -> None:
     )
     app = api_app(settings, engine, vault=vault, health=Health())
     try:
-        await serve(app, settings.host, settings.port or API_PORT, stop)
+        async with checked_master_key(engine, master_key, stop):
+            await serve(app, settings.host, settings.port or API_PORT, stop)
     finally:
         await engine.dispose()
 
@@ -130,6 +133,7 @@ async def ingest_worker(stop: asyncio.Event) -> None:
     )
     async with AsyncExitStack() as opened:
         opened.push_async_callback(engine.dispose)
+        await opened.enter_async_context(checked_master_key(engine, master_key, stop))
         producer = await opened.enter_async_context(open_producer(settings.kafka_bootstrap_servers))
         relay = Relay(
             engine,

@@ -16,6 +16,7 @@ from services.ingest.store.sftp_pulls import Afterwards, SecretKind, SftpPlace, 
 from shared.errors import InvalidInputError
 from shared.security import administration
 from shared.security.commands import find_submitter, with_owner
+from shared.security.key_check import check_owned_master_key
 from shared.security.sealing import MasterKey
 from shared.security.settings import (
     DEFAULT_DATA_DIR,
@@ -75,12 +76,14 @@ def set_place(
         poll_seconds=poll_seconds,
     )
     kind, secret = _secret(key_file)
+    master_key = MasterKey.from_text(settings.master_key.get_secret_value())
 
     async def work(engine: AsyncEngine) -> None:
         found = await find_submitter(engine, submitter)
+        await check_owned_master_key(engine, master_key)
         await sftp_pulls.set_pull(
             engine,
-            MasterKey.from_text(settings.master_key.get_secret_value()),
+            master_key,
             submitter_id=found.submitter_id,
             feed=feed,
             place=place,

@@ -34,6 +34,7 @@ from shared.kafka.producer import open_producer
 from shared.kafka.relay import Relay
 from shared.kafka.settlement import settlement_consumer
 from shared.postgres import create_engine
+from shared.security.key_check import checked_master_key
 from shared.security.keyring import Keyring
 from shared.security.sealing import MasterKey
 
@@ -101,8 +102,10 @@ async def run_api(stop: asyncio.Event) -> None:
         pool_size=_API_CONNECTIONS,
         statement_timeout_seconds=settings.statement_timeout_seconds,
     ) as engine:
-        app = api_app(engine, master_key=settings.master_key.get_secret_value(), health=Health())
-        await serve(app, settings.host, settings.port or API_PORT, stop)
+        key = settings.master_key.get_secret_value()
+        async with checked_master_key(engine, MasterKey.from_text(key), stop):
+            app = api_app(engine, master_key=key, health=Health())
+            await serve(app, settings.host, settings.port or API_PORT, stop)
 
 
 def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.errors import ConflictError, InvalidInputError, NotFoundError
 from shared.postgres import rows, transaction
 from shared.security.api_keys import new_api_key
+from shared.security.key_check import check_owned_master_key
 from shared.security.keyring import index_key_context
 from shared.security.principals import Role
 from shared.security.sealing import KEY_BYTES, MasterKey
@@ -78,8 +79,10 @@ async def create_organization(
     """
     Create an organization with its own index key, or give the one of that name.
 
-    Raises ConflictError when it exists with another time zone.
+    Raises ConflictError when it exists with another time zone, InvalidInputError when the master key is not
+    the installation's.
     """
+    await check_owned_master_key(engine, master_key)
     name = _clean_name(name)
     if time_zone not in available_timezones():
         raise InvalidInputError("This is no time zone.", remedy="Use an IANA name, such as America/Chicago.")

@@ -38,23 +38,26 @@ _decode_person = msgspec.json.Decoder(Person).decode
 
 
 class MasterKey:
-    """The installation's key: it wraps other keys and seals nothing else."""
+    """
+    The installation's key: it wraps other keys and secrets, and seals nothing else.
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) != KEY_BYTES:
+    During a rotation older keys stand behind it: they unwrap, and wrap nothing any more.
+    """
+
+    def __init__(self, key: bytes, *older: bytes) -> None:
+        if any(len(one) != KEY_BYTES for one in (key, *older)):
             raise InvalidInputError(f"The master key must have {KEY_BYTES} bytes.", remedy=_MASTER_KEY_REMEDY)
         self._cipher = AESGCM(key)
+        self._older = tuple(AESGCM(one) for one in older)
 
     @classmethod
     def from_text(cls, text: str) -> "MasterKey":
-        """Read the base64 of 32 bytes. Raises InvalidInputError, which never shows the text."""
-        try:
-            key = base64.b64decode(
-                text.strip(), altchars=b"-_" if set(text) & set("-_") else None, validate=True
-            )
-        except (binascii.Error, ValueError):
-            raise InvalidInputError("The master key is not base64.", remedy=_MASTER_KEY_REMEDY) from None
-        return cls(key)
+        """
+        Read the base64 of 32 bytes, or several with commas between: the first one wraps, all unwrap.
+
+        Raises InvalidInputError, which never shows the text.
+        """
+        return cls(*(_read_key(part.strip()) for part in text.split(",")))
 
     def wrap(self, key: bytes, *, context: bytes) -> bytes:
         """Encrypt a key; `context` says what it is for and must be the same when it is unwrapped."""
@@ -62,14 +65,31 @@ class MasterKey:
         return nonce + self._cipher.encrypt(nonce, key, context)
 
     def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
-        """Decrypt a key. Raises InvalidInputError when this master key, or this context, did not wrap it."""
+        """Decrypt a key. Raises InvalidInputError when none of ours, or another context, wrapped it."""
+        for cipher in (self._cipher, *self._older):
+            try:
+                return cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], context)
+            except (InvalidTag, ValueError):
+                continue
+        raise InvalidInputError(
+            "A stored key does not open with this master key.",
+            remedy="Set REPRIEVE_MASTER_KEY to the value with which it was wrapped.",
+        )
+
+    def rewrap(self, wrapped: bytes, *, context: bytes) -> bytes | None:
+        """Wrap by the first key what an older one wrapped; None when it is so already. Raises as unwrap."""
         try:
-            return self._cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], context)
+            self._cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], context)
         except (InvalidTag, ValueError):
-            raise InvalidInputError(
-                "A stored key does not open with this master key.",
-                remedy="Set REPRIEVE_MASTER_KEY to the value with which the organization was created.",
-            ) from None
+            return self.wrap(self.unwrap(wrapped, context=context), context=context)
+        return None
+
+
+def _read_key(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, altchars=b"-_" if set(text) & set("-_") else None, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInputError("The master key is not base64.", remedy=_MASTER_KEY_REMEDY) from None
 
 
 _MASTER_KEY_REMEDY = "Set REPRIEVE_MASTER_KEY to the output of `openssl rand -base64 32`."
