@@ -50,8 +50,16 @@ class SealedPerson(Value, frozen=True, kw_only=True):
     member_id_index: str | None = None
 
 
+ALIAS = "alias"
+"""The qualifier of an id that nobody sent: what the feed's owner says the payer is, an id or a name."""
+
+
 class Party(Value, frozen=True, kw_only=True):
-    """A payer or a payee, with its ids as sent: qualifier XV, XX, FI, or a REF qualifier, TRN03, BPR10."""
+    """
+    A payer or a payee, with its ids as sent: qualifier XV, XX, FI, or a REF qualifier, TRN03, BPR10.
+
+    A payer may have an id with the qualifier ALIAS behind them.
+    """
 
     name: str | None = None
     ids: tuple[Reference, ...] = ()

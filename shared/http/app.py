@@ -6,6 +6,7 @@ The door stands around everything: it gives each request an id, lets no stranger
 log line. /openapi.json is behind it too; there are no documentation pages.
 """
 
+import asyncio
 import time
 from collections.abc import Collection
 from uuid import UUID, uuid4
@@ -30,6 +31,10 @@ log = structlog.get_logger()
 # FastAPI's own limit answers in plain text, over the door's 401 as well, and would have to be lifted for
 # uploads. It holds a body in memory whatever kind the sender says it is, so the limit asks for no kind.
 BODY_BYTES_MAX = 8 * 1024 * 1024
+
+BODY_GRACE_SECONDS = 30.0
+BODY_BYTES_PER_SECOND = 1024
+"""A body may take the grace, and then so much longer as this pace allows; the slowest modem was faster."""
 
 RouteName = tuple[str, str]
 """A method and a path without parameters, as in ("POST", "/v1/remittances")."""
@@ -95,6 +100,8 @@ class _Visit:
         self._request_bytes = 0
         self._response_bytes = 0
         self._body_bytes_max = body_bytes_max
+        self._body_ended = False
+        self._begun_at = time.monotonic()
         scope.setdefault("state", {})["request_id"] = self._request_id
 
     async def run(self) -> None:
@@ -143,11 +150,23 @@ class _Visit:
             await answer(self._scope, self._receive, self._send_marked)
 
     async def _receive_counting(self) -> Message:
-        message = await self._receive()
+        message = await self._receive_in_time()
         self._request_bytes += len(message.get("body", b""))
+        self._body_ended = not message.get("more_body", False)
         if self._exceeds(self._request_bytes):
             raise HTTPException(413)  # FastAPI turns any other error at this place into a 400
         return message
+
+    async def _receive_in_time(self) -> Message:
+        """Wait for the body while it comes at a walking pace: who dribbles bytes holds files and memory."""
+        if self._body_ended:  # what comes now is only that the caller went away
+            return await self._receive()
+        until = self._begun_at + BODY_GRACE_SECONDS + self._request_bytes / BODY_BYTES_PER_SECOND
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                return await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, headers={"Connection": "close"}) from None
 
     def _exceeds(self, body_bytes: int) -> bool:
         return self._body_bytes_max is not None and body_bytes > self._body_bytes_max

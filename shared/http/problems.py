@@ -104,6 +104,7 @@ _SLUGS = {413: "too-large", 416: "range", 422: "invalid-input"}  # Python's phra
 _REMEDIES = {
     400: "Send a body of JSON in UTF-8, nested no deeper than the route's fields.",
     404: "Check the path; /openapi.json lists what there is.",
+    408: "Send the body without standing still; nothing of it was kept.",
     405: "The Allow header names the methods that work.",
     413: "Send it in smaller parts.",
 }

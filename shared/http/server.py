@@ -8,12 +8,16 @@ from collections.abc import Iterator
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from shared.errors import InvalidInputError
 
 log = structlog.get_logger()
 
 GRACE_SECONDS = 10
+HEAD_SECONDS = 30.0
+"""A connection on which no request begins for so long, or is not told to its head's end, is closed."""
+
 _BACKLOG = 2048
 
 
@@ -26,6 +30,7 @@ async def serve(app: ASGIApp, host: str, port: int, stop: asyncio.Event) -> None
     listener = _listen(host, port)
     config = uvicorn.Config(
         app,
+        http=_Connection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -43,6 +48,29 @@ async def serve(app: ASGIApp, host: str, port: int, stop: asyncio.Event) -> None
         stopping.cancel()
         serving.cancel()
         listener.close()
+
+
+class _Connection(H11Protocol):
+    """One connection, closed when no head of a request arrives for too long: uvicorn would wait for ever."""
+
+    _before: object = None  # the request that was answered at the last look
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_again = self.loop.call_later(HEAD_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look_again.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        latest: RequestResponseCycle | None = self.cycle  # None until the first request
+        idle = latest is None or latest.response_complete
+        if idle and self._before is latest:
+            self.transport.close()
+            return
+        self._before = latest if idle else self._before
+        self._look_again = self.loop.call_later(HEAD_SECONDS, self._look)
 
 
 class _Server(uvicorn.Server):

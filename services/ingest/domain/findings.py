@@ -103,6 +103,11 @@ RULES = {
         "The file holds claim status responses (277) and no 835.",
         "Send remittances (835) here; a 277 tells status, not payment.",
     ),
+    "test_refused": Rule(
+        "error",
+        "A transaction set of a test file (ISA15 T) came through a feed that takes none; it was not read.",
+        "Send it as production, or let the feed take it: `reprieve feeds edit NAME --test-files separate`.",
+    ),
     "text_before_envelope": Rule(
         "warning", "Text stands before the ISA segment; it was skipped.", "Remove what is no part of the 835."
     ),

@@ -5,7 +5,7 @@ Receipts: one per file and submitter. A receipt is due while something of its fi
 Finding due receipts looks over all walls and gives ids only; everything else needs the submitter in scope.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -36,6 +36,7 @@ class Receipt:
     A file to be read. `attempts` counts this attempt and those that ended with their process.
 
     `processed_before`: every transaction set was read already, only held ones can still add something.
+    `refuses_tests` and `payer_aliases` are its feed's (FeedSettings) at the begin of the attempt.
     """
 
     submitter_id: UUID
@@ -44,6 +45,8 @@ class Receipt:
     received_at: datetime
     attempts: int
     processed_before: bool
+    refuses_tests: bool
+    payer_aliases: Mapping[str, str]
     stored: StoredFile
 
 
@@ -141,10 +144,13 @@ _FINISHED = text("""
 _DUE = text("select submitter_id, receipt_id from ingest.due_receipts(:limit)")
 _COUNT_DUE = text("select ingest.count_due_receipts()")
 _BEGIN = text("""
-    update ingest.receipts set status = 'processing', attempts = attempts + 1
-    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
-    returning submitter_id, receipt_id, feed, received_at, attempts, storage_key, wrapped_key, size_bytes,
-        processed_at is not null as processed_before
+    update ingest.receipts r set status = 'processing', attempts = attempts + 1
+    from ingest.feeds f
+    where (r.submitter_id, r.receipt_id) = (:submitter_id, :receipt_id) and r.due
+        and (f.submitter_id, f.name) = (r.submitter_id, r.feed)
+    returning r.submitter_id, r.receipt_id, r.feed, r.received_at, r.attempts, r.storage_key, r.wrapped_key,
+        r.size_bytes, r.processed_at is not null as processed_before,
+        f.test_files = 'refuse' as refuses_tests, f.payer_aliases
 """)
 _LEAVE = text("""
     update ingest.receipts set attempts = greatest(attempts - 1, 0)
@@ -275,6 +281,8 @@ async def begin(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) ->
         received_at=row.received_at,
         attempts=row.attempts,
         processed_before=row.processed_before,
+        refuses_tests=row.refuses_tests,
+        payer_aliases=row.payer_aliases,
         stored=StoredFile(row.storage_key, row.wrapped_key, row.size_bytes),
     )
 

@@ -11,7 +11,9 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ingest.domain.aliases import with_alias
 from services.ingest.domain.events import EventContext
+from services.ingest.domain.findings import finding
 from services.ingest.domain.reader import read
 from services.ingest.domain.remittance import FileClosed, SetClosed, SetHeader, SetOpened
 from services.ingest.store import remittances
@@ -61,6 +63,7 @@ class FileInWork:
         self._header: SetHeader | None = None
         self._organization: Organization | None = None
         self._staged: StagedSet | None = None
+        self._tests_refused = 0
 
     async def read(self, stop: asyncio.Event) -> Outcome | None:
         """Read the whole file; None when `stop` came first. May be repeated after any failure."""
@@ -104,6 +107,10 @@ class FileInWork:
         self._header, self._organization, self._staged = header, None, None
         if not self._adds_something(header.set_ordinal):
             return
+        if header.is_test and self._receipt.refuses_tests:
+            self._refuse_test(header)
+            return
+        header = self._header = with_alias(header, self._receipt.payer_aliases)
         payees = self._workshop.payees
         if (owner := self._owners.get(header.set_ordinal)) is not None:
             # What an earlier attempt staged must be released where it is, though its payee may have moved.
@@ -112,6 +119,13 @@ class FileInWork:
             self._organization = await payees.resolve(header.payee_identifiers)
         if self._organization is not None:
             self._staged = await self._begin(header, self._organization)
+
+    def _refuse_test(self, header: SetHeader) -> None:
+        """Pass a set over that the feed does not take: neither staged nor held."""
+        self._header = None
+        self._tests_refused += 1
+        found = finding("test_refused", segment_id="ST", byte_offset=header.byte_offset)
+        self._findings.add((found,))
 
     async def _begin(self, header: SetHeader, organization: Organization) -> StagedSet:
         receipt = self._receipt
@@ -194,9 +208,12 @@ class FileInWork:
         metrics.CLAIMS_READ.labels("denied").inc(self.tally.denied_claims)
         metrics.CLAIMS_READ.labels("duplicate").inc(self.tally.duplicates)
         metrics.CLAIMS_READ.labels("quarantined").inc(self.tally.quarantined)
+        reason = closed.refusal.code if closed.refusal else None
+        if closed.accepted and 0 < self._tests_refused == closed.transaction_sets:
+            reason = "test_refused"
         return Outcome(
-            status="processed" if closed.accepted else "refused",
-            refused_reason=closed.refusal.code if closed.refusal else None,
+            status="processed" if closed.accepted and reason is None else "refused",
+            refused_reason=reason,
             bytes_read=closed.bytes_read,
             transaction_sets=closed.transaction_sets,
             claims_read=self.tally.claims_read,

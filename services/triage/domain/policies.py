@@ -17,7 +17,7 @@ from msgspec import Struct
 from services.triage.domain.conditions import line_of_business
 from services.triage.domain.facts import Facts
 from services.triage.domain.policy import Policy, read_policy
-from shared.contracts.claim import Party
+from shared.contracts.claim import ALIAS, Party
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import FactKind
 from shared.errors import InvalidInputError
@@ -98,6 +98,11 @@ class Policies:
         return self._by_default("the payer is known, but not for this line of business")
 
     def _candidates(self, payer: Party) -> tuple[list[Policy], str]:
+        # Who says what a feed means by a payer knows better than the names that the payer sends.
+        for alias in (ref.value.strip() for ref in payer.ids if ref.qualifier == ALIAS):
+            known = (*self.by_id.get(alias.upper(), ()), *self.by_name.get(normalised(alias), ()))
+            if known:
+                return list(dict.fromkeys(known)), "the feed's alias"
         by_id = [p for ref in payer.ids for p in self.by_id.get(ref.value.strip().upper(), ())]
         by_name = self.by_name.get(normalised(payer.name), ()) if payer.name else ()
         how = "id" if by_id else "name"

@@ -1,0 +1,146 @@
+"""Who dribbles, stands still, lies about a length or sends endless headers holds nothing up for long."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from fastapi import Request
+
+from shared.http import app as app_module
+from shared.http import server as server_module
+from shared.http.app import create_app
+from shared.http.probes import Health
+from shared.postgres import create_engine
+from tests.http.test_server_and_client import serving
+from tests.security.support import a_key
+from tests.support.database import Database
+
+
+class Slow:
+    """A server that takes bodies, and the key to it."""
+
+    def __init__(self, port: int, key: str) -> None:
+        self.port, self.key = port, key
+        self.bodies: list[int] = []
+
+    async def open(self, head: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(head)
+        return reader, writer
+
+    def head(self, *lines: str) -> bytes:
+        return "\r\n".join(
+            ["POST /take HTTP/1.1", "Host: x", f"Authorization: Bearer {self.key}", *lines, "", ""]
+        ).encode()
+
+
+@pytest.fixture
+async def slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Slow]:
+    monkeypatch.setattr(app_module, "BODY_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.5)
+    engine = create_engine(database.url("reprieve_triage"), name="test")
+    app = create_app(
+        title="Test", version="1", engine=engine, health=Health(), streaming_routes=[("POST", "/take")]
+    )
+    found = Slow(0, await a_key(database, "operator"))
+
+    @app.post("/take")
+    async def take(request: Request) -> int:
+        found.bodies.append(sum([len(block) async for block in request.stream()]))
+        return found.bodies[-1]
+
+    async with serving(app) as (url, _):
+        found.port = int(url.rpartition(":")[2])
+        yield found
+    await engine.dispose()
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    return await asyncio.wait_for(reader.read(), 10)
+
+
+async def test_a_body_that_stands_still_is_given_up_with_408(slow: Slow):
+    reader, writer = await slow.open(slow.head("Content-Length: 1000") + b"begun")
+    begun = time.monotonic()
+
+    told = await answer(reader)
+
+    assert told.startswith(b"HTTP/1.1 408 ")
+    assert b"urn:reprieve:problem:request-timeout" in told
+    assert time.monotonic() - begun < 5
+    assert slow.bodies == []
+    writer.close()
+
+
+async def test_a_body_that_dribbles_is_given_up_as_well(slow: Slow):
+    reader, writer = await slow.open(slow.head("Content-Length: 1000"))
+
+    async def dribble() -> None:
+        for _ in range(100):
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+
+    dribbling = asyncio.create_task(dribble())
+    assert (await answer(reader)).startswith(b"HTTP/1.1 408 ")
+    dribbling.cancel()
+
+
+async def test_a_body_that_comes_at_a_walking_pace_is_taken(slow: Slow):
+    reader, writer = await slow.open(slow.head("Content-Length: 4000", "Connection: close"))
+    for _ in range(4):
+        writer.write(b"x" * 1000)
+        await asyncio.sleep(0.3)
+
+    assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+    assert slow.bodies == [4000]
+
+
+@pytest.mark.parametrize("head", [b"", b"POST /take HTTP/1.1\r\nX-Long: "])
+async def test_a_connection_without_a_whole_head_is_closed(slow: Slow, head: bytes):
+    reader, writer = await slow.open(head)
+
+    async def dribble() -> None:
+        while head:
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+
+    dribbling = asyncio.create_task(dribble())
+    assert await answer(reader) == b""
+    dribbling.cancel()
+
+
+async def test_endless_headers_are_refused(slow: Slow):
+    reader, _ = await slow.open(slow.head("X-Huge: " + "x" * 200_000))
+
+    with suppress(ConnectionResetError):  # it does not wait until all of them have come
+        assert (await answer(reader)).startswith(b"HTTP/1.1 400 ")
+    assert slow.bodies == []
+
+
+async def test_a_body_shorter_than_it_says_is_no_body(slow: Slow):
+    _, writer = await slow.open(slow.head("Content-Length: 1000") + b"x" * 999)
+    await writer.drain()
+    writer.close()
+    await asyncio.sleep(0.3)
+
+    assert slow.bodies == []
+
+
+async def test_what_follows_a_body_is_no_part_of_it(slow: Slow):
+    reader, _ = await slow.open(slow.head("Content-Length: 10", "Connection: close") + b"x" * 1000)
+
+    assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+    assert slow.bodies == [10]
+
+
+async def test_two_lengths_are_refused(slow: Slow):
+    for lines in (
+        ("Content-Length: 5", "Content-Length: 6"),
+        ("Content-Length: -5",),
+        ("Content-Length: 5x",),
+    ):
+        reader, _ = await slow.open(slow.head(*lines) + b"xxxxxx")
+        assert (await answer(reader)).startswith(b"HTTP/1.1 400 "), lines
+    assert slow.bodies == []
