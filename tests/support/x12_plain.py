@@ -189,9 +189,13 @@ def _set(found: Facts, body: list[list[str]], trailer: list[str] | None) -> None
 def _header(found: Facts, header: list[list[str]]) -> Decimal | None:
     payment = None
     tags = Counter(parts[0] for parts in header)
-    parties = Counter(at(parts, 1) for parts in header if parts[0] == "N1")
+    named = (
+        parts for parts in header if parts[0] == "N1" and (at(parts, 2) or (at(parts, 3) and at(parts, 4)))
+    )
+    parties = Counter(at(parts, 1) for parts in named)
     for tag, code in (("BPR", "missing_payment"), ("TRN", "missing_trace")):
         found.findings[code] += not tags[tag]
+    found.findings["missing_trace"] += any(parts[0] == "TRN" and not at(parts, 2) for parts in header)
     found.findings["missing_party"] += not (parties["PR"] and parties["PE"])
     repeated = (tags["BPR"], tags["TRN"], parties["PR"], parties["PE"])
     found.findings["misplaced_segment"] += sum(max(count - 1, 0) for count in repeated)

@@ -160,7 +160,7 @@ RULES = {
     "oversized_loop": Rule("error", "A claim has more than 50,000 segments; the rest was not read.", _RESEND),
     "unknown_segment": Rule("warning", "A segment is none that an 835 has here; it was skipped.", _TELL),
     "missing_payment": Rule("warning", "The set has no BPR segment: the sum paid is unknown.", _TELL),
-    "missing_trace": Rule("warning", "The set has no TRN segment: no check or transfer number.", _TELL),
+    "missing_trace": Rule("warning", "The set has no check or transfer number (TRN02).", _TELL),
     "missing_party": Rule("warning", "The set does not name both payer and payee (N1).", _TELL),
     "misplaced_segment": Rule("warning", "A segment stands where an 835 has none of its kind.", _TELL),
     "foreign_currency": Rule(

@@ -142,8 +142,10 @@ class _Header:
         if (payer_id := read_text_or_none(parts, 10)) is not None:
             self.payer_ids.append(Reference(qualifier="BPR10", value=payer_id))
 
-    def trn(self, parts: list[bytes], _: int) -> None:
+    def trn(self, parts: list[bytes], index: int) -> None:
         self.trace_number = read_text_or_none(parts, 2)
+        if self.trace_number is None:
+            self._note("missing_trace", index, 2)
         self.payer_trace_id = read_text_or_none(parts, 3)
         if self.payer_trace_id is not None:
             self.payer_ids.append(Reference(qualifier="TRN03", value=self.payer_trace_id))
@@ -161,13 +163,13 @@ class _Header:
     def n1(self, parts: list[bytes], index: int) -> None:
         entity = parts[1] if len(parts) > 1 else b""
         self._party = "PR" if entity == b"PR" else "PE" if entity == b"PE" else ""
-        if not self._party or self._party in self._parties:
-            self._note("misplaced_segment", index, 1)
-        else:
-            self._parties.add(self._party)
         name = read_text_or_none(parts, 2)
         qualifier, value = read_text_or_none(parts, 3), read_text_or_none(parts, 4)
         ids = [Reference(qualifier=qualifier, value=value)] if qualifier and value else []
+        if not self._party or self._party in self._parties:
+            self._note("misplaced_segment", index, 1)
+        elif name or ids:
+            self._parties.add(self._party)
         if self._party == "PR":
             self.payer_name = name
             self.payer_ids[:0] = ids

@@ -370,6 +370,7 @@ def test_what_a_set_holds_is_not_shown_by_its_repr():
         ("N1*PR*", "N1*PR*ANOTHER PAYER", "misplaced_segment"),
         ("N1*PE*", "N1*PE*ANOTHER CLINIC*XX*1234567893", "misplaced_segment"),
         ("DTM*", "DTM*405", "date_unreadable"),
+        ("DTM*", "DTM", "date_unreadable"),
     ],
 )
 def test_a_header_names_payment_trace_payer_and_payee_once_each(place, put, found):
@@ -379,3 +380,15 @@ def test_a_header_names_payment_trace_payer_and_payee_once_each(place, put, foun
 
     assert read.codes == [found]
     assert (str(read.headers[0].payment_amount), read.headers[0].trace_number) == ("0", "TRACE1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("TRN*1*TRACE1*", "TRN*1**", "missing_trace"),
+        ("N1*PR*COBBLESTONE MUTUAL*XV*SIM02", "N1*PR", "missing_party"),
+    ],
+)
+def test_a_segment_that_names_nothing_is_as_good_as_missing(old, new, found):
+    assert old.encode() in CLEAN
+    assert reading(CLEAN.replace(old.encode(), new.encode())).codes == [found]
