@@ -16,7 +16,8 @@ ACKNOWLEDGMENTS = frozenset(("FA", "AG"))
 _REMITTANCES = "HP"
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _FUNCTIONAL_ID = re.compile(r"[A-Z0-9]{2}")
-_VERSION = re.compile(r"[0-9]{6}[0-9A-Z]{0,6}")
+_VERSION = re.compile(r"[0-9A-Za-z]{1,12}")
+_READ_AS = "005010X221A1"  # whatever GS08 says, and what AK103 says where that cannot be repeated
 _PARTY = re.compile(r"[!-~](?:[ -~]{0,13}[!-~])?")
 
 
@@ -60,7 +61,7 @@ class OpenGroup:
             sender=_shown(text_of(self._header, 2), _PARTY, "UNKNOWN"),
             receiver=_shown(text_of(self._header, 3), _PARTY, "UNKNOWN"),
             control_number=_shown(text_of(self._header, 6), _NUMBER, "0"),
-            version=_shown(self._version, _VERSION, ""),
+            version=_shown(self._version, _VERSION, _READ_AS),
             code=self._code(codes),
             included=int(stated) if stated.isdecimal() and len(stated) <= 6 else self._received,
             received=self._received,

@@ -27,6 +27,7 @@ Kind = Literal["TA1", "999", "997"]
 _USUAL = ("*", ":", "^", "~")
 _SYNTAX_CODES = 5  # AK905 to AK909, IK502 to IK506
 _4010 = "004010"
+_QUALIFIERS = frozenset((*(f"{number:02d}" for number in range(1, 39)), "AM", "NR", "SA", "SN", "ZZ"))
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -95,16 +96,17 @@ def _write_header(writer: "_Writer", drafted: Draft, control_number: int, made_a
     writer.segment(
         "ISA",
         *("00", " " * 10, "00", " " * 10),
-        *(_padded(to.receiver_qualifier, 2, "ZZ"), _padded(to.receiver, 15, "")),
-        *(_padded(to.sender_qualifier, 2, "ZZ"), _padded(to.sender, 15, "")),
+        *(_qualifier(to.receiver_qualifier), to.receiver[:15].ljust(15)),
+        *(_qualifier(to.sender_qualifier), to.sender[:15].ljust(15)),
         *(f"{made_at:%y%m%d}", f"{made_at:%H%M}"),
         *("U" if is_4010 else writer.repetition, "00401" if is_4010 else "00501"),
         *(f"{control_number:09d}", "0", to.usage if to.usage in {"P", "T"} else "P", writer.component),
     )
 
 
-def _padded(value: str, width: int, otherwise: str) -> str:
-    return (value or otherwise)[:width].ljust(width)
+def _qualifier(value: str) -> str:
+    """Repeat a qualifier that there is; of any other party all that is known is that both know it."""
+    return value if value in _QUALIFIERS else "ZZ"
 
 
 def _write_ta1(writer: "_Writer", to: InterchangeVerdict) -> None:

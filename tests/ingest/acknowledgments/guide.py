@@ -19,7 +19,7 @@ TA105 = {f"{code:03d}" for code in range(32)}
 FORMS: dict[str, Sequence[tuple[str, bool]]] = {
     "GS": [("FA", True), (".{2,15}", True), (".{2,15}", True), (r"\d{8}", True), (r"\d{4}|\d{6}|\d{7,8}", True), (N, True), ("X", True), ("005010X231A1", True)],
     "ST": [("999", True), (r"[0-9A-Z]{4,9}", True), ("005010X231A1", True)],
-    "AK1": [("[A-Z]{2}", True), (r"\d{1,9}", True), (r"[0-9A-Z]{6,12}", False)],
+    "AK1": [("[A-Z]{2}", True), (r"\d{1,9}", True), (r"[0-9A-Za-z]{1,12}", True)],
     "AK2": [(r"\d{3}", True), (r"[0-9A-Za-z._-]{4,9}", True), (r"[0-9A-Z]{6,12}", False)],
     "IK3": [(IDS, True), (r"[1-9]\d{0,9}", True), (r"[0-9A-Z]{1,4}", False), ("|".join(IK304), True)],
     "IK4": [(r"[1-9]\d?(:([1-9]\d?)?(:[1-9]\d{0,3})?)?", True), (r"[1-9]\d{0,3}", False), ("|".join(IK403), True)],
@@ -48,6 +48,7 @@ FOLLOWS = {
     "GE": {"GS", "IEA"},
 }
 
+QUALIFIERS = {*(f"{code:02d}" for code in range(1, 39)), "AM", "NR", "SA", "SN", "ZZ"}
 ISA_WIDTHS = (2, 10, 2, 10, 2, 15, 2, 15, 6, 4, 1, 5, 9, 1, 1, 1)
 
 
@@ -66,6 +67,8 @@ def faults(content: bytes) -> Iterator[str]:
     segments = split(content)
     if tuple(map(len, segments[0][1:])) != ISA_WIDTHS:
         yield "ISA widths"
+    if not {segments[0][5], segments[0][7]} <= QUALIFIERS:
+        yield "ISA qualifiers"
     for one, after in pairwise(segments):
         if after[0] not in FOLLOWS[one[0]]:
             yield f"{after[0]} after {one[0]}"
