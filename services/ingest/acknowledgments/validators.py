@@ -18,7 +18,7 @@ import structlog
 
 from services.ingest.acknowledgments.validator import Answer, framed
 from services.ingest.acknowledgments.verdicts import FileVerdict, Limits
-from shared.errors import ReprieveError
+from shared.errors import ReprieveError, UnavailableError
 
 _AT_ONCE = 2
 _GATHERED_BLOCKS = 16  # read from the vault in one go off the event loop
@@ -55,7 +55,7 @@ class Validators:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def inspect(self, blocks: Blocks) -> FileVerdict:
-        """Judge a file within the limits. Raises ValidatorError, and what reading the file raises."""
+        """Judge a file. Raises ValidatorError, UnavailableError, and what reading the file raises."""
         async with self._turns:
             try:
                 return await self._ask(blocks, self._limits)
@@ -91,17 +91,20 @@ class Validators:
 
 
 async def _start() -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        "-m",
-        _MODULE,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,  # a traceback may show values
-        env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-        start_new_session=True,  # Ctrl-C is for the worker, which then lets its processes finish
-    )
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-m",
+            _MODULE,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # a traceback may show values
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            start_new_session=True,  # Ctrl-C is for the worker, which ends its processes itself
+        )
+    except OSError as error:  # no memory or no place for another process: not the file's fault
+        raise UnavailableError("No validator process can be started.", remedy="It is tried again.") from error
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

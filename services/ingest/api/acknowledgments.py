@@ -50,7 +50,7 @@ def acknowledgments_router(engine: AsyncEngine) -> APIRouter:
             return Response(status_code=202, headers={"Retry-After": str(_RETRY_AFTER_SECONDS)})
         if state["state"] == "declined":
             raise NotFoundError(
-                "This file is not acknowledged: its feed wants no acknowledgments.",
+                "This file has no acknowledgment: its feed wanted none, or it is too old.",
                 remedy="Set the feed's acknowledgment to negative or all: files sent from then on have one.",
             )
         if state["state"] == "failed":

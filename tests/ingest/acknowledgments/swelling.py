@@ -1,10 +1,14 @@
-"""A validator whose first file makes it swell beyond its limit."""
+"""A validator that outgrows its memory where it looks at conformance, and answers where it does not."""
 
 from services.ingest.acknowledgments import validator
 
+inspect = validator.inspect
+
 
 def swell(blocks, limits):
-    return bytearray(10 * validator.MEMORY_BYTES)
+    if limits.conformance_bytes:
+        bytearray(2 * validator.MEMORY_BYTES)
+    return inspect(blocks, limits)
 
 
 validator.inspect = swell

@@ -6,9 +6,11 @@ import signal
 
 import pytest
 
+from services.ingest.acknowledgments import validator
 from services.ingest.acknowledgments import validators as pool
 from services.ingest.acknowledgments.validators import ValidatorError, Validators
 from services.ingest.acknowledgments.verdicts import Limits
+from shared.errors import UnavailableError
 from tests.ingest.acknowledgments.answers import judge
 from tests.ingest.remittances import TestSet, denied, remittance
 
@@ -59,16 +61,41 @@ async def test_a_process_that_hangs_is_ended_and_the_envelope_is_judged_by_anoth
 
 
 async def test_a_process_that_outgrows_its_memory_ends(monkeypatch: pytest.MonkeyPatch):
-    """The limit is set below what a process needs to begin with: it cannot answer."""
     monkeypatch.setattr(pool, "_MODULE", "tests.ingest.acknowledgments.swelling")
-    monkeypatch.setattr(pool, "_PASSED_ON", (*pool._PASSED_ON, "PYTHONPATH"))
     validators = Validators()
     try:
-        with pytest.raises(ValidatorError):
-            await validators.inspect(blocks(SOUND))
-        assert processes(validators) == []
+        verdict = await validators.inspect(blocks(SOUND))
     finally:
         await validators.close()
+
+    assert (verdict.cut_short, verdict.sets, verdict.sets_checked) == ("failed", 1, 0)
+
+
+async def test_a_file_that_no_process_can_judge_is_said_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pool, "_MODULE", "tests.ingest.acknowledgments.guide")  # which ends at once
+    validators = Validators()
+    with pytest.raises(ValidatorError):
+        await validators.inspect(blocks(SOUND))
+    assert processes(validators) == []
+
+
+async def test_a_process_that_spins_inside_one_segment_is_ended_by_the_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(pool, "_MODULE", "tests.ingest.acknowledgments.spinning")
+    validators = Validators(limits=Limits(seconds=1 - validator._SPARE_SECONDS), wall_seconds=60)
+    try:
+        verdict = await validators.inspect(blocks(SOUND))
+    finally:
+        await validators.close()
+
+    assert (verdict.cut_short, verdict.sets_checked) == ("failed", 0)
+
+
+async def test_no_room_for_a_process_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pool.sys, "executable", "/nowhere/python")
+    with pytest.raises(UnavailableError):
+        await Validators().inspect(blocks(SOUND))
 
 
 async def test_limits_reach_the_process():
