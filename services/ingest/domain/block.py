@@ -51,8 +51,11 @@ class Block:
     def place(self) -> tuple[int, int, int]:
         """Give number(0), start(0) and end() at once: every claim asks for them."""
         batch, first, stop = self._pieces[0]
-        end = batch.end(stop - 1) if len(self._pieces) == 1 and not self.last_end else self.end()
-        return batch.number + first, batch.start(first), end
+        if len(self._pieces) == 1 and not self.last_end:
+            begin, end = batch.place(first, stop)
+        else:
+            begin, end = batch.start(first), self.end()
+        return batch.number + first, begin, end
 
     def empty(self) -> int:
         """Count the segments that are none: a terminator behind a terminator."""

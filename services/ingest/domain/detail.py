@@ -45,7 +45,7 @@ class Detail:
         separator = element.decode() if plain else "\x1d"
         self._component = component.decode() if plain else "\x1f"
         loop = terminator.join(segments)
-        if loop.isascii() and plain and terminator.isascii() and b"\0" not in loop:
+        if loop.isascii() and plain and terminator.isascii() and 0 not in loop:
             texts = loop.decode().split(terminator.decode())  # nearly all loops: one decoding for all
         else:
             texts = [_decoded(segment, delimiters, plain=plain) for segment in segments]
@@ -228,7 +228,24 @@ def _frozen(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(parts: list[str], at: int) -> Decimal | None:
-    return read_number(parts[at].encode()) if at < len(parts) and parts[at] else None
+    return _number_of(parts[at]) if at < len(parts) and parts[at] else None
+
+
+class _Numbers(dict[str, Decimal | None]):
+    """Numbers read so far: prices and units repeat, and a claim has dozens of them."""
+
+    def __missing__(self, text: str) -> Decimal | None:
+        if len(self) >= _NUMBERS_MAX:
+            self.clear()
+        number = read_number(text.encode())
+        if len(text) <= _REMEMBERED_MAX:
+            self[text] = number
+        return number
+
+
+_NUMBERS_MAX = 1 << 13
+_REMEMBERED_MAX = 32  # characters: what is longer is no number, and would fill the memory
+_number_of = _Numbers().__getitem__
 
 
 def _text(parts: list[str], at: int) -> str | None:

@@ -1,6 +1,8 @@
 """Bytes to claims, in one forward pass: see `read`."""
 
 from collections.abc import Iterable, Iterator
+from itertools import compress, count
+from operator import itemgetter
 
 from services.ingest.domain.block import SEGMENT_IDS, Block
 from services.ingest.domain.envelope import REMITTANCE, EnvelopeLedger
@@ -86,8 +88,7 @@ class _Reader:
     def _read_batch(self, batch: Batch) -> None:
         boundaries = self._boundaries
         segments = batch.segments
-        starts = [index for index, segment in enumerate(segments) if segment[:3] in boundaries]
-        starts.append(len(segments))
+        starts = [*compress(count(), map(boundaries.__contains__, map(_TAG, segments))), len(segments)]
         if starts[0]:
             if self._block is None:
                 self._block = Block(batch, 0, starts[0])
@@ -183,5 +184,6 @@ class _Reader:
             self._ledger.note(found)
 
 
+_TAG = itemgetter(slice(3))
 _ENDS_SET = frozenset((b"ST", b"GS", b"GE"))
 _WITHIN_SET = frozenset((b"LX", b"TS2", b"TS3", b"PLB"))

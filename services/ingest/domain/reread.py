@@ -1,5 +1,7 @@
 """One claim again, from its byte range in the raw file: the source of follow-up events."""
 
+from itertools import accumulate
+
 from msgspec.structs import replace
 
 from services.ingest.domain.block import Block
@@ -52,6 +54,7 @@ def _batches(delimiters: Delimiters, loop: bytes, *, offset: int, number: int) -
             batches.append(
                 Batch.of(
                     run,
+                    list(accumulate(map(len, run))),
                     delimiters,
                     offset=offset + sum(map(len, raw[:begin])) + begin * len(delimiters.terminator),
                     number=number + begin,

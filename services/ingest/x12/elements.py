@@ -20,6 +20,28 @@ _ZERO = ord("0")
 _YEARS = range(1980, 2100)
 
 
+def parse_amount(element: bytes) -> tuple[Cents, bytes] | None:
+    """
+    Read an amount in dollars: exact cents, and one form in which 100, 100.0 and 100.00 are equal.
+
+    None where it is no X12 decimal number: empty, with thousands separators, of more than 18 digits.
+    """
+    # Nearly all amounts are read right here, by hand: Decimal and a pattern cost ten times as much.
+    whole, _, fraction = element.partition(b".")
+    digits = whole + fraction
+    places = len(fraction)
+    if places > 2 or not digits.isdigit() or len(element) >= _PLAIN_BYTES_MAX:
+        return _read_odd_amount(element)
+    if not whole or (whole[0] == _ZERO and len(whole) > 1):
+        return _read_odd_amount(element)
+    if places == 2:
+        form = element if fraction[1] != _ZERO else element[:-1] if fraction[0] != _ZERO else whole
+        return int(digits), form
+    if places:
+        return int(digits) * 10, element if fraction[0] != _ZERO else whole
+    return int(digits) * 100, whole
+
+
 def _read_odd_amount(element: bytes) -> tuple[Cents, bytes] | None:
     """Signs, padding, leading zeros, fractions of a cent, and what is no amount."""
     number = read_number(element)
@@ -34,40 +56,18 @@ class _Amounts(dict[bytes, tuple[Cents, bytes] | None]):
     """Amounts read so far. A hit costs a tenth of a reading, and half of what an lru_cache would."""
 
     def __missing__(self, element: bytes) -> tuple[Cents, bytes] | None:
-        # Nearly all amounts are read right here, by hand: Decimal and a pattern cost ten times as much.
         if len(self) >= _AMOUNTS_MAX:
             self.clear()
-        whole, _, fraction = element.partition(b".")
-        digits = len(fraction)
-        if (
-            whole.isdigit()
-            and (whole[0] != _ZERO or len(whole) == 1)
-            and (not digits or (digits <= 2 and fraction.isdigit()))
-            and len(element) < _PLAIN_BYTES_MAX
-        ):
-            if digits == 2:
-                form = element if fraction[1] != _ZERO else element[:-1] if fraction[0] != _ZERO else whole
-                amount = int(whole + fraction), form
-            elif digits:
-                amount = int(whole + fraction) * 10, element if fraction[0] != _ZERO else whole
-            else:
-                amount = int(whole) * 100, whole
-            self[element] = amount
-            return amount
-        odd = _read_odd_amount(element)
+        amount = parse_amount(element)
         if len(element) <= _REMEMBERED_BYTES_MAX:
-            self[element] = odd
-        return odd
+            self[element] = amount
+        return amount
 
 
 _AMOUNTS_MAX = 1 << 14
 
 read_amount = _Amounts().__getitem__
-"""
-Read an amount in dollars: exact cents, and one form in which 100, 100.0 and 100.00 are equal.
-
-None where it is no X12 decimal number: empty, with thousands separators, of more than 18 digits.
-"""
+"""Read an amount as parse_amount does, and remember it: for those that repeat, as prices do."""
 
 
 def read_number(element: bytes) -> Decimal | None:
@@ -123,7 +123,7 @@ def is_absurd_date(element: bytes) -> bool:
 
 def decode(text: bytes) -> str:
     """Decode bytes: UTF-8, or Latin-1 where they are not UTF-8."""
-    if b"\0" in text:
+    if 0 in text:
         text = text.replace(b"\0", b"")  # PostgreSQL keeps every character in a text but this one
     try:
         return text.decode()

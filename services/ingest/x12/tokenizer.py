@@ -56,6 +56,7 @@ class Batch(msgspec.Struct, frozen=True):
     def of(
         cls,
         raw: list[bytes],
+        ends: list[int],
         delimiters: Delimiters,
         *,
         offset: int,
@@ -63,7 +64,7 @@ class Batch(msgspec.Struct, frozen=True):
         clean: bool,
         unterminated: bool,
     ) -> "Batch":
-        """Make a batch of what splitting gave; `clean` says that no segment has blanks around it."""
+        """Make a batch of what splitting gave, and its `ends`; `clean`: no segment has blanks around it."""
         segments = raw if clean else [text.strip(BLANK) for text in raw]
         if unterminated and not segments[-1].startswith(_TRAILERS):
             segments = [*segments[:-1], segments[-1].rpartition(delimiters.element)[0]]
@@ -73,7 +74,7 @@ class Batch(msgspec.Struct, frozen=True):
             number=number,
             segments=segments,
             raw=raw,
-            ends=list(accumulate(map(len, raw))),
+            ends=ends,
             unterminated=unterminated,
             has_empty=not all(segments),
         )
@@ -87,6 +88,13 @@ class Batch(msgspec.Struct, frozen=True):
         """Give the offset just behind the segment's terminator."""
         missing = self.unterminated and index == len(self.raw) - 1
         return self._raw_end(index) + (0 if missing else len(self.delimiters.terminator))
+
+    def place(self, first: int, stop: int) -> tuple[int, int]:
+        """Give start(first) and end(stop - 1) at once: every claim asks for them."""
+        raw, ends, width = self.raw[first], self.ends, len(self.delimiters.terminator)
+        begin = self.offset + ends[first] + first * width - len(raw.lstrip(BLANK))
+        end = self.offset + ends[stop - 1] + stop * width
+        return begin, end - width if self.unterminated and stop == len(self.raw) else end
 
     def _raw_end(self, index: int) -> int:
         return self.offset + self.ends[index] + index * len(self.delimiters.terminator)
@@ -265,10 +273,13 @@ class _Tokenizer:
 
     def _batch(self, delimiters: Delimiters, raw: list[bytes], *, unterminated: bool = False) -> Batch:
         begin, offset, number = self._at, self._offset, self._number
-        self._at += sum(map(len, raw)) + (len(raw) - unterminated) * len(delimiters.terminator)
+        ends = list(accumulate(map(len, raw)))
+        self._at += ends[-1] + (len(raw) - unterminated) * len(delimiters.terminator)
         self._number += len(raw)
         clean = _is_clean(self._buffer[begin : self._at], delimiters.terminator)
-        return Batch.of(raw, delimiters, offset=offset, number=number, clean=clean, unterminated=unterminated)
+        return Batch.of(
+            raw, ends, delimiters, offset=offset, number=number, clean=clean, unterminated=unterminated
+        )
 
     def _last(self, delimiters: Delimiters, tail: bytes) -> Iterator[Token]:
         """Give what stands behind the last terminator of the file: padding, or a segment without one."""
