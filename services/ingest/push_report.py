@@ -13,6 +13,7 @@ from rich.table import Table
 from services.ingest.domain.findings import Finding
 from services.ingest.pushing import NotPushed, Pushed
 
+_SHOWN_FILES = 100
 _SHOWN_FINDINGS = 5  # of each file; `reprieve validate` shows them all
 
 
@@ -30,15 +31,37 @@ def print_lines(outcomes: Sequence[Pushed | NotPushed]) -> None:
 def print_table(outcomes: Sequence[Pushed | NotPushed]) -> None:
     """Print a table of receipts with their findings; what was not pushed goes to standard error."""
     pushed = [one for one in outcomes if isinstance(one, Pushed)]
-    if pushed:
-        console = Console()
-        console.print(_table(pushed))
-        for one in pushed:
+    console = Console()
+    # Of thousands only those are shown that somebody has to look at.
+    shown = pushed if len(pushed) <= _SHOWN_FILES else [one for one in pushed if _wants_a_look(one)]
+    if shown:
+        console.print(_table(shown[:_SHOWN_FILES]))
+        for one in shown[:_SHOWN_FILES]:
             for line in _finding_lines(one):
                 console.print(line, soft_wrap=True, highlight=False)
+    if len(outcomes) > 1:
+        console.print(_summary(outcomes), soft_wrap=True, highlight=False)
     for other in outcomes:
         if isinstance(other, NotPushed):
             typer.echo(f"{other.name}: {other.message}\n  {other.remedy}", err=True)
+
+
+def _wants_a_look(one: Pushed) -> bool:
+    receipt = one.receipt
+    return bool(
+        receipt["status"] == "refused" or receipt["finding_count"] or receipt["held_transaction_sets"]
+    )
+
+
+def _summary(outcomes: Sequence[Pushed | NotPushed]) -> str:
+    pushed = [one.receipt for one in outcomes if isinstance(one, Pushed)]
+    new = sum(not receipt["duplicate"] for receipt in pushed)
+    refused = sum(receipt["status"] == "refused" for receipt in pushed)
+    size = sum(receipt["size_bytes"] for receipt in pushed)
+    return (
+        f"{len(outcomes):,} files: {new:,} new, {len(pushed) - new:,} there before, {refused:,} refused,"
+        f" {len(outcomes) - len(pushed):,} not pushed; {size:,} bytes."
+    )
 
 
 def _table(pushed: Sequence[Pushed]) -> Table:

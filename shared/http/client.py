@@ -138,7 +138,11 @@ def raise_for_problem(response: httpx2.Response) -> httpx2.Response:
     )
     message = told.detail or told.title or f"The answer was {response.status_code}."
     named = "; ".join(f"{one.get('field')}: {one.get('problem')}" for one in told.errors)
-    raise kind(f"{message} {named}".strip(), remedy=told.remedy)
+    error = kind(f"{message} {named}".strip(), remedy=told.remedy)
+    seconds = response.headers.get("retry-after", "")
+    if isinstance(error, UnavailableError) and seconds.isdecimal():
+        error.retry_after_seconds = int(seconds)
+    raise error
 
 
 class _Problem(msgspec.Struct):
@@ -152,7 +156,9 @@ _ERRORS: dict[int, type[ReprieveError]] = {
     401: UnauthenticatedError,
     403: DeniedError,
     404: NotFoundError,
+    408: UnavailableError,
     409: ConflictError,
+    429: UnavailableError,
 }
 
 

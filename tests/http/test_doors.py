@@ -51,6 +51,7 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         **EVERY_PROCESS,
         **EVERY_PRODUCER,
         "POST /v1/remittances": {"submitter"},
+        "POST /v1/remittances/known": {"submitter"},
         "GET /v1/remittances/{receipt_id}": {"submitter"},
         "GET /v1/remittances/{receipt_id}/acknowledgment": {"submitter"},
         "GET /v1/remittances": PEOPLE,
@@ -88,6 +89,7 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
 }
 BODIES = {
     "POST /v1/feeds": {"name": "main"},
+    "POST /v1/remittances/known": {"sha256": ["0" * 64]},
     "PATCH /v1/feeds/{name}": {"cadence_hours": 24},
     "POST /v1/cases/{case_id}/facts": {"kind": "admission_date", "value": "2026-11-01"},
     "POST /v1/parked/replay": {"all": True},

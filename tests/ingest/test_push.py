@@ -5,18 +5,27 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
+from prometheus_client import REGISTRY
+from sqlalchemy import text
 
 from services.ingest.app import api_app
+from services.ingest.packing import Packing, pack
 from services.ingest.settings import IngestSettings
+from services.ingest.simulate import Simulation, simulate
 from shared.http.probes import Health
+from shared.postgres import transaction
 from tests.http.test_server_and_client import serving
 from tests.ingest.domain.files import SAMPLES
+from tests.ingest.remittances import TestSet, denied, remittance
 from tests.ingest.site import MASTER_KEY_TEXT, MAX_UPLOAD_BYTES, Site
 
+OTHER = remittance(TestSet([denied("Z1")], trace="Z"))
 GOOD = SAMPLES / "professional.835"
 FAULTY = SAMPLES / "issues" / "amount-with-currency.835"
 
@@ -68,7 +77,8 @@ async def test_a_bad_file_costs_no_other(push, site: Site, tmp_path: Path):
     (tmp_path / "empty.835").touch()
     with (tmp_path / "large.835").open("wb") as large:
         large.truncate(MAX_UPLOAD_BYTES + 1)
-    bad = [tmp_path / "empty.835", tmp_path, tmp_path / "missing.835", tmp_path / "large.835"]
+    (tmp_path / "folder").mkdir()
+    bad = [tmp_path / name for name in ("empty.835", "folder", "missing.835", "large.835")]
 
     told = await push(*bad, GOOD)
 
@@ -127,6 +137,92 @@ async def test_findings_are_told_with_their_place_and_remedy(push, site: Site, t
     assert "byte 0" in refused
     assert "1 finding" in told.out
     assert "1 findings" not in told.out
+
+
+def pushes() -> float:
+    labels = {"method": "POST", "route": "/v1/remittances"}
+    found = (
+        REGISTRY.get_sample_value("reprieve_http_requests_total", {**labels, "status": status})
+        for status in ("200", "202")
+    )
+    return sum(one or 0 for one in found)
+
+
+def folder_of(path: Path, count: int) -> Path:
+    path.mkdir()
+    for number in range(count):
+        (path / f"{number:03}.835").write_bytes(
+            remittance(TestSet([denied(f"F{number}")], trace=f"T{number}"))
+        )
+    return path
+
+
+async def test_a_folder_is_pushed_and_what_is_there_is_not_sent_again(push, site: Site, tmp_path: Path):
+    folder = folder_of(tmp_path / "many", 30)
+    (folder / ".hidden").write_bytes(b"x")
+    (folder / "growing.835.part").write_bytes(b"x")
+    first = sorted(folder.glob("*.835"))[:12]
+    before = pushes()
+    assert (await push(*first)).status == 0  # as if the rest had been interrupted
+    assert pushes() - before == 12
+
+    told = await push("--connections", 8, folder)
+
+    assert told.status == 0, told.err
+    assert "30 files: 18 new, 12 there before, 0 refused, 0 not pushed" in told.out
+    assert pushes() - before == 30
+    assert len(await site.rows("select 1 from ingest.receipts")) == 30
+    again = await push("--again", "--format", "json", f"{folder}/00*.835")
+    assert [one["duplicate"] for one in again.lines] == [True] * 10
+    assert pushes() - before == 40
+
+
+async def test_a_file_that_the_reader_gave_up_is_sent_again(push, site: Site):
+    await push(GOOD)
+    async with transaction(site.engine, submitters=[site.submitter_id]) as connection:
+        await connection.execute(
+            text("update ingest.receipts set status = 'refused', refused_reason = 'defect', due = false")
+        )
+
+    await push(GOOD)
+
+    (row,) = await site.rows("select status, due from ingest.receipts")
+    assert (row.status, row.due) == ("received", True)
+
+
+async def test_a_signing_feed_takes_what_push_signs(
+    push, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made = await site.client.post("/v1/feeds/main/secrets", headers=site.headers())
+    large = tmp_path / "large.835"
+    large.write_bytes(b"".join(simulate(Simulation(claims=400))))
+    assert (await push(GOOD)).status == 2, "unsigned"
+    assert (await push("--sign", GOOD)).status == 2, "no secret"
+    monkeypatch.setenv("REPRIEVE_SIGNING_SECRET", made.json()["secret"])
+
+    told = await push("--sign", "--format", "json", GOOD, large)
+
+    assert told.status == 0, told.err
+    assert [one["sha256"] for one in told.lines] == [
+        sha256(one.read_bytes()).hexdigest() for one in (GOOD, large)
+    ]
+    assert (await push("--sign", "-", stdin=OTHER)).status == 1, "a pipe cannot be signed"
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [(OTHER, None), (b"".join(simulate(Simulation(claims=100))), "zstd"), (b"0" * 10**6, None)],
+)
+def test_what_pays_is_compressed(tmp_path: Path, content: bytes, encoding: str | None):
+    file = tmp_path / "one"
+    file.write_bytes(content)
+    with file.open("rb") as opened:
+        body = pack(opened, len(content), Packing(compress=True))
+        sent = b"".join(body.blocks)
+
+    assert body.headers.get("Content-Encoding") == encoding
+    assert int(body.headers["Content-Length"]) == len(sent)
+    assert (zstandard.ZstdDecompressor().decompressobj().decompress(sent) if encoding else sent) == content
 
 
 async def test_help_names_the_argument():

@@ -12,9 +12,11 @@ from services.ingest.api.feeds import submitter_of
 from services.ingest.api.views import (
     HeldPage,
     HeldView,
+    ReceiptList,
     ReceiptView,
     RemittancePage,
     RemittanceView,
+    WantedReceipts,
 )
 from services.ingest.store import receipts, remittances
 from shared.errors import DeniedError
@@ -42,6 +44,14 @@ def remittances_router(engine: AsyncEngine, *, cursor_key: bytes) -> APIRouter:
             engine, submitter_id=submitter_of(principal), receipt_id=receipt_id
         )
         return ReceiptView(**found)
+
+    @router.post("/v1/remittances/known", operation_id="find_receipts")
+    async def find_receipts(principal: _Submitter, wanted: WantedReceipts) -> ReceiptList:
+        """Give the caller's receipts of files with these SHA-256; those it never sent are left out."""
+        found = await receipts.receipts_of_hashes(
+            engine, submitter_id=submitter_of(principal), hashes=[bytes.fromhex(one) for one in wanted.sha256]
+        )
+        return ReceiptList(data=[ReceiptView(**one) for one in found])
 
     @router.get("/v1/remittances", operation_id="list_remittances")
     async def list_remittances(

@@ -2,10 +2,10 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, computed_field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, computed_field
 
 
 class FindingView(BaseModel):
@@ -73,6 +73,20 @@ class ReceiptView(BaseModel):
     findings: list[FindingView]
     acknowledgment: Literal["due", "made", "declined", "failed"]
     acknowledgment_cut_short: str | None
+
+
+class ReceiptList(BaseModel):
+    data: list[ReceiptView]
+
+
+class WantedReceipts(BaseModel):
+    """Hashes of files, as hexadecimal digits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sha256: Annotated[
+        list[Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]], Field(min_length=1, max_length=500)
+    ]
 
 
 class PushedView(ReceiptView):

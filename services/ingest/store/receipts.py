@@ -241,6 +241,15 @@ async def finished_receipts(
         ]
 
 
+async def receipts_of_hashes(
+    engine: AsyncEngine, *, submitter_id: UUID, hashes: Sequence[bytes]
+) -> list[dict[str, Any]]:
+    """Give the receipts of these bytes (SHA-256); those that the submitter never sent are left out."""
+    asked = {"submitter_id": [submitter_id] * len(hashes), "sha256": list(hashes)}
+    async with transaction(engine, submitters=[submitter_id]) as connection:
+        return [dict(row._mapping) for row in await connection.execute(_BY_HASHES, asked)]  # noqa: SLF001
+
+
 async def receipt_summary(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> dict[str, Any]:
     """Give what a submitter may know of its receipt. Raises NotFoundError, for other submitters' too."""
     async with transaction(engine, submitters=[submitter_id]) as connection:
