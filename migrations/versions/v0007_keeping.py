@@ -97,11 +97,24 @@ def upgrade() -> None:
             foreign key (submitter_id, feed) references ingest.feeds
         )
     """)
+    op.execute("""
+        alter table access.organizations
+            add column retention_days integer check (retention_days between 31 and 36500)
+    """)
+    op.execute("""
+        alter table ingest.receipts add column shredded_at timestamptz, add column removed_at timestamptz
+    """)
+    op.execute(
+        "comment on column ingest.receipts.shredded_at is"
+        " 'its key was destroyed; removed_at: and the sealed file taken away'"
+    )
     build_wall("ingest.sftp_pulls", role=ROLE, by="submitter", grants="select, insert, update, delete")
     build_wall("ingest.sftp_pulled", role=ROLE, by="submitter", grants="select, insert, update, delete")
 
 
 def downgrade() -> None:
+    op.execute("alter table ingest.receipts drop column shredded_at, drop column removed_at")
+    op.execute("alter table access.organizations drop column retention_days")
     op.execute("drop table ingest.sftp_pulled, ingest.sftp_pulls")
     op.execute("alter table ingest.feeds drop column needs_marker")
     op.execute("drop function access.submitters_of_installation()")

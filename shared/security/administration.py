@@ -106,6 +106,12 @@ async def list_organizations(engine: AsyncEngine) -> list[Organization]:
         return [_organization(row) for row in await rows(connection, _ORGANIZATIONS + " order by o.name")]
 
 
+async def set_retention(engine: AsyncEngine, *, organization_id: UUID, days: int | None) -> None:
+    """Say after how many days `reprieve purge` destroys what it received; None: never."""
+    async with transaction(engine) as connection:
+        await connection.execute(_SET_RETENTION, {"organization": organization_id, "days": days})
+
+
 async def register_payee(engine: AsyncEngine, *, organization_id: UUID, identifier: str) -> str:
     """
     Send this payee's transaction sets to the organization; gives the identifier as registered.
@@ -260,6 +266,10 @@ _KEYS = """
 _ADD_ORGANIZATION = text("""
     insert into access.organizations (organization_id, name, time_zone, wrapped_index_key)
     values (:id, :name, :zone, :wrapped) on conflict (name) do nothing
+""")
+_SET_RETENTION = text("""
+    update access.organizations set retention_days = cast(:days as integer)
+    where organization_id = :organization
 """)
 _ADD_PAYEE = text("""
     insert into access.payees (identifier, organization_id)

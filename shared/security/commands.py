@@ -82,6 +82,24 @@ def list_organizations(
     _show(with_owner(data_dir, administration.list_organizations), Organization, output)
 
 
+@orgs.command("retention")
+def set_retention(
+    organization: str,
+    days: Annotated[
+        int | None, typer.Option(min=31, max=36500, help="How long what it received is kept; omit: for ever.")
+    ] = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+) -> None:
+    """Say after how many days `reprieve purge` destroys an organization's raw files and names."""
+
+    async def work(engine: AsyncEngine) -> None:
+        found = await _organization(engine, organization)
+        await administration.set_retention(engine, organization_id=found.organization_id, days=days)
+
+    with_owner(data_dir, work)
+    print(f"{organization}: kept {f'for {days} days' if days else 'for ever'}")
+
+
 @payee.command("add")
 def add_payee(organization: str, identifiers: list[str], data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """Register payees (NPI, TIN or *) for an organization, given by name or id; safe to repeat."""

@@ -23,6 +23,12 @@ _DATA_KEY = text("select access.data_key(:organization_id, :month)")
 _KEEP_DATA_KEY = text("select access.keep_data_key(:organization_id, :month, :wrapped_key)")
 
 
+class ShreddedError(InvalidInputError):
+    """The key was destroyed on purpose: what it sealed cannot be read any more."""
+
+    slug = "shredded"
+
+
 def index_key_context(organization_id: UUID) -> bytes:
     """Bind a wrapped index key to its organization."""
     return b"reprieve index key " + organization_id.bytes
@@ -51,8 +57,9 @@ class Keyring:
         """
         Give the sealer of the month of `on`; the first use makes the month's key.
 
-        Raises NotFoundError for an unknown organization, InvalidInputError when the month's key was deleted
-        or the master key is another one, UnavailableError while the database does not answer.
+        Raises NotFoundError for an unknown organization, ShreddedError when the month's key was deleted,
+        InvalidInputError when the master key is another one, UnavailableError while the database does not
+        answer.
         """
         return await self._sealer(organization_id, on.replace(day=1), make=True)
 
@@ -90,7 +97,7 @@ class Keyring:
             fresh = self._master_key.wrap(os.urandom(KEY_BYTES), context=context)
             wrapped = await connection.scalar(_KEEP_DATA_KEY, {**asked, "wrapped_key": fresh})
         if wrapped is None:
-            raise InvalidInputError(
+            raise ShreddedError(
                 f"The key of the month {month:%Y-%m} was deleted.",
                 remedy="What it sealed cannot be read any more; that was the purpose.",
             )

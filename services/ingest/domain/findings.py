@@ -211,6 +211,11 @@ RULES = {
         "The claims' payments less the provider adjustments are not the sum paid (CLP04, PLB, BPR02).",
         "Post by claim, and ask the payer about the difference.",
     ),
+    "file_expired": Rule(
+        "error",
+        "The rest of the file can never be read: its retention ended and its key was destroyed.",
+        "If its claims are still needed, look them up in the payer's portal.",
+    ),
     "more_findings": Rule(
         "note", "There are more findings of which only the first are kept.", "Repair the first ones."
     ),

@@ -29,6 +29,9 @@ HELD_SHOWN = 100
 DEFECT = "defect"
 """The refusal of a file on which the reader itself fails: after an upgrade sending the bytes again helps."""
 
+EXPIRED = "expired"
+"""What is left of a file to be read is unreadable for ever: its retention ended and its key was destroyed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -37,6 +40,7 @@ class Receipt:
 
     `processed_before`: every transaction set was read already, only held ones can still add something.
     `refuses_tests` and `payer_aliases` are its feed's (FeedSettings) at the begin of the attempt.
+    `stored` None: the file's key was shredded.
     """
 
     submitter_id: UUID
@@ -47,7 +51,7 @@ class Receipt:
     processed_before: bool
     refuses_tests: bool
     payer_aliases: Mapping[str, str]
-    stored: StoredFile
+    stored: StoredFile | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +181,16 @@ _GIVE_UP = text("""
     update ingest.receipts set status = 'refused', due = false, refused_reason = :defect
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
 """)
+_EXPIRE = text("""
+    update ingest.receipts set due = false, refused_reason = :expired,
+        status = case when processed_at is null then 'refused' else 'processed' end,
+        finding_count = finding_count + 1, findings = findings || cast(:finding as jsonb)
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
+""")
 _MAKE_DUE = text("""
     update ingest.receipts set due = true, due_at = now()
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and not due
-        and refused_reason is distinct from :defect
+        and refused_reason is distinct from :defect and refused_reason is distinct from :expired
 """)
 # Read from its first byte on: what follows from it may have failed on the lost file, which nobody noted.
 _REPLACE = text("""
@@ -292,7 +302,7 @@ async def begin(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) ->
         processed_before=row.processed_before,
         refuses_tests=row.refuses_tests,
         payer_aliases=row.payer_aliases,
-        stored=StoredFile(row.storage_key, row.wrapped_key, row.size_bytes),
+        stored=_stored(row),
     )
 
 
@@ -340,11 +350,16 @@ async def give_up(engine: AsyncEngine, receipt: Receipt) -> None:
     await _write(engine, _GIVE_UP, receipt, defect=DEFECT)
 
 
+async def expire(engine: AsyncEngine, receipt: Receipt, finding: str) -> None:
+    """Close a receipt whose file can never be read to its end; `finding`, JSON, says why."""
+    await _write(engine, _EXPIRE, receipt, expired=EXPIRED, finding=finding)
+
+
 async def make_due(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> bool:
-    """Let a file be read again; False when it waits already, or was given up as a defect."""
+    """Let a file be read again; False when it waits already, or can never be read."""
     async with transaction(engine, submitters=[submitter_id]) as connection:
-        asked = {"submitter_id": submitter_id, "receipt_id": receipt_id, "defect": DEFECT}
-        result = await connection.execute(_MAKE_DUE, asked)
+        asked = {"submitter_id": submitter_id, "receipt_id": receipt_id}
+        result = await connection.execute(_MAKE_DUE, {**asked, "defect": DEFECT, "expired": EXPIRED})
         return bool(result.rowcount)
 
 
@@ -353,11 +368,7 @@ async def stored_files(
 ) -> dict[UUID, StoredFile]:
     """Give where the files of these receipts lie; those whose key was shredded are left out."""
     found = await connection.execute(_STORED, {"submitters": list(submitters), "receipts": list(receipts)})
-    return {
-        row.receipt_id: StoredFile(row.storage_key, row.wrapped_key, row.size_bytes)
-        for row in found
-        if row.wrapped_key is not None
-    }
+    return {row.receipt_id: stored for row in found if (stored := _stored(row)) is not None}
 
 
 async def stored_file(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> StoredFile | None:
@@ -383,6 +394,12 @@ async def replace_file(
             },
         )
     return bool(replaced.rowcount)
+
+
+def _stored(row: Any) -> StoredFile | None:
+    if row.wrapped_key is None:
+        return None
+    return StoredFile(row.storage_key, row.wrapped_key, row.size_bytes)
 
 
 async def _write(engine: AsyncEngine, statement: Any, receipt: Receipt, **columns: Any) -> None:

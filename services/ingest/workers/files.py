@@ -25,7 +25,7 @@ from services.ingest.workers.follow_ups import follow_up
 from services.ingest.workers.payees import Organization, Payees
 from services.ingest.workers.staging import FindingList, StagedSet, stage
 from shared.observability import metrics
-from shared.security.keyring import Keyring
+from shared.security.keyring import Keyring, ShreddedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,14 @@ class FileInWork:
         self._tests_refused = 0
 
     async def read(self, stop: asyncio.Event) -> Outcome | None:
-        """Read the whole file; None when `stop` came first. May be repeated after any failure."""
+        """
+        Read the whole file; None when `stop` came first. May be repeated after any failure.
+
+        Raises ShreddedError when the file's key, or that of the month it belongs to, was deleted.
+        """
         await self._remember()
+        if self._receipt.stored is None:
+            raise ShreddedError("The key of the raw file was deleted.", remedy="That was the purpose.")
         reader = await asyncio.to_thread(self._workshop.vault.open, self._receipt.stored)
         ahead: asyncio.Task[tuple[Step, PreparedBatch | None]] | None = None
         try:

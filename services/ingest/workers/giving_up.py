@@ -6,9 +6,11 @@ It works from the database alone, because the attempts that staged it may have d
 
 from uuid import UUID
 
+import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ingest.domain.findings import finding
 from services.ingest.store import events, receipts, remittances
 from services.ingest.store.receipts import Receipt
 from services.ingest.store.remittances import remittance_id_of
@@ -27,6 +29,32 @@ async def give_up(workshop: Workshop, receipt: Receipt) -> None:
 
     May be repeated. A held set stays held: when the bytes are sent again it is read again.
     """
+    staged = await _release_staged(workshop, receipt)
+    await receipts.give_up(workshop.engine, receipt)
+    _log("file_given_up", receipts.DEFECT, receipt, staged)
+
+
+async def expire(workshop: Workshop, receipt: Receipt) -> None:
+    """Release every staged set as truncated, and close the receipt of a file whose key was destroyed."""
+    staged = await _release_staged(workshop, receipt)
+    found = msgspec.json.encode([finding("file_expired")]).decode()
+    await receipts.expire(workshop.engine, receipt, found)
+    _log("file_expired", receipts.EXPIRED, receipt, staged)
+
+
+def _log(event: str, outcome: str, receipt: Receipt, staged: int) -> None:
+    metrics.RECEIPTS.labels(outcome).inc()
+    log.error(
+        event,
+        attempts=receipt.attempts,
+        staged=staged,
+        submitter_id=receipt.submitter_id,
+        receipt_id=receipt.receipt_id,
+    )
+
+
+async def _release_staged(workshop: Workshop, receipt: Receipt) -> int:
+    """Let out what earlier attempts staged; gives the number of sets."""
     ids = {"submitter_id": receipt.submitter_id, "receipt_id": receipt.receipt_id}
     owners = await remittances.owners_of_sets(workshop.engine, **ids)
     sets = [(remittance_id_of(receipt.receipt_id, ordinal), owner) for ordinal, owner in owners.items()]
@@ -34,9 +62,7 @@ async def give_up(workshop: Workshop, receipt: Receipt) -> None:
         await _release(workshop.engine, organization_id=organization_id, remittance_id=remittance_id)
     for remittance_id, organization_id in sets:
         await _follow_up(workshop, organization_id=organization_id, remittance_id=remittance_id)
-    await receipts.give_up(workshop.engine, receipt)
-    metrics.RECEIPTS.labels(receipts.DEFECT).inc()
-    log.error("file_given_up", attempts=receipt.attempts, staged=len(sets), **ids)
+    return len(sets)
 
 
 async def _release(engine: AsyncEngine, *, organization_id: UUID, remittance_id: UUID) -> None:

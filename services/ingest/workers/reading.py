@@ -15,12 +15,13 @@ import structlog
 from services.ingest.store import receipts
 from services.ingest.store.receipts import Outcome, Receipt
 from services.ingest.workers.files import FileInWork, Workshop
-from services.ingest.workers.giving_up import give_up
+from services.ingest.workers.giving_up import expire, give_up
 from shared.errors import ReprieveError, UnavailableError
 from shared.http.probes import Health
 from shared.kafka.backoff import Backoff, sleep_unless
 from shared.observability import metrics
 from shared.postgres import LockSession, lock_session
+from shared.security.keyring import ShreddedError
 
 LOOP = "reading"
 
@@ -133,6 +134,9 @@ async def _attempt(workshop: Workshop, receipt: Receipt, *, stop: asyncio.Event)
     ids = {"receipt_id": receipt.receipt_id, "submitter_id": receipt.submitter_id}
     try:
         outcome = await file.read(stop)
+    except ShreddedError:
+        await expire(workshop, receipt)
+        return
     except ReprieveError as error:
         # The database or the vault is away, or the key is another one: the file is not to blame, it waits.
         log.exception("file_waits", code=error.slug, **ids)

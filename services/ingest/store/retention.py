@@ -1,0 +1,166 @@
+"""
+What a purge takes away: keys and bytes of raw files, payloads of events, data keys. Ids and amounts stay.
+
+It runs as the owner of the tables. A key is destroyed first, in the database; the sealed bytes, which nobody
+can read any more, are taken away after that, and again at the next purge when that was cut short.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.postgres import transaction
+
+_ROWS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """
+    What is old. `before` has each organization's day, None for one that keeps everything.
+
+    `unowned_before` is for files of which no organization got anything.
+    """
+
+    before: Mapping[UUID, date | None]
+    unowned_before: date | None
+    submitters: Sequence[UUID] = field(default_factory=tuple)
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "organizations": list(self.before),
+            "days": list(self.before.values()),
+            "unowned": self.unowned_before,
+            "limit": _ROWS_AT_ONCE,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Counts and bytes of what a purge would take, or took. `held_files` are old, and stay until released."""
+
+    files: int
+    bytes: int
+    held_files: int
+    months: int
+    parcels: int
+    parcel_bytes: int
+
+
+# A file goes when every organization that got a part of it lets it go; an unknown day comes before all files.
+_OLD = """
+    r.wrapped_key is not null and not r.due and r.status in ('processed', 'refused')
+    and r.acknowledgment is distinct from 'due'
+    and r.received_at < coalesce(
+        (select min(coalesce(b.day, '-infinity')) from ingest.remittances m
+         left join unnest(cast(:organizations as uuid[]), cast(:days as date[])) as b(organization_id, day)
+             on b.organization_id = m.organization_id
+         where m.submitter_id = r.submitter_id and m.receipt_id = r.receipt_id),
+        cast(:unowned as date), '-infinity')
+"""
+_HELD = """
+    exists (select 1 from ingest.held_remittances h
+            where h.submitter_id = r.submitter_id and h.receipt_id = r.receipt_id)
+"""
+_COUNT_FILES = text(f"""
+    select count(*) filter (where not held) as files,
+        coalesce(sum(size_bytes) filter (where not held), 0) as bytes,
+        count(*) filter (where held) as held_files
+    from (select r.size_bytes, {_HELD} as held from ingest.receipts r where {_OLD}) as old
+""")
+_SHRED_FILES = text(f"""
+    update ingest.receipts set wrapped_key = null, shredded_at = now()
+    where (submitter_id, receipt_id) in (
+        select r.submitter_id, r.receipt_id from ingest.receipts r where {_OLD} and not {_HELD} limit :limit)
+    returning size_bytes
+""")
+_TO_REMOVE = text("""
+    select submitter_id, receipt_id, storage_key from ingest.receipts
+    where shredded_at is not null and removed_at is null limit :limit
+""")
+_REMOVED = text("""
+    update ingest.receipts set removed_at = now()
+    where (submitter_id, receipt_id) in (
+        select * from unnest(cast(:submitters as uuid[]), cast(:receipts as uuid[])))
+""")
+_OLD_MONTHS = """
+    from unnest(cast(:organizations as uuid[]), cast(:days as date[])) as b(organization_id, day)
+    where k.organization_id = b.organization_id and k.wrapped_key is not null
+        and k.month + interval '1 month' <= b.day
+"""
+_COUNT_MONTHS = text(f"""
+    select count(*) from access.data_keys k where exists (select 1 {_OLD_MONTHS})
+""")
+_SHRED_MONTHS = text(f"""
+    update access.data_keys k set wrapped_key = null, shredded_at = now() {_OLD_MONTHS} returning k.month
+""")
+# What is parked waits for an operator, and needs its payload to be sent again.
+_OLD_PARCELS = """
+    p.due_at is null and p.open_messages = 0 and exists (
+        select 1 from unnest(cast(:organizations as uuid[]), cast(:days as date[])) as b(organization_id, day)
+        where b.organization_id = p.organization_id and p.created_at < b.day)
+    and not exists (
+        select 1 from ingest.claim_events e
+        where e.organization_id = p.organization_id and e.message_id = any (p.message_ids)
+            and e.parcel_id = p.parcel_id and e.settled_at is null)
+"""
+_COUNT_PARCELS = text(f"""
+    select count(*) as parcels, coalesce(sum(pg_column_size(p.payloads)), 0) as bytes
+    from ingest.claim_events_parcels p where {_OLD_PARCELS}
+""")
+_DELETE_PARCELS = text(f"""
+    delete from ingest.claim_events_parcels where (organization_id, parcel_id) in (
+        select p.organization_id, p.parcel_id from ingest.claim_events_parcels p
+        where {_OLD_PARCELS} limit :limit)
+""")
+
+
+async def find_old(engine: AsyncEngine, scope: Scope) -> Found:
+    """Count what is old."""
+    asked = scope.parameters()
+    async with transaction(engine, organizations=scope.before, submitters=scope.submitters) as connection:
+        files = (await connection.execute(_COUNT_FILES, asked)).one()
+        months = await connection.scalar(_COUNT_MONTHS, asked)
+        parcels = (await connection.execute(_COUNT_PARCELS, asked)).one()
+    return Found(
+        files=files.files,
+        bytes=int(files.bytes),
+        held_files=files.held_files,
+        months=int(months or 0),
+        parcels=parcels.parcels,
+        parcel_bytes=int(parcels.bytes),
+    )
+
+
+async def shred_files(connection: AsyncConnection, scope: Scope) -> list[int]:
+    """Destroy the keys of some old files; gives their sizes, none when all are done."""
+    return list((await connection.execute(_SHRED_FILES, scope.parameters())).scalars())
+
+
+async def files_to_remove(connection: AsyncConnection) -> list[Any]:
+    """Give some files whose key is destroyed and whose bytes are still there."""
+    return list((await connection.execute(_TO_REMOVE, {"limit": _ROWS_AT_ONCE})).all())
+
+
+async def note_removed(connection: AsyncConnection, removed: Sequence[Any]) -> None:
+    """Keep in mind that the bytes of these files are gone."""
+    ids = {
+        "submitters": [one.submitter_id for one in removed],
+        "receipts": [one.receipt_id for one in removed],
+    }
+    await connection.execute(_REMOVED, ids)
+
+
+async def shred_months(connection: AsyncConnection, scope: Scope) -> int:
+    """Destroy the data keys of the months that ended before each organization's day; gives their number."""
+    return len((await connection.execute(_SHRED_MONTHS, scope.parameters())).all())
+
+
+async def purge_payloads(connection: AsyncConnection, scope: Scope) -> int:
+    """Delete some parcels of old events that arrived; gives their number. Ids and amounts stay."""
+    return int((await connection.execute(_DELETE_PARCELS, scope.parameters())).rowcount)

@@ -1,0 +1,266 @@
+"""What is kept longer than it should be is destroyed by its keys; ids and amounts stay, and nothing waits for it."""
+
+import asyncio
+import os
+import subprocess
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services import purge
+from services.ingest.store import retention
+from services.ingest.store.objects import Objects
+from services.purge import carry_out, scope_of
+from shared.clock import now
+from shared.contracts.claim_denied import ClaimDenied
+from shared.errors import InvalidInputError
+from shared.postgres import rows, transaction
+from shared.security import administration
+from shared.security.keyring import Keyring, ShreddedError
+from shared.security.sealing import MasterKey
+from tests.ingest.processes import REPRIEVE
+from tests.ingest.remittances import NPI, OTHER_NPI, TestSet, denied, remittance
+from tests.ingest.site import MASTER_KEY_TEXT, Site
+from tests.support.database import Database
+
+FILE = remittance(TestSet([denied("A1")]))
+YOUNG = remittance(TestSet([denied("B1")], trace="T2"), control=2)
+
+
+async def made_old(site: Site, days: int = 400) -> None:
+    """Let everything that is here be received so many days earlier, its month's key included."""
+    async with transaction(
+        site.owner, organizations=[site.organization_id], submitters=[site.submitter_id]
+    ) as connection:
+        for statement in (
+            "update ingest.receipts set acknowledgment = 'declined', received_at = received_at - make_interval(days => :days)",
+            "update ingest.remittances set received_at = received_at - make_interval(days => :days)",
+            "update access.data_keys set month = date_trunc('month', month - :days * interval '1 day')",
+            (
+                "update ingest.claim_events_parcels set due_at = null, open_messages = 0,"
+                " created_at = created_at - make_interval(days => :days)"
+            ),
+            "update ingest.claim_events set settled_at = now() where :days > 0",
+        ):
+            await rows(connection, statement + " returning 1", days=days)
+
+
+async def purged(site: Site, **more: Any) -> retention.Found:
+    scope = await scope_of(site.owner, today=now().date(), **{"older_than": 365, "name": None, **more})
+    return await carry_out(site.owner, site.vault.objects, scope, show=lambda _: None)
+
+
+def raw_files(site: Site) -> list[Path]:
+    return [path for path in site.vault.objects.folder.rglob("*") if path.is_file()]
+
+
+async def test_old_files_lose_key_and_bytes_and_keep_receipt_ids_and_amounts(site: Site):
+    await site.take_in(FILE)
+    await made_old(site)
+    young = await site.take_in(YOUNG)
+    before = await site.claims()
+    found = await purged(site)
+
+    assert (found.files, found.bytes, found.held_files, found.parcels) == (1, len(FILE), 0, 1)
+    receipts = await site.rows("select * from ingest.receipts order by received_at")
+    assert [(one.wrapped_key is None, one.removed_at is None) for one in receipts] == [
+        (True, False),
+        (False, True),
+    ]
+    assert str(receipts[1].receipt_id) == young["receipt_id"]
+    assert len(raw_files(site)) == 1
+    assert await site.claims() == before
+    assert len(await site.rows("select 1 from ingest.claim_events")) == 2
+    assert len(await site.events()) == 1  # whose payload is left
+
+
+async def test_a_looking_purge_destroys_nothing(site: Site):
+    await site.take_in(FILE)
+    await made_old(site)
+    scope = await scope_of(site.owner, today=now().date(), older_than=365, name=None)
+    found = await retention.find_old(site.owner, scope)
+
+    assert (found.files, found.months, found.parcels) == (1, 1, 1)
+    assert await retention.find_old(site.owner, scope) == found
+    assert len(raw_files(site)) == 1
+
+
+async def test_the_names_of_an_old_month_do_not_open_any_more(site: Site):
+    await site.take_in(FILE)
+    (event,) = await site.events()
+    assert isinstance(event, ClaimDenied)
+    assert event.patient.sealed is not None
+    scope = retention.Scope({site.organization_id: now().date() + timedelta(days=40)}, None, [])
+    async with transaction(site.owner) as connection:
+        assert await retention.shred_months(connection, scope) == 1
+
+    with pytest.raises(ShreddedError):
+        await Keyring(site.engine, MasterKey.from_text(MASTER_KEY_TEXT)).open_person(
+            site.organization_id, event.patient.sealed
+        )
+
+
+async def test_without_a_retention_nothing_is_old(site: Site):
+    await site.take_in(FILE)
+    await made_old(site, days=10_000)
+    assert (await purged(site, older_than=None)).files == 0
+
+    await administration.set_retention(site.owner, organization_id=site.organization_id, days=365)
+    assert (await purged(site, older_than=None)).files == 1
+
+
+async def test_a_file_of_two_organizations_stays_as_long_as_one_of_them_keeps_it(site: Site):
+    other = await administration.create_organization(
+        site.owner,
+        name="Other Clinic",
+        time_zone="America/New_York",
+        master_key=MasterKey.from_text(MASTER_KEY_TEXT),
+    )
+    await administration.register_payee(
+        site.owner, organization_id=other.organization_id, identifier=OTHER_NPI
+    )
+    await site.take_in(
+        remittance(TestSet([denied("A1")], npi=NPI), TestSet([denied("B1")], trace="T2", npi=OTHER_NPI))
+    )
+    await made_old(site)
+    await administration.set_retention(site.owner, organization_id=site.organization_id, days=365)
+    assert (await purged(site, older_than=None)).files == 0
+    assert (await purged(site, name="Sample Clinic")).files == 0
+
+    await administration.set_retention(site.owner, organization_id=other.organization_id, days=365)
+    assert (await purged(site, older_than=None)).files == 1
+
+
+async def test_refused_files_go_when_everybody_would_let_them_go(site: Site):
+    await site.take_in(b"no remittance at all")
+    await made_old(site)
+
+    assert (await purged(site)).files == 1
+
+
+@pytest.mark.parametrize("state", ["due", "held"])
+async def test_what_is_not_read_yet_stays(site: Site, state: str):
+    if state == "held":
+        await site.take_in(remittance(TestSet([denied("A1")], npi=OTHER_NPI)))
+    else:
+        await site.push(FILE)
+    await made_old(site)
+    found = await purged(site)
+
+    assert (found.files, found.held_files) == (0, 1 if state == "held" else 0)
+    assert len(raw_files(site)) == 1
+
+
+async def test_a_purge_that_is_stopped_leaves_nothing_that_the_next_one_forgets(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(3):
+        await site.take_in(remittance(TestSet([denied(f"A{number}")]), control=number + 1))
+    await made_old(site)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Objects, "remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await purged(site)
+    monkeypatch.undo()
+    assert len(raw_files(site)) == 3
+    await purged(site)
+
+    assert raw_files(site) == []
+    async with transaction(site.owner) as connection:
+        logged = await rows(connection, "select action, detail from access.operations_log order by position")
+    assert [line.action for line in logged] == ["purge_begun", "purge_begun", "purge_ended"]
+    assert logged[0].detail["files"] == 3
+
+
+async def test_parked_events_keep_their_payload(site: Site):
+    await site.take_in(FILE)
+    await made_old(site)
+    await site.rows("update ingest.claim_events set settled_at = null, parked_at = now() returning 1")
+
+    assert (await purged(site)).parcels == 0
+    assert len(await site.events()) == 1
+
+
+async def test_the_same_bytes_pushed_again_are_known_and_not_kept_again(site: Site):
+    first = await site.take_in(FILE)
+    await made_old(site)
+    await purged(site)
+    again = await site.push(FILE)
+
+    assert (again.status_code, again.json()["receipt_id"]) == (200, first["receipt_id"])
+    assert raw_files(site) == []
+
+
+@pytest.mark.parametrize("shredded", ["file", "month"])
+async def test_a_file_that_is_shredded_before_it_was_read_is_closed_and_says_why(site: Site, shredded: str):
+    pushed = await site.push(FILE)
+    if shredded == "file":
+        await site.rows("update ingest.receipts set wrapped_key = null, shredded_at = now() returning 1")
+    else:
+        async with transaction(site.owner) as connection:
+            await rows(
+                connection,
+                "insert into access.data_keys (organization_id, month, wrapped_key, shredded_at)"
+                " values (:organization, :month, null, now()) returning 1",
+                organization=site.organization_id,
+                month=date(now().year, now().month, 1),
+            )
+    await site.read_due()
+    receipt = (await site.get(f"/v1/remittances/{pushed.json()['receipt_id']}")).json()
+
+    assert (receipt["status"], receipt["refused_reason"]) == ("refused", "expired")
+    assert [one["code"] for one in receipt["findings"]] == ["file_expired"]
+    assert await site.rows("select 1 from ingest.receipts where due") == []
+
+
+async def test_a_held_set_whose_file_is_shredded_is_not_read_for_ever(site: Site):
+    from services.ingest.workers.holding import release_known
+
+    held = await site.take_in(remittance(TestSet([denied("A1")], npi=OTHER_NPI)))
+    await site.rows("update ingest.receipts set wrapped_key = null, shredded_at = now() returning 1")
+    await site.register(OTHER_NPI)
+    assert await release_known(site.workshop) == 1
+    await site.read_due()
+    assert await release_known(site.workshop) == 0
+
+    receipt = (await site.get(f"/v1/remittances/{held['receipt_id']}")).json()
+    assert (receipt["status"], receipt["refused_reason"]) == ("processed", "expired")
+
+
+async def test_an_operator_purges_by_command(site: Site, database: Database):
+    await site.take_in(FILE)
+    await made_old(site)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("REPRIEVE_")},
+        "REPRIEVE_ADMIN_DATABASE_URL": database.owner,
+        "REPRIEVE_RAW_DIR": str(site.vault.objects.folder),
+    }
+
+    async def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(
+            subprocess.run,
+            [REPRIEVE, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    assert (await command("orgs", "retention", "Sample Clinic", "--days", "365")).returncode == 0
+    looked = await command("purge")
+    assert f"raw files: 1 with {len(FILE)} bytes" in looked.stdout
+    assert len(raw_files(site)) == 1
+    done = await command("purge", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert raw_files(site) == []
+    assert "raw files: 0" in (await command("purge")).stdout
+
+
+async def test_an_unknown_organization_is_told(site: Site):
+    with pytest.raises(InvalidInputError):
+        await purge.scope_of(site.owner, today=now().date(), older_than=365, name="Nobody")
