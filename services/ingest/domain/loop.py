@@ -192,6 +192,7 @@ class _Loop:
         padded = self._padded
         keep = self._canonical.append
         line, line_at = 0, 0  # the service line's number and its SVC; 0 is claim level
+        readable = False  # a line whose amounts are known: of another, nobody can say whether it balances
         charge, paid = self._charge, self._paid  # of the line; of the claim before the first
         adjusted: Cents = 0  # at this level
         total: Cents = 0  # of the levels before
@@ -231,7 +232,7 @@ class _Loop:
                     padded = padded or segment[-1] in ends
                     keep(segment)
             elif tag == b"SVC":
-                if line and paid + adjusted != charge:
+                if readable and paid + adjusted != charge:
                     self._unbalanced("line", charge - adjusted, paid, line=line, at=line_at)
                 total += adjusted
                 adjusted = 0
@@ -246,8 +247,10 @@ class _Loop:
                 if line_charge is None or line_paid is None:
                     self._note("amount_unreadable", index, 2 if line_charge is None else 3)
                     charge = paid = 0
+                    readable = False
                     keep(segment)
                     continue
+                readable = True
                 (charge, charge_form), (paid, paid_form) = line_charge, line_paid
                 if charge_form is not parts[2] or paid_form is not parts[3]:
                     parts[2], parts[3] = charge_form, paid_form
@@ -266,7 +269,7 @@ class _Loop:
                 self._normalise(index, segment.split(element), _AMOUNT_ELEMENTS[tag])
             else:
                 self._note("unknown_segment" if segment else "empty_segment", index)
-        if line and paid + adjusted != charge:
+        if readable and paid + adjusted != charge:
             self._unbalanced("line", charge - adjusted, paid, line=line, at=line_at)
         total += adjusted
         self._padded = padded

@@ -1,5 +1,6 @@
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,3 +85,18 @@ def test_fractions_of_a_cent_stay_exact():
     )
 
     assert balances(read) == []
+
+
+@pytest.mark.parametrize("line", ["SVC*HC:1*x*40", "SVC*HC:1*60*y", "SVC*HC:1*60", "SVC"])
+def test_a_line_whose_amounts_cannot_be_read_is_not_said_to_be_out_of_balance(line):
+    read = one_claim("CLP*A*1*100*40**12*P", line, "CAS*CO*45*20", "SVC*HC:2*40*0", "CAS*PR*1*40", paid="40")
+
+    assert read.codes == ["amount_unreadable"]
+    assert read.claims[0].balance_findings == ()
+
+
+def test_the_next_line_is_balanced_all_the_same():
+    read = one_claim("CLP*A*1*100*40**12*P", "SVC*HC:1*x*40", "SVC*HC:2*40*0", "CAS*PR*1*60", paid="40")
+
+    assert read.codes == ["amount_unreadable", "line_out_of_balance"]
+    assert read.claims[0].balance_findings[0].line_number == 2
