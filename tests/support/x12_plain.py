@@ -16,6 +16,7 @@ from pathlib import Path
 RULES = Path(__file__).parents[2] / "docs" / "x12-835.md"
 IN_CLAIMS = {"CLP", "CAS", "NM1", "MIA", "MOA", "REF", "DTM", "PER", "AMT", "QTY", "SVC", "LQ"}
 IN_HEADERS = {"ST", "BPR", "NTE", "TRN", "CUR", "REF", "DTM", "N1", "N2", "N3", "N4", "PER", "RDM"}
+AMOUNTS = {"MIA": (1, 2, 3, 4, *range(6, 20), 24), "MOA": (1, 2, 8, 9)}
 ABSURD = Decimal("99999999.99")
 
 
@@ -250,6 +251,7 @@ def _claim(found: Facts, loop: list[list[str]], *, cut: bool) -> Decimal:
     found.charge += charge
     found.paid += paid
     found.findings["amount_absurd"] += (abs(charge) > ABSURD) + (abs(paid) > ABSURD)
+    found.findings["amount_unreadable"] += bool(at(head, 5)) and amount(at(head, 5)) is None
     found.findings["claim_unidentified"] += not at(head, 1) and not at(head, 7)
     levels = _levels(found, loop, charge, paid)
     total = sum((value for level in levels for *_, value in level.adjustments), Decimal(0))
@@ -299,6 +301,9 @@ def _levels(found: Facts, loop: list[list[str]], charge: Decimal, paid: Decimal)
             _date(found, at(parts, 2) or "none")
         elif tag in ("AMT", "QTY") and amount(at(parts, 2)) is None:
             found.findings["amount_unreadable"] += 1
+        elif tag in AMOUNTS:
+            written = (at(parts, index) for index in AMOUNTS[tag])
+            found.findings["amount_unreadable"] += sum(amount(one) is None for one in written if one)
         elif tag and tag not in IN_CLAIMS:
             found.findings["unknown_segment"] += 1
     return levels
@@ -320,7 +325,7 @@ def _denied(found: Facts, level: Level) -> Decimal:
     """Give what is denied at one level: rules 2, 3 and 4 of the page."""
     sums: dict[tuple[str, str], list[Decimal]] = {}
     for group, reason, value in level.adjustments:
-        whole = ordinary().get(reason) and level.paid == 0 < level.charge <= value
+        whole = ordinary().get(reason) and level.readable and level.paid == 0 < level.charge <= value
         found.findings["contractual_equals_charge"] += bool(whole)
         if reason not in ordinary() or whole:
             sums.setdefault((group, reason), []).append(value)

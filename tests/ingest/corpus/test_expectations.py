@@ -134,6 +134,9 @@ def test_validate_and_the_second_reader_agree_in_their_sums(corpus, row):
     assert report.worse_than_notes == faults + bool(row["refusal"])
     assert (report.transaction_sets, report.claims) == (int(row["sets"]), int(row["claims"]))
     assert report.quarantined == int(row["quarantined"])
+    if not row["refusal"]:
+        assert f" {int(row['claims']):,} claim" in report.verdict
+        assert report.verdict.startswith("accepted: ")
 
 
 @each_file
