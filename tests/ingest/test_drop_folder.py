@@ -1,6 +1,7 @@
 """A file that is dropped is taken once it is complete, whatever its name, and put away once it is read."""
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from services.ingest.intake import drop_folder
 from services.ingest.intake.drop_folder import DropFolder, safe_name
@@ -214,6 +216,34 @@ async def test_a_file_above_the_limit_is_rejected_before_it_is_read(box: Box):
 
     note, _ = sorted(box.names("rejected"), key=lambda name: not name.endswith(".why.json"))
     assert json.loads((box.path / "rejected" / note).read_text())["reason"] == "too-large"
+    assert await box.receipts() == []
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress])
+async def test_a_compressed_file_is_unpacked_whatever_it_is_called(site: Site, box: Box, pack):
+    box.drop("a.835", pack(FILE))
+    box.drop("b.835", FILE)
+    await box.take_in()
+
+    (receipt,) = await box.receipts()  # packed or not, the bytes are the same
+    assert receipt.size_bytes == len(FILE)
+    assert len(box.names("archive")) == 2
+
+
+@pytest.mark.parametrize(
+    ("packed", "reason"),
+    [
+        (gzip.compress(bytes(3_000_000)), "too-dense"),
+        (gzip.compress(os.urandom(MAX_UPLOAD_BYTES + 1)), "too-large"),
+        (gzip.compress(FILE)[:-9], "damaged-encoding"),
+    ],
+)
+async def test_a_bomb_or_a_damaged_archive_is_rejected(box: Box, packed: bytes, reason: str):
+    box.drop("a.835.gz", packed)
+    await box.look(2)
+
+    note, _ = sorted(box.names("rejected"), key=lambda name: not name.endswith(".why.json"))
+    assert json.loads((box.path / "rejected" / note).read_text())["reason"] == reason
     assert await box.receipts() == []
 
 

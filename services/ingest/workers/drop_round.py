@@ -23,8 +23,10 @@ from services.ingest.intake.drop_folder import (
     read_unchanged,
     sent_name,
 )
+from services.ingest.intake.media import encoding_by_look
 from services.ingest.intake.refusal import refused_at_the_door, refused_by_the_reader
 from services.ingest.intake.registrar import Registrar
+from services.ingest.intake.unpacking import unpacked
 from services.ingest.store.acknowledgments import mark_delivered, undelivered
 from services.ingest.store.drop_feeds import DropFeed, fates
 from services.ingest.store.vault import Vault
@@ -152,7 +154,7 @@ class Round:
 
     async def _hand_in(self, one: InProcessing, descriptor: int) -> Deposit:
         return await deposit(
-            self._blocks(descriptor),
+            unpacked(self._blocks(descriptor), encoding_by_look(os.pread(descriptor, 4, 0))),
             sender=Sender(self.feed.submitter_id, DROPPED_BY, self.feed.name),
             file_name=sent_name(one.name),
             announced_bytes=one.look.size_bytes,
