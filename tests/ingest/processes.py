@@ -20,6 +20,7 @@ from tests.support.database import Database
 
 REPRIEVE = str(Path(sys.executable).with_name("reprieve"))
 START_SECONDS = 60
+ENVIRONMENT: dict[str, str] = {}  # what a test sets beside the rest
 
 
 @dataclass
@@ -72,6 +73,7 @@ def serve(
         "REPRIEVE_KAFKA_WINDOW_BYTES": str(broker.window_bytes),
         "REPRIEVE_HOST": "127.0.0.1",
         "REPRIEVE_PORT": str(port),
+        **ENVIRONMENT,
         **(settings or {}),
     }
     with log.open("wb") as written:
