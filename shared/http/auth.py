@@ -1,7 +1,7 @@
 """Who may call a route. The key was checked at the door (app.py); here the role is."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
 from fastapi import Depends, Request, Security
@@ -49,7 +49,14 @@ async def principal_of(request: Request) -> Principal:
     return await authenticator.authenticate(request.headers.get("authorization"))
 
 
-def scope_of(principal: Principal) -> dict[str, tuple[UUID, ...]]:
+class Scope(TypedDict):
+    """Whose rows a transaction sees."""
+
+    organizations: tuple[UUID, ...]
+    submitters: tuple[UUID, ...]
+
+
+def scope_of(principal: Principal) -> Scope:
     """Give the walls behind which a principal works, as keywords of shared.postgres.transaction()."""
     return {
         "organizations": (principal.organization_id,) if principal.organization_id else (),

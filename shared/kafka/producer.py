@@ -1,6 +1,9 @@
 """
 The way to the broker: records go out in order, and one by one it is known which of them arrived.
 
+They are laid into Kafka's batches here, partition by partition. A batch has one acknowledgment, so no record
+needs a future of its own.
+
 aiokafka's idempotent producer retries for ever and gives up for good when the broker forgets it. So a
 producer here opens at its first use, bounds every sending in time, and starts afresh after a failure;
 what was not acknowledged is sent again by whoever kept it. Repeating is harmless, losing is not.
@@ -9,7 +12,7 @@ what was not acknowledged is sent again by whoever kept it. Repeating is harmles
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -21,6 +24,8 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.metadata import MetadataRequest
 
 from shared.errors import InvalidInputError, UnavailableError
@@ -33,6 +38,10 @@ _ACK_SECONDS = 15
 _CLUSTER_CHECK_SECONDS = 1
 _STOP_SECONDS = 2
 _REFUSED_FOR_EVER = (MessageSizeTooLargeError, InvalidMessageError, RecordListTooLargeError)
+
+_Filled = tuple[BatchBuilder, list[int]]  # a batch and the places of the records in it
+
+_partition_of = DefaultPartitioner()
 
 log = structlog.get_logger()
 
@@ -69,17 +78,14 @@ class Producer:
         Raises UnavailableError when no broker answers at all.
         """
         client = await self._open()
-        futures: list[asyncio.Future[object] | Exception] = []
-        with contextlib.suppress(TimeoutError, OSError):
-            await answer_within(_ACK_SECONDS, _enqueue(client, records, futures))
-            pending = [future for future in futures if isinstance(future, asyncio.Future)]
-            if pending:
-                await asyncio.wait(pending, timeout=_ACK_SECONDS)
-        outcomes = [_outcome(future) for future in futures]
-        outcomes += [UnavailableError("The record was not sent.")] * (len(records) - len(outcomes))
+        outcomes: list[Exception | None] = [
+            UnavailableError("The broker did not acknowledge the record in time.")
+        ] * len(records)
+        with contextlib.suppress(KafkaError, TimeoutError, OSError):
+            await answer_within(_ACK_SECONDS, _send(client, records, outcomes))
         if any(isinstance(outcome, UnavailableError) for outcome in outcomes):
             await self._discard(client)
-        return outcomes
+        return outcomes.copy()
 
     async def partitions(self, topic: str) -> int:
         """Count a topic's partitions; raises UnavailableError when nobody knows the topic."""
@@ -156,24 +162,73 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[Producer]:
         await producer.close()
 
 
-async def _enqueue(
+async def _send(
+    client: AIOKafkaProducer, records: Sequence[OutgoingRecord], outcomes: list[Exception | None]
+) -> None:
+    """Send records, and write into `outcomes` what became of each as soon as it is known."""
+    lanes: dict[tuple[str, int], list[int]] = {}
+    partitions = {
+        topic: sorted(await client.partitions_for(topic)) for topic in {one.topic for one in records}
+    }
+    for place, record in enumerate(records):
+        partition = record.partition
+        if partition is None:
+            known = partitions[record.topic]
+            partition = _partition_of(record.key, known, known)
+        lanes.setdefault((record.topic, partition), []).append(place)
+    await asyncio.gather(
+        *(
+            _send_lane(client, topic, partition, _batches(client, records, places, outcomes), outcomes)
+            for (topic, partition), places in lanes.items()
+        )
+    )
+
+
+def _batches(
     client: AIOKafkaProducer,
     records: Sequence[OutgoingRecord],
-    futures: "list[asyncio.Future[object] | Exception]",
+    places: Sequence[int],
+    outcomes: list[Exception | None],
+) -> Iterator[_Filled]:
+    """Lay the records at `places` into batches, as each is wanted; what is too large is refused."""
+    batch, inside = client.create_batch(), list[int]()
+    for place in places:
+        record = records[place]
+        if len(record.value) > MAX_RECORD_BYTES:
+            outcomes[place] = RefusedRecordError("The record is larger than any broker takes.")
+            continue
+        if not _append(batch, record):
+            yield batch, inside
+            batch, inside = client.create_batch(), []
+            _append(batch, record)  # the first one always finds room
+        inside.append(place)
+    if inside:
+        yield batch, inside
+
+
+def _append(batch: BatchBuilder, record: OutgoingRecord) -> bool:
+    return (
+        batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is not None
+    )
+
+
+async def _send_lane(
+    client: AIOKafkaProducer,
+    topic: str,
+    partition: int,
+    batches: Iterator[_Filled],
+    outcomes: list[Exception | None],
 ) -> None:
-    """Append to `futures` what becomes of each record, as far as the time allows."""
-    for record in records:
-        try:
-            future: asyncio.Future[object] | Exception = await client.send(
-                record.topic,
-                record.value,
-                key=record.key,
-                partition=record.partition,
-                headers=record.headers,
-            )
-        except (KafkaError, AssertionError, OSError) as error:
-            future = error
-        futures.append(future)
+    """Send one partition's batches, one after the other."""
+    sent = []
+    with contextlib.suppress(KafkaError, AssertionError, OSError):
+        for batch, inside in batches:
+            batch.close()
+            sent.append((await client.send_batch(batch, topic, partition=partition), inside))
+    for acknowledged, inside in sent:
+        outcome = await _outcome(acknowledged)
+        for place in inside:
+            outcomes[place] = outcome
 
 
 async def _stop(client: AIOKafkaProducer) -> None:
@@ -187,15 +242,11 @@ async def _stop(client: AIOKafkaProducer) -> None:
         await answer_within(_STOP_SECONDS, client.client.close())
 
 
-def _outcome(future: "asyncio.Future[object] | Exception") -> Exception | None:
-    if isinstance(future, asyncio.Future):
-        if not future.done() or future.cancelled():
-            return UnavailableError("The broker did not acknowledge the record in time.")
-        error: BaseException | None = future.exception()
-    else:
-        error = future
-    if error is None:
-        return None
-    if isinstance(error, _REFUSED_FOR_EVER):
+async def _outcome(acknowledged: asyncio.Future[object]) -> Exception | None:
+    try:
+        await acknowledged
+    except _REFUSED_FOR_EVER as error:
         return RefusedRecordError(f"The broker refuses the record: {type(error).__name__}.")
-    return UnavailableError(f"The record was not acknowledged: {type(error).__name__}.")
+    except (KafkaError, AssertionError, OSError) as error:
+        return UnavailableError(f"The record was not acknowledged: {type(error).__name__}.")
+    return None

@@ -187,7 +187,8 @@ class Relay:
         ]
         if gone or refused:
             organizations = {row.organization_id for row in (*gone, *(parcel.row for parcel, _ in refused))}
-            async with transaction(self._engine, organizations=organizations) as writing:
+            # Lost in a crash of the database, it is sent once more.
+            async with transaction(self._engine, organizations=organizations, may_be_lost=True) as writing:
                 await self._park(writing, refused)
                 if gone:
                     await writing.execute(self._done, _keys(gone))

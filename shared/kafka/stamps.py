@@ -7,6 +7,7 @@ deadlock. Each key is looked up by itself, whatever the planner believes: a tabl
 must not be read whole for every batch.
 """
 
+import contextlib
 from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
@@ -25,7 +26,8 @@ async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipt
     """
     Stamp the messages that the receipts name, in one transaction; gives the number of those that changed.
 
-    Receipts for another producer are passed over. Settled wins over parked, and is never taken back.
+    Receipts for another producer are passed over. Settled wins over parked, and is never taken back. Should a
+    crash of the database undo it, the messages are sent again, and their receipts come again.
     """
     mine = [event for event in events if event.producer == table.service and event.receipts]
     if not mine:
@@ -41,20 +43,22 @@ async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipt
             None if receipt.outcome == "settled" else receipt.reason or "unknown" for receipt in receipts
         ],
     }
-    async with transaction(engine, organizations=organizations) as connection:
-        return await _close(connection, table, told)
+    while True:
+        with contextlib.suppress(_OvertakenError):
+            async with transaction(engine, organizations=organizations, may_be_lost=True) as connection:
+                return await _close(connection, table, told)
 
 
 async def settle_messages(connection: AsyncConnection, table: OutboxTable, ids: Collection[MessageId]) -> int:
     """Stamp these messages settled; gives the number of those that were not before."""
-    return await _close(connection, table, {**_told(ids), "reasons": [None] * len(ids)}) if ids else 0
+    return await _close_within(connection, table, ids, reason=None)
 
 
 async def park_messages(
     connection: AsyncConnection, table: OutboxTable, ids: Collection[MessageId], *, reason: str
 ) -> int:
     """Lay these messages aside, unless they are settled; `reason` is the class of an error."""
-    return await _close(connection, table, {**_told(ids), "reasons": [reason] * len(ids)}) if ids else 0
+    return await _close_within(connection, table, ids, reason=reason)
 
 
 async def make_due(
@@ -69,8 +73,24 @@ async def make_due(
     wanted = list(ids)
     if not wanted:
         return 0
-    done = await _change(connection, _reopen(table), {**_told(wanted), "anew": anew})
-    return int(done.made_due)
+    while True:
+        with contextlib.suppress(_OvertakenError):
+            async with connection.begin_nested():
+                done = await _change(connection, _reopen(table), {**_told(wanted), "anew": anew})
+                return int(done.made_due)
+
+
+async def _close_within(
+    connection: AsyncConnection, table: OutboxTable, ids: Collection[MessageId], *, reason: str | None
+) -> int:
+    """Stamp messages in a transaction that does more than that."""
+    if not ids:
+        return 0
+    told = {**_told(ids), "reasons": [reason] * len(ids)}
+    while True:
+        with contextlib.suppress(_OvertakenError):
+            async with connection.begin_nested():
+                return await _close(connection, table, told)
 
 
 async def _close(connection: AsyncConnection, table: OutboxTable, told: dict[str, list[Any]]) -> int:
@@ -85,15 +105,18 @@ async def _change(connection: AsyncConnection, statement: TextClause, told: dict
     Run a statement that finds rows and changes them by their ctid, which saves a second look-up of each.
 
     Where somebody else changed a row between the statement's snapshot and its lock, the ctid leads to a
-    version that the snapshot does not show, and fewer rows are changed than were found. Then all of it is
-    taken back, with the locks, so that they are taken in order again.
+    version that the snapshot does not show, and fewer rows are changed than were found. That raises
+    _OvertakenError: whoever called takes all of it back, with the locks, so that they are taken in order
+    again, and repeats it.
     """
-    while True:
-        async with connection.begin_nested() as attempt:
-            done = (await connection.execute(statement, told)).one()
-            if done.changed == done.found:
-                return done
-            await attempt.rollback()
+    done = (await connection.execute(statement, told)).one()
+    if done.changed != done.found:
+        raise _OvertakenError
+    return done
+
+
+class _OvertakenError(Exception):
+    """Somebody else changed a row while this statement waited for it."""
 
 
 def _told(ids: Collection[MessageId]) -> dict[str, list[Any]]:

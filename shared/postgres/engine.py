@@ -22,6 +22,8 @@ _SET_SCOPE = text(
     "set_config('reprieve.submitters', :submitters, true)"
 )
 
+_SET_SCOPE_UNSYNCED = text(f"{_SET_SCOPE.text}, set_config('synchronous_commit', 'off', true)")
+
 _UNAVAILABLE = (
     OSError,
     TimeoutError,
@@ -58,10 +60,17 @@ def create_engine(
 
 @asynccontextmanager
 async def transaction(
-    engine: AsyncEngine, *, organizations: Iterable[UUID] = (), submitters: Iterable[UUID] = ()
+    engine: AsyncEngine,
+    *,
+    organizations: Iterable[UUID] = (),
+    submitters: Iterable[UUID] = (),
+    may_be_lost: bool = False,
 ) -> AsyncIterator[AsyncConnection]:
     """
     Work in one transaction for these organizations and submitters; commit at the end, roll back on an error.
+
+    One that `may_be_lost` does not wait for the disk: in a crash of the server the last ones may be undone.
+    Only for what is harmless to repeat, and is repeated.
 
     Raises UnavailableError when the database does not answer, so that callers can wait and repeat.
     """
@@ -71,7 +80,7 @@ async def transaction(
     }
     with database_must_answer():
         async with engine.begin() as connection:
-            await connection.execute(_SET_SCOPE, scope)
+            await connection.execute(_SET_SCOPE_UNSYNCED if may_be_lost else _SET_SCOPE, scope)
             yield connection
 
 
