@@ -14,8 +14,10 @@ from services.ingest.acknowledgments.validators import Validators
 from services.ingest.api.acknowledgments import acknowledgments_router
 from services.ingest.api.feeds import feeds_router
 from services.ingest.api.push import Reception, push_router
+from services.ingest.api.quarantine import quarantine_router
 from services.ingest.api.reconciliation import reconciliation_router
 from services.ingest.api.remittances import remittances_router
+from services.ingest.api.replays import replays_router
 from services.ingest.intake.allowance import Allowance
 from services.ingest.intake.known_feeds import KnownFeeds
 from services.ingest.intake.pressure import Pressure
@@ -69,6 +71,10 @@ def api_app(settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, heal
     app.include_router(
         remittances_router(engine, cursor_key=cursor_key(settings.master_key.get_secret_value()))
     )
+    app.include_router(
+        quarantine_router(engine, vault, cursor_key=cursor_key(settings.master_key.get_secret_value()))
+    )
+    app.include_router(replays_router(engine))
     app.include_router(acknowledgments_router(engine))
     app.include_router(feeds_router(engine, master_key, known_feeds))
     app.include_router(reconciliation_router(engine))

@@ -160,6 +160,7 @@ class ClaimObserved(Event, frozen=True, kw_only=True):
     balance_findings: tuple[BalanceFinding, ...] = ()
     truncated: bool = False  # its transaction set ended without SE
     possible_duplicate_of: UUID | None = None
+    supplied: tuple[str, ...] = ()  # fields of this event that a person filled in: unreadable in the file
 
     @property
     def message_id(self) -> UUID:

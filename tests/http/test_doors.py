@@ -55,6 +55,11 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "GET /v1/remittances/{receipt_id}": {"submitter"},
         "GET /v1/remittances/{receipt_id}/acknowledgment": {"submitter"},
         "GET /v1/remittances": PEOPLE,
+        "GET /v1/quarantine": PEOPLE | {"operator"},
+        "GET /v1/quarantine/{quarantine_id}": PEOPLE,
+        "POST /v1/quarantine/{quarantine_id}/release": {"supervisor", "admin"},
+        "POST /v1/remittances/{remittance_id}/replay": REPAIRERS,
+        "POST /v1/replays": REPAIRERS,
         "GET /v1/held": {"submitter", "operator"},
         "GET /v1/feeds": KEEPERS,
         "POST /v1/feeds": KEEPERS,
@@ -88,6 +93,8 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
     },
 }
 BODIES = {
+    "POST /v1/quarantine/{quarantine_id}/release": {"reason": "the payer's portal", "paid_amount": "0"},
+    "POST /v1/replays": {"quarantined": True},
     "POST /v1/feeds": {"name": "main"},
     "POST /v1/remittances/known": {"sha256": ["0" * 64]},
     "PATCH /v1/feeds/{name}": {"cadence_hours": 24},

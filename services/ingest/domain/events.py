@@ -20,7 +20,11 @@ from shared.security.sealing import Sealer, seal_person
 ClaimEvent = ClaimDenied | ClaimReversed | ClaimAdjudicated
 
 READER_REVISION = 1
-"""Rises when a fix of the reader changes the reading of claims already sent; the highest wins."""
+"""
+Rises when a fix changes the reading of claims already read, so that what older readers read can be found.
+
+An event's own `revision` counts the readings of that claim which differed, from 1; the highest wins.
+"""
 
 
 class EventContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +39,8 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
     receipt_id: UUID | None = None
     possible_duplicate_of: UUID | None = None
     truncated: bool = False  # the whole set ended without SE, where that is already known
-    revision: int = READER_REVISION
+    revision: int = 1
+    supplied: tuple[str, ...] = ()  # names of what a person supplied, because it could not be read
 
 
 def event_or_quarantine(
@@ -115,5 +120,6 @@ def _facts(claim: Claim, header: SetHeader, context: EventContext, sealer: Seale
         "balance_findings": claim.balance_findings,
         "truncated": claim.truncated or context.truncated,
         "possible_duplicate_of": context.possible_duplicate_of,
+        "supplied": context.supplied,
     }
     return facts

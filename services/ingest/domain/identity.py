@@ -5,7 +5,7 @@ from functools import lru_cache
 from hashlib import sha1
 from uuid import UUID, SafeUUID
 
-from services.ingest.domain.claim import Claim
+from services.ingest.domain.claim import Claim, ClaimKind
 from services.ingest.domain.remittance import SetHeader
 from shared.values import REPRIEVE_NAMESPACE
 
@@ -18,9 +18,14 @@ def event_id(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
     a remittance re-sent, re-enveloped or cut in two gives the same ids; equal claims in one set do not. In
     test files the kind begins with "test-", so that a test copy seen first never hides the payment itself.
     """
-    kind = f"test-{claim.kind}" if header.is_test else claim.kind
+    return event_id_as(organization_id, header, claim, claim.kind)
+
+
+def event_id_as(organization_id: UUID, header: SetHeader, claim: Claim, kind: ClaimKind) -> UUID:
+    """Give the id that the claim has, or had, for a reader that takes it for this kind."""
+    said = f"test-{kind}" if header.is_test else kind
     trace = _trace(header.trace_number, header.payer_trace_id, header.payment_on)
-    return _derive(organization_id, f"event\x1f{kind}\x1f{trace}\x1f{claim.digest.hex()}\x1f{claim.ordinal}")
+    return _derive(organization_id, f"event\x1f{said}\x1f{trace}\x1f{claim.digest.hex()}\x1f{claim.ordinal}")
 
 
 def claim_key(organization_id: UUID, claim: Claim, event: UUID) -> UUID:

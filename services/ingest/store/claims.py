@@ -77,8 +77,8 @@ _INSERT = text("""
 """)
 _MINE = text("""
     select c.position from ingest.claims c
-    join unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[]), cast(:positions as integer[]))
-        as again(event_id, revision, position) using (event_id, revision, position)
+    join unnest(cast(:event_ids as uuid[]), cast(:positions as integer[]))
+        as again(event_id, position) using (event_id, position)
     where c.remittance_id = :remittance_id
 """)
 # The laterals below are fences: each key is looked up in its index, whatever the planner believes about
@@ -171,7 +171,6 @@ async def write_claims(
         {
             "remittance_id": remittance_id,
             "event_ids": [claim.event_id for claim in there],
-            "revisions": [claim.revision for claim in there],
             "positions": [claim.position for claim in there],
         },
     )

@@ -148,7 +148,7 @@ _FINISHED = text("""
 _DUE = text("select submitter_id, receipt_id from ingest.due_receipts(:limit)")
 _COUNT_DUE = text("select ingest.count_due_receipts()")
 _BEGIN = text("""
-    update ingest.receipts r set status = 'processing', attempts = attempts + 1
+    update ingest.receipts r set status = 'processing', attempts = attempts + 1, replay_asked = false
     from ingest.feeds f
     where (r.submitter_id, r.receipt_id) = (:submitter_id, :receipt_id) and r.due
         and (f.submitter_id, f.name) = (r.submitter_id, r.feed)
@@ -171,11 +171,20 @@ _PUT_OFF = text("""
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and due
 """)
 _FINISH = text("""
-    update ingest.receipts set status = :status, due = false, attempts = 0, failures = 0,
+    update ingest.receipts set status = :status, due = replay_asked, attempts = 0, failures = 0,
         processed_at = now(), bytes_read = :bytes_read, transaction_sets = :transaction_sets,
         claims_read = :claims_read, finding_count = :finding_count,
         findings = cast(:findings as jsonb), refused_reason = :refused_reason
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
+""")
+# What was given up as a defect is tried again, too: its remittances are read again from the first byte on.
+_ASK_REPLAY = text("""
+    update ingest.receipts set due = true, due_at = now(), replay_asked = true, attempts = 0, failures = 0,
+        refused_reason = case when refused_reason = :defect then null else refused_reason end,
+        processed_at = case when refused_reason = :defect then null else processed_at end,
+        status = case when refused_reason = :defect then 'received' else status end
+    where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and wrapped_key is not null
+    returning 1
 """)
 _GIVE_UP = text("""
     update ingest.receipts set status = 'refused', due = false, refused_reason = :defect
@@ -361,6 +370,12 @@ async def make_due(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID)
         asked = {"submitter_id": submitter_id, "receipt_id": receipt_id}
         result = await connection.execute(_MAKE_DUE, {**asked, "defect": DEFECT, "expired": EXPIRED})
         return bool(result.rowcount)
+
+
+async def ask_replay(connection: AsyncConnection, *, submitter_id: UUID, receipt_id: UUID) -> bool:
+    """Let a file be read again for what its remittances ask; False when its bytes are gone."""
+    asked = {"submitter_id": submitter_id, "receipt_id": receipt_id, "defect": DEFECT}
+    return await connection.scalar(_ASK_REPLAY, asked) is not None
 
 
 async def stored_files(

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.ingest.domain.events import READER_REVISION
 from shared.postgres import transaction
 
 
@@ -55,6 +56,7 @@ class Totals:
     quarantined: int
     quarantined_charge_amount: Decimal
     provider_adjustments: str
+    balance_findings: str
     finding_count: int
     findings: str
 
@@ -84,10 +86,21 @@ _RELEASE = text("""
         paid_read_amount = :paid_read_amount, duplicates = :duplicates,
         duplicate_charge_amount = :duplicate_charge_amount, quarantined = :quarantined,
         quarantined_charge_amount = :quarantined_charge_amount,
-        provider_adjustments = cast(:provider_adjustments as jsonb), finding_count = :finding_count,
-        findings = cast(:findings as jsonb)
+        provider_adjustments = cast(:provider_adjustments as jsonb),
+        balance_findings = cast(:balance_findings as jsonb), finding_count = :finding_count,
+        findings = cast(:findings as jsonb), reader_revision = :reader_revision, replay_asked_at = null
     where organization_id = :organization_id and remittance_id = :remittance_id
 """)
+_REOPEN = text("""
+    update ingest.remittances set header = cast(:header as jsonb), payer_name = :payer_name,
+        trace_number = :trace_number, payment_on = :payment_on, payment_amount = :payment_amount,
+        payer_date = :payer_date
+    where remittance_id = :remittance_id
+""")
+_RELEASED = text(
+    "select released_at is not null from ingest.remittances where remittance_id = :remittance_id"
+)
+_TO_REPLAY = text("select set_ordinal from ingest.replays_of_receipt(:submitter_id, :receipt_id)")
 _OWNERS = text("""
     select organization_id, set_ordinal from ingest.remittances_of_receipt(:submitter_id, :receipt_id)
 """)
@@ -179,6 +192,35 @@ async def open_remittance(connection: AsyncConnection, remittance: Remittance) -
     )
 
 
+async def is_released(engine: AsyncEngine, *, organization_id: UUID, remittance_id: UUID) -> bool:
+    """Tell whether an earlier attempt read a set to its end, or gave it up."""
+    async with transaction(engine, organizations=[organization_id]) as connection:
+        return bool(await connection.scalar(_RELEASED, {"remittance_id": remittance_id}))
+
+
+async def reopen_remittance(connection: AsyncConnection, remittance: Remittance) -> None:
+    """Write what a new reading says of the header of a released set; that it is released stays."""
+    await connection.execute(
+        _REOPEN,
+        {
+            "remittance_id": remittance.remittance_id,
+            "header": remittance.header,
+            "payer_name": remittance.payer_name,
+            "trace_number": remittance.trace_number,
+            "payment_on": remittance.payment_on,
+            "payment_amount": remittance.payment_amount,
+            "payer_date": remittance.payer_date,
+        },
+    )
+
+
+async def ordinals_to_replay(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> frozenset[int]:
+    """Give the places, in one file, of the sets that somebody wants read again."""
+    async with transaction(engine) as connection:
+        asked = {"submitter_id": submitter_id, "receipt_id": receipt_id}
+        return frozenset((await connection.execute(_TO_REPLAY, asked)).scalars())
+
+
 async def release_remittance(connection: AsyncConnection, remittance: Remittance, totals: Totals) -> None:
     """Write what the whole set came to; it counts as released from the first time on."""
     await connection.execute(
@@ -195,6 +237,8 @@ async def release_remittance(connection: AsyncConnection, remittance: Remittance
             "quarantined": totals.quarantined,
             "quarantined_charge_amount": totals.quarantined_charge_amount,
             "provider_adjustments": totals.provider_adjustments,
+            "balance_findings": totals.balance_findings,
+            "reader_revision": READER_REVISION,
             "finding_count": totals.finding_count,
             "findings": totals.findings,
         },

@@ -1,6 +1,6 @@
 """What the reader gives, cut into batches that fit one transaction, with identities and events made ready."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
@@ -32,10 +32,15 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class ClaimBatch:
-    """Claims of one transaction set in their order; `closed` comes with the set's last batch."""
+    """
+    Claims of one transaction set in their order; `closed` comes with the set's last batch.
+
+    `corrected` has, by offset, the names of what a person supplied for those that are claims only by it.
+    """
 
     claims: list[Claim] = field(default_factory=list)
     quarantined: list[ClaimQuarantined] = field(default_factory=list)
+    corrected: dict[int, tuple[str, ...]] = field(default_factory=dict)
     closed: SetClosed | None = None
 
 
@@ -61,12 +66,25 @@ def steps(items: Iterator[ReaderItem], *, batch_claims: int = BATCH_CLAIMS) -> I
 
 
 @dataclass(frozen=True, slots=True)
+class CorrectedClaim:
+    """A quarantined claim as it reads with what a person supplied, and the names of that."""
+
+    claim: Claim
+    supplied: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the claims of a transaction set go: whose they are, and what their events tell of the arrival."""
+    """
+    Where the claims of a transaction set go: whose they are, and what their events tell of the arrival.
+
+    `corrected` has, by offset, the quarantined claims that a person made readable.
+    """
 
     header: SetHeader
     context: EventContext
     sealer: Sealer
+    corrected: Mapping[int, CorrectedClaim] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +104,7 @@ class DenialEvent:
 
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """A batch as it goes into the database: a row per claim, an event per denied one."""
+    """A batch as it goes into the database: a row per claim, in its order, an event per denied one."""
 
     rows: list[ClaimRow]
     denials: list[DenialEvent]
@@ -98,6 +116,7 @@ def prepare(batch: ClaimBatch, destination: Destination) -> PreparedBatch:
 
     A claim whose event cannot be made moves to the batch's quarantine.
     """
+    _take_corrected(batch, destination.corrected)
     header, context = destination.header, destination.context
     if batch.closed and batch.closed.truncated:
         context = msgspec.structs.replace(context, truncated=True)
@@ -107,7 +126,7 @@ def prepare(batch: ClaimBatch, destination: Destination) -> PreparedBatch:
     claims, batch.claims = batch.claims, []
     for claim in claims:
         if claim.kind == "denied":
-            denial = _denial(claim, header, context, destination.sealer)
+            denial = _denial(claim, header, context_of(claim, batch, context), destination.sealer)
             if isinstance(denial, ClaimQuarantined):
                 log.error("claim_event_failed", remittance_id=context.remittance_id, exc_info=denial.defect)
                 batch.quarantined.append(denial)
@@ -120,6 +139,24 @@ def prepare(batch: ClaimBatch, destination: Destination) -> PreparedBatch:
             rows.append(_row(claim, header, context, event=event, key=key))
         batch.claims.append(claim)
     return PreparedBatch(rows, denials)
+
+
+def _take_corrected(batch: ClaimBatch, corrected: Mapping[int, CorrectedClaim]) -> None:
+    """Move what a person made readable out of the batch's quarantine; its findings go with it."""
+    if not corrected:
+        return
+    for one in [one for one in batch.quarantined if one.byte_offset in corrected]:
+        claim = corrected[one.byte_offset].claim
+        findings = (*one.findings, *claim.findings)
+        batch.claims.append(msgspec.structs.replace(claim, position=one.position, findings=findings))
+        batch.quarantined.remove(one)
+        batch.corrected[one.byte_offset] = corrected[one.byte_offset].supplied
+
+
+def context_of(claim: Claim, batch: ClaimBatch, context: EventContext) -> EventContext:
+    """Let an event tell what of its claim a person supplied."""
+    supplied = batch.corrected.get(claim.byte_offset)
+    return context if supplied is None else msgspec.structs.replace(context, supplied=supplied)
 
 
 def _row(claim: Claim, header: SetHeader, context: EventContext, *, event: UUID, key: UUID) -> ClaimRow:

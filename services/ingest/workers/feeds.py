@@ -1,4 +1,4 @@
-"""Feeds under watch: how long each is silent, as metrics; and idempotency keys that outlived their use."""
+"""Under watch: how long feeds are silent, how many claims are quarantined; old idempotency keys go."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import feeds, idempotency
+from services.ingest.store.quarantine import count_quarantined
 from shared.clock import now
 from shared.errors import UnavailableError
 from shared.http.probes import Health
@@ -34,6 +35,7 @@ async def measure(engine: AsyncEngine) -> None:
     """Look once."""
     submitters = await feeds.submitters_with_feeds(engine)
     await idempotency.forget_old_keys(engine, submitters=submitters)
+    metrics.QUARANTINED_CLAIMS.set(await count_quarantined(engine))
     as_of = now()
     for feed in await feeds.list_feeds(engine, submitters=submitters):
         labels = (str(feed.submitter_id), feed.name)

@@ -17,14 +17,26 @@ from services.ingest.domain.findings import finding
 from services.ingest.domain.reader import read
 from services.ingest.domain.remittance import FileClosed, SetClosed, SetHeader, SetOpened
 from services.ingest.store import remittances
+from services.ingest.store.quarantine import supplied_for
 from services.ingest.store.receipts import Outcome, Receipt
 from services.ingest.store.remittances import HeldSet, Remittance, remittance_id_of
 from services.ingest.store.vault import Vault, VaultReader
-from services.ingest.workers.batches import ClaimBatch, Destination, PreparedBatch, Step, prepare, steps
+from services.ingest.workers.batches import (
+    ClaimBatch,
+    CorrectedClaim,
+    Destination,
+    PreparedBatch,
+    Step,
+    prepare,
+    steps,
+)
+from services.ingest.workers.corrected import corrected_claims
 from services.ingest.workers.follow_ups import follow_up
 from services.ingest.workers.payees import Organization, Payees
+from services.ingest.workers.restaging import restage
 from services.ingest.workers.staging import FindingList, StagedSet, stage
 from shared.observability import metrics
+from shared.postgres import transaction
 from shared.security.keyring import Keyring, ShreddedError
 
 
@@ -58,6 +70,7 @@ class FileInWork:
         self._workshop = workshop
         self._receipt = receipt
         self._held: frozenset[int] = frozenset()
+        self._to_replay: frozenset[int] = frozenset()
         self._owners: dict[int, UUID] = {}
         self._findings = FindingList()
         self._header: SetHeader | None = None
@@ -103,10 +116,12 @@ class FileInWork:
         ids = {"submitter_id": self._receipt.submitter_id, "receipt_id": self._receipt.receipt_id}
         self._held = await remittances.held_ordinals(engine, **ids)
         self._owners = await remittances.owners_of_sets(engine, **ids)
+        if self._receipt.processed_before:
+            self._to_replay = await remittances.ordinals_to_replay(engine, **ids)
 
     def _adds_something(self, set_ordinal: int) -> bool:
-        """Tell whether a set is still to be read: of a file that was read before, only the held ones are."""
-        return not self._receipt.processed_before or set_ordinal in self._held
+        """Tell whether a set is to be read: of a file that was read before, what is held or asked for."""
+        return not self._receipt.processed_before or set_ordinal in self._held | self._to_replay
 
     async def _open(self, header: SetHeader) -> None:
         """Find out whose the set is."""
@@ -163,12 +178,36 @@ class FileInWork:
             payer_date=header.payer_date or received_on,
         )
         sealer = await self._workshop.keyring.sealer(organization.organization_id, received_on)
-        return StagedSet(remittance, Destination(header, context, sealer))
+        if header.set_ordinal not in self._owners:
+            return StagedSet(remittance, Destination(header, context, sealer))
+        ids = {"organization_id": organization.organization_id, "remittance_id": remittance_id}
+        return StagedSet(
+            remittance,
+            Destination(header, context, sealer, await self._corrected(header, organization, remittance_id)),
+            known=True,
+            released=await remittances.is_released(self._workshop.engine, **ids),
+        )
+
+    async def _corrected(
+        self, header: SetHeader, organization: Organization, remittance_id: UUID
+    ) -> dict[int, CorrectedClaim]:
+        """Read the quarantined claims of a set for which a person supplied what is missing."""
+        workshop = self._workshop
+        async with transaction(workshop.engine, organizations=[organization.organization_id]) as connection:
+            supplied = await supplied_for(connection, remittances=[remittance_id])
+        if not supplied:
+            return {}
+        reader = await asyncio.to_thread(workshop.vault.open, self._receipt.stored)
+        try:
+            return await asyncio.to_thread(corrected_claims, header, reader, supplied)
+        finally:
+            reader.close()
 
     async def _take(self, batch: ClaimBatch, prepared: PreparedBatch | None) -> None:
         self._note(batch)
         if self._staged is not None and prepared is not None:
-            await stage(self._workshop.engine, self._staged, batch, prepared)
+            write = restage if self._staged.released else stage
+            await write(self._workshop.engine, self._staged, batch, prepared)
             self.tally.denied_claims += len(prepared.denials)
         if batch.closed is not None:
             await self._close(batch.closed)

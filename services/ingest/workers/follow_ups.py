@@ -17,11 +17,13 @@ import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ingest.domain.correcting import Supplied, corrected_loop
 from services.ingest.domain.events import EventContext, event_or_quarantine
 from services.ingest.domain.remittance import ClaimQuarantined, SetHeader
 from services.ingest.domain.reread import reread_claim
 from services.ingest.store import claims, events, receipts, remittances
 from services.ingest.store.claims import Observation
+from services.ingest.store.quarantine import supplied_for
 from services.ingest.store.vault import StoredFile, Vault, VaultReader
 from services.ingest.workers.payees import Organization
 from shared.errors import InvalidInputError, UnreadableError
@@ -44,6 +46,7 @@ class _Source:
     header: SetHeader
     context: EventContext
     sealer: Sealer
+    supplied: dict[tuple[UUID, int], tuple[int, Supplied]]
 
 
 async def follow_up(
@@ -106,6 +109,7 @@ async def _sources(
     organization_id = organization.organization_id
     async with transaction(engine, organizations=[organization_id]) as connection:
         found = await remittances.remittance_sources(connection, remittances=list(wanted))
+        supplied = await supplied_for(connection, remittances=wanted)
     submitters = {row.submitter_id for row in found}
     async with transaction(engine, submitters=submitters) as connection:
         stored = await receipts.stored_files(
@@ -131,7 +135,7 @@ async def _sources(
             except InvalidInputError:  # the key of its month was deleted: what it sealed is gone on purpose
                 log.exception("follow_up_source_sealed", remittance_id=row.remittance_id, month=received_on)
                 continue
-            sources[row.remittance_id] = _Source(stored[row.receipt_id], header, context, sealer)
+            sources[row.remittance_id] = _Source(stored[row.receipt_id], header, context, sealer, supplied)
     return sources
 
 
@@ -166,15 +170,20 @@ def _read_again(
 def _event(
     source: _Source, one: Observation, reader: VaultReader, sibling_id: UUID | None
 ) -> list[tuple[Observation, Message]]:
+    _, supplied = source.supplied.get((one.remittance_id, one.byte_offset), (0, None))
     context = msgspec.structs.replace(
         source.context,
         revision=one.revision,
         possible_duplicate_of=_plain(sibling_id) if sibling_id else None,
+        supplied=supplied.names if supplied else (),
     )
+    loop = reader.read(one.byte_offset, one.byte_length)
+    if supplied:
+        loop = corrected_loop(loop, source.header.delimiters, supplied)
     try:
         claim = reread_claim(
             source.header,
-            reader.read(one.byte_offset, one.byte_length),
+            loop,
             position=one.position,
             ordinal=one.ordinal,
             byte_offset=one.byte_offset,

@@ -5,7 +5,7 @@ Every batch is one transaction that may be repeated: rows that are there stay, s
 a crash is simply read again. Nothing is sent before the set's last batch released it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest.domain.findings import Finding
 from services.ingest.domain.remittance import SetClosed
-from services.ingest.store import claims, events, remittances
+from services.ingest.store import claims, events, quarantine, remittances
 from services.ingest.store.remittances import Remittance, Totals
+from services.ingest.store.rereading import KeptClaim
 from services.ingest.workers.batches import ClaimBatch, DenialEvent, Destination, PreparedBatch
 from shared.postgres import transaction
 
@@ -42,10 +43,16 @@ class FindingList:
 
 @dataclass(slots=True)
 class StagedSet:
-    """A transaction set on its way in, with what was counted over its committed batches."""
+    """
+    A transaction set on its way in, with what was counted over its committed batches.
+
+    `known`: an earlier attempt wrote some of it; `released`: it went out already, and is read again.
+    """
 
     remittance: Remittance
     destination: Destination
+    known: bool = False
+    released: bool = False
     in_database: bool = False
     claims_read: int = 0
     charge_amount: Decimal = Decimal(0)
@@ -56,21 +63,33 @@ class StagedSet:
     quarantined_charge_amount: Decimal = Decimal(0)
     findings: FindingList = field(default_factory=FindingList)
 
-    def count(self, batch: ClaimBatch, duplicates: frozenset[int]) -> None:
-        """Add a batch, of which the claims at these positions are duplicates."""
+    def count(
+        self, batch: ClaimBatch, duplicates: frozenset[int], left: Mapping[int, KeptClaim] | None = None
+    ) -> None:
+        """
+        Add a batch, of which the claims at these positions are duplicates.
+
+        Those `left` as an earlier reading has them, by offset, count with its amounts.
+        """
+        left = left or {}
         self.claims_read += len(batch.claims) + len(batch.quarantined)
         for claim in batch.claims:
-            self.charge_amount += claim.charge_amount
-            self.paid_amount += claim.paid_amount
+            counted = left.get(claim.byte_offset, claim)
+            self.charge_amount += counted.charge_amount
+            self.paid_amount += counted.paid_amount
             if claim.position in duplicates:
                 self.duplicates += 1
                 self.duplicate_charge_amount += claim.charge_amount
             self.findings.add(claim.findings)
         for one in batch.quarantined:
+            self.findings.add(one.findings)
+            if kept := left.get(one.byte_offset):
+                self.charge_amount += kept.charge_amount
+                self.paid_amount += kept.paid_amount
+                continue
             self.quarantined += 1
             self.charge_amount += one.charge_amount or 0
             self.quarantined_charge_amount += one.charge_amount or 0
-            self.findings.add(one.findings)
         if batch.closed:
             self.findings.add(batch.closed.findings)
 
@@ -85,9 +104,13 @@ class StagedSet:
             quarantined=self.quarantined,
             quarantined_charge_amount=self.quarantined_charge_amount,
             provider_adjustments=msgspec.json.encode(closed.provider_adjustments).decode(),
+            balance_findings=_encode_amounts(closed.balance_findings).decode(),
             finding_count=self.findings.count,
             findings=self.findings.as_json(),
         )
+
+
+_encode_amounts = msgspec.json.Encoder(decimal_format="string").encode
 
 
 async def stage(engine: AsyncEngine, staged: StagedSet, batch: ClaimBatch, prepared: PreparedBatch) -> None:
@@ -103,8 +126,19 @@ async def stage(engine: AsyncEngine, staged: StagedSet, batch: ClaimBatch, prepa
             organization_id=remittance.organization_id,
             remittance_id=remittance.remittance_id,
         )
+        await quarantine.keep_quarantined(
+            connection,
+            batch.quarantined,
+            organization_id=remittance.organization_id,
+            remittance_id=remittance.remittance_id,
+        )
+        if staged.known:  # by an older reader, perhaps, which could not read what is a claim now
+            read = {row.byte_offset: row.event_id for row in prepared.rows}
+            await quarantine.close_quarantined(
+                connection, remittance_id=remittance.remittance_id, events=read, released=()
+            )
         new = [denial for denial in prepared.denials if denial.row.position in written.new]
-        await _write_denials(connection, remittance, new, staged=not whole_set)
+        await write_denials(connection, remittance, new, staged=not whole_set)
         staged.count(batch, written.duplicates)
         if batch.closed:
             # A set that came whole is due already, unless an earlier attempt had staged some of it.
@@ -114,9 +148,10 @@ async def stage(engine: AsyncEngine, staged: StagedSet, batch: ClaimBatch, prepa
     staged.in_database = True
 
 
-async def _write_denials(
+async def write_denials(
     connection: AsyncConnection, remittance: Remittance, denials: Sequence[DenialEvent], *, staged: bool
 ) -> None:
+    """Write denial events, each marked if an earlier claim has its numbers and trace."""
     siblings = await claims.earlier_siblings(
         connection,
         [denial.row for denial in denials],

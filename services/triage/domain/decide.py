@@ -111,6 +111,9 @@ def _human_reasons(
         reasons.append("the amounts of the remittance do not add up")
     if event.truncated:
         reasons.append("the transaction set was cut off: more may be missing")
+    if event.supplied:
+        named = ", ".join(name.replace("_", " ") for name in event.supplied)
+        reasons.append(f"the file could not be read, a person supplied: {named}")
     if event.possible_duplicate_of is not None:
         reasons.append("another remittance reports the same claim with other content")
     if classification.auth_related and not sane(event.payer_date):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain import events
-from services.ingest.domain.events import READER_REVISION, claim_event, event_or_quarantine
+from services.ingest.domain.events import claim_event, event_or_quarantine
 from services.ingest.domain.identity import claim_key, event_id
 from services.ingest.domain.remittance import ClaimQuarantined
 from shared.contracts.base import encode
@@ -86,7 +86,7 @@ def test_every_field_of_the_contract_is_carried(sealer):
     assert isinstance(event, ClaimDenied)
     assert event.event_id == event_id(ORGANIZATION, header, claim)
     assert event.claim_key == claim_key(ORGANIZATION, claim, event.event_id)
-    assert (event.revision, event.position, event.version) == (READER_REVISION, 1, "005010X221A1")
+    assert (event.revision, event.position, event.version) == (1, 1, "005010X221A1")
     assert (event.submitter_id, event.feed, event.receipt_id) == (UUID(int=3), "daily", UUID(int=4))
     assert (event.payer, event.payee) == (header.payer, header.payee)
     assert (event.trace_number, event.payer_trace_id, event.payment_method) == ("TRACE1", "1990000009", "ACH")

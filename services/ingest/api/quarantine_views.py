@@ -1,0 +1,107 @@
+"""What is shown of quarantined claims, and what a person may supply for them."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from services.ingest.api.views import FindingView
+
+_Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"^[ -~]+$")
+]
+_Amount = Annotated[Decimal, Field(max_digits=10, decimal_places=2)]
+
+
+class QuarantinedView(BaseModel):
+    """
+    A claim that could not be read. `charge_amount` null: not even that could be.
+
+    `released`: read with what a person supplied; `reread`: read by a newer reader. Then `event_id` is the
+    claim's. `being_read_again`: what was supplied or asked for is under way.
+    """
+
+    quarantine_id: UUID
+    organization_id: UUID
+    remittance_id: UUID
+    receipt_id: UUID
+    feed: str
+    payer_name: str | None
+    received_at: AwareDatetime
+    payer_date: date
+    is_test: bool
+    position: int
+    byte_offset: int
+    byte_length: int
+    charge_amount: Decimal | None
+    findings: list[FindingView]
+    reader_revision: int
+    state: Literal["quarantined", "released", "reread"]
+    being_read_again: bool
+    quarantined_at: AwareDatetime
+    changed_at: AwareDatetime
+    supplied_by: UUID | None
+    supplied_at: AwareDatetime | None
+    reason: str | None
+    event_id: UUID | None
+
+
+class QuarantinedPage(BaseModel):
+    data: list[QuarantinedView]
+    has_more: bool
+    next_cursor: str | None
+
+
+class SegmentView(BaseModel):
+    """A segment, masked: `segment_id` null where it is none that an 835 has."""
+
+    segment_id: str | None
+    elements: list[str]
+
+
+class QuarantinedDetail(QuarantinedView):
+    """`needed` must be supplied for the claim to be read, `allowed` may be: the file does not say it."""
+
+    segments: list[SegmentView]
+    segments_cut: bool
+    needed: list[str]
+    allowed: list[str]
+
+
+class Release(BaseModel):
+    """What a person knows of a claim that cannot be read, and from where. Amounts in US dollars."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500)]
+    claim_number: _Text | None = None
+    claim_status: Annotated[str, StringConstraints(pattern=r"^\d{1,2}$")] | None = None
+    charge_amount: _Amount | None = None
+    paid_amount: _Amount | None = None
+    payer_claim_number: _Text | None = None
+
+
+class ReplayWanted(BaseModel):
+    """Exactly one of these."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    remittance_id: UUID | None = None
+    receipt_id: UUID | None = None
+    quarantined: bool = False
+    outdated: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(map(bool, (self.remittance_id, self.receipt_id, self.quarantined, self.outdated))) != 1:
+            raise ValueError("Name a remittance or a receipt, or say quarantined or outdated, and one only.")
+        return self
+
+
+class ReplayAsked(BaseModel):
+    """`asked` remittances are read again; the files of `unreadable` others were deleted."""
+
+    asked: int
+    unreadable: int
