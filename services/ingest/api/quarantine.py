@@ -91,8 +91,9 @@ def quarantine_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -
         supplied = Supplied(**told.model_dump(exclude={"reason"}))
         check_supplied(supplied, loop, header.delimiters)
         corrected_claim(header, loop, supplied, position=row.position)
-        scope = {"organizations": [row.organization_id], "submitters": [row.submitter_id]}
-        async with transaction(engine, **scope) as connection:
+        async with transaction(
+            engine, organizations=[row.organization_id], submitters=[row.submitter_id]
+        ) as connection:
             await quarantine.supply(
                 connection,
                 quarantine_id=quarantine_id,

@@ -69,8 +69,9 @@ async def ask_replays(
         async with transaction(engine, organizations=organizations) as connection:
             page = (await connection.execute(_SELECT, {**wanted, **place})).all()
         for row in page:
-            scope = {"organizations": [row.organization_id], "submitters": [row.submitter_id]}
-            async with transaction(engine, **scope) as connection:
+            async with transaction(
+                engine, organizations=[row.organization_id], submitters=[row.submitter_id]
+            ) as connection:
                 if await mark_replay(connection, row.remittance_id, row.submitter_id, row.receipt_id):
                     asked += 1
                     await audit(

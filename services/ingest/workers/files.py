@@ -192,12 +192,12 @@ class FileInWork:
         self, header: SetHeader, organization: Organization, remittance_id: UUID
     ) -> dict[int, CorrectedClaim]:
         """Read the quarantined claims of a set for which a person supplied what is missing."""
-        workshop = self._workshop
+        workshop, stored = self._workshop, self._receipt.stored
         async with transaction(workshop.engine, organizations=[organization.organization_id]) as connection:
             supplied = await supplied_for(connection, remittances=[remittance_id])
-        if not supplied:
+        if not supplied or stored is None:
             return {}
-        reader = await asyncio.to_thread(workshop.vault.open, self._receipt.stored)
+        reader = await asyncio.to_thread(workshop.vault.open, stored)
         try:
             return await asyncio.to_thread(corrected_claims, header, reader, supplied)
         finally:
