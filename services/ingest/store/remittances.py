@@ -100,6 +100,10 @@ _REOPEN = text("""
 _RELEASED = text(
     "select released_at is not null from ingest.remittances where remittance_id = :remittance_id"
 )
+_END_REPLAY = text("""
+    update ingest.remittances set replay_asked_at = null
+    where remittance_id = :remittance_id and replay_asked_at is not null
+""")
 _TO_REPLAY = text("select set_ordinal from ingest.replays_of_receipt(:submitter_id, :receipt_id)")
 _OWNERS = text("""
     select organization_id, set_ordinal from ingest.remittances_of_receipt(:submitter_id, :receipt_id)
@@ -212,6 +216,11 @@ async def reopen_remittance(connection: AsyncConnection, remittance: Remittance)
             "payer_date": remittance.payer_date,
         },
     )
+
+
+async def end_replay(connection: AsyncConnection, *, remittance_id: UUID) -> None:
+    """Give up reading a remittance again: it stays as it was read before."""
+    await connection.execute(_END_REPLAY, {"remittance_id": remittance_id})
 
 
 async def ordinals_to_replay(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> frozenset[int]:

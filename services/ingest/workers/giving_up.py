@@ -70,6 +70,7 @@ async def _release(engine: AsyncEngine, *, organization_id: UUID, remittance_id:
         if await remittances.release_part(connection, remittance_id=remittance_id):
             await events.mark_truncated(connection, remittance_id=remittance_id)
             await events.release_events(connection, remittance_id=remittance_id)
+        await remittances.end_replay(connection, remittance_id=remittance_id)
 
 
 async def _follow_up(workshop: Workshop, *, organization_id: UUID, remittance_id: UUID) -> None:
