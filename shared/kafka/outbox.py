@@ -7,7 +7,7 @@ parked. `migrations/parcels.py` makes the tables, `relay.py` sends parcels, `sta
 messages. Every statement here runs within the organizations of its transaction.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, Self
@@ -89,43 +89,48 @@ class Message:
 
 
 @dataclass(slots=True)
-class _Filling:
-    """A parcel that takes more; parcels are numbered from 1."""
+class Parcel:
+    """Messages of one organization, shard and topic, sent together; `bytes` are those of their payloads."""
 
+    organization_id: UUID
+    shard: int
+    topic: str
     number: int
-    messages: int = 0
+    messages: list[Message | None] = field(default_factory=list)
     bytes: int = 0
 
+    def takes(self, size: int) -> bool:
+        """Tell whether there is room for a payload of `size` bytes."""
+        return len(self.messages) < PARCEL_MESSAGES_MAX and self.bytes + size <= PARCEL_BYTES_MAX
 
-@dataclass(slots=True)
-class Packed:
-    """Where each parcel goes, and for each message its parcel's number and its place in there, from 1."""
+    def put(self, message: Message) -> int:
+        """Put a message in; gives its place, counted from 1."""
+        self.messages.append(message)
+        self.bytes += len(message.payload)
+        return len(self.messages)
 
-    organizations: list[UUID] = field(default_factory=list)
-    shards: list[int] = field(default_factory=list)
-    topics: list[str] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    def keep(self, places: Collection[int]) -> None:
+        """Leave the places of all other messages empty."""
+        if len(places) < len(self.messages):
+            self.messages = [one if at in places else None for at, one in enumerate(self.messages, 1)]
+            self.bytes = sum(len(one.payload) for one in self.messages if one)
 
 
-def pack(messages: Collection[Message]) -> Packed:
-    """Put messages into parcels, in their order."""
-    packed = Packed()
-    filling: dict[tuple[UUID, int, str], _Filling] = {}
+def pack(messages: Iterable[Message]) -> tuple[list[Parcel], list[int], list[int]]:
+    """Put messages into parcels, in their order; also gives each one's parcel, numbered from 1, and place."""
+    parcels: list[Parcel] = []
+    numbers: list[int] = []
+    places: list[int] = []
+    filling: dict[tuple[UUID, int, str], Parcel] = {}
     for message in messages:
-        size = len(message.payload)
         to = (message.organization_id, message.shard, message.topic)
         parcel = filling.get(to)
-        if parcel is None or parcel.messages == PARCEL_MESSAGES_MAX or parcel.bytes + size > PARCEL_BYTES_MAX:
-            packed.organizations.append(message.organization_id)
-            packed.shards.append(message.shard)
-            packed.topics.append(message.topic)
-            parcel = filling[to] = _Filling(len(packed.topics))
-        parcel.messages += 1
-        parcel.bytes += size
-        packed.numbers.append(parcel.number)
-        packed.places.append(parcel.messages)
-    return packed
+        if parcel is None or not parcel.takes(len(message.payload)):
+            parcel = filling[to] = Parcel(*to, number=len(parcels) + 1)
+            parcels.append(parcel)
+        numbers.append(parcel.number)
+        places.append(parcel.put(message))
+    return parcels, numbers, places
 
 
 async def insert_messages(
@@ -144,22 +149,44 @@ async def insert_messages(
     """
     if not messages:
         return 0
-    own = extra or {}
-    packed = pack(messages)
-    inserted = await connection.execute(
-        _insert(table, tuple((column, sql_type) for column, (sql_type, _) in own.items())),
-        {
-            "organizations": packed.organizations,
-            "shards": packed.shards,
-            "topics": packed.topics,
-            "numbers": packed.numbers,
-            "places": packed.places,
-            **{name: [getattr(message, name) for message in messages] for name, _ in _SENT},
-            **{column: list(values) for column, (_, values) in own.items()},
-            "staged_for": staged_for,
-        },
-    )
-    return sum(inserted.scalars())
+    parcels, numbers, places = pack(messages)
+    ids: list[int | None] = [None] * len(parcels)
+    if table.receipted:
+        own = extra or {}
+        rows = await connection.execute(
+            _insert_rows(table, tuple((column, sql_type) for column, (sql_type, _) in own.items())),
+            {
+                "parcels": len(parcels),
+                "numbers": numbers,
+                "places": places,
+                "organization_ids": [message.organization_id for message in messages],
+                "message_ids": [message.message_id for message in messages],
+                "revisions": [message.revision for message in messages],
+                "sizes": [len(message.payload) for message in messages],
+                **{column: list(values) for column, (_, values) in own.items()},
+            },
+        )
+        for row, parcel in zip(rows, parcels, strict=True):
+            ids[parcel.number - 1] = row.parcel_id
+            parcel.keep(row.places)
+    new = [_parcel(parcel, ids[parcel.number - 1], staged_for) for parcel in parcels if any(parcel.messages)]
+    if new:
+        await connection.execute(_insert_parcel(table), new)
+    return sum(parcel["messages"] for parcel in new)
+
+
+def _parcel(parcel: Parcel, parcel_id: int | None, staged_for: UUID | None) -> dict[str, Any]:
+    messages = parcel.messages
+    return {
+        "organization_id": parcel.organization_id,
+        "parcel_id": parcel_id,
+        "shard": parcel.shard,
+        "topic": parcel.topic,
+        "staged_for": staged_for,
+        "messages": len(messages) - messages.count(None),
+        "bytes": parcel.bytes,
+        **{f"{name}s": [one and getattr(one, name) for one in messages] for name, _ in _SENT},
+    }
 
 
 _SENT = (
@@ -174,51 +201,48 @@ _SENT = (
 
 
 @cache
-def _insert(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
+def _insert_rows(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
     """
-    Write rows and parcels in one statement: the unique row decides what is new, and only that is in a parcel.
+    Write the narrow rows and number the parcels: the unique row decides what is new.
 
-    A message that was there already leaves its place empty; a parcel in which nothing is new is not made.
+    Gives, in the parcels' order, their ids and the places of what is new. A message that was there already
+    leaves its place empty; a parcel in which nothing is new is not made.
     """
-    columns = (("number", "integer"), ("place", "smallint"), *_SENT, *own)
-    bound = {"number": "numbers", "place": "places"}
-    arrays = ", ".join(f"cast(:{bound.get(name, name)} as {sql_type}[])" for name, sql_type in columns)
-    names = ", ".join(name for name, _ in columns)
-    own_names = "".join(f", {name}" for name, _ in own)
-    kept = f"""
-        insert into {table.name} (organization_id, message_id, revision, parcel_id, place, size {own_names})
-        select organization_id, message_id, revision, parcel_id, place, length(payload) {own_names}
-        from message join parcel using (number)
-        order by message.line
-        on conflict do nothing
-        returning parcel_id, place
-    """
-    every = "select parcel_id, place from message join parcel using (number)"
-    gathered = ", ".join(
-        f"array_agg(case when kept.place is not null then message.{name} end order by message.place)"
-        for name, _ in _SENT
-    )
+    names = "".join(f", {name}" for name, _ in own)
+    arrays = "".join(f", cast(:{name} as {sql_type}[])" for name, sql_type in own)
     return text(f"""
         with parcel as materialized (
-            select *, nextval('{table.parcels}_parcel_id_seq') as parcel_id
-            from unnest(cast(:organizations as uuid[]), cast(:shards as smallint[]), cast(:topics as text[]))
-                with ordinality as made(organization_id, shard, topic, number)
-        ), message as materialized (
-            select * from unnest({arrays}) with ordinality as given({names}, line)
-        ), kept as ({kept if table.receipted else every})
+            select number, nextval('{table.parcels}_parcel_id_seq') as parcel_id
+            from generate_series(1, cast(:parcels as integer)) as number
+        ), kept as (
+            insert into {table.name} (organization_id, message_id, revision, parcel_id, place, size {names})
+            select organization_id, message_id, revision, parcel_id, place, size {names}
+            from unnest(cast(:numbers as integer[]), cast(:places as smallint[]),
+                cast(:organization_ids as uuid[]), cast(:message_ids as uuid[]),
+                cast(:revisions as integer[]), cast(:sizes as integer[]) {arrays}) with ordinality
+                as message(number, place, organization_id, message_id, revision, size {names}, line)
+            join parcel using (number)
+            order by line
+            on conflict do nothing
+            returning parcel_id, place
+        )
+        select parcel_id, coalesce(array_agg(place) filter (where place is not null), '{{}}') as places
+        from parcel left join kept using (parcel_id)
+        group by parcel_id order by parcel_id
+    """)
+
+
+@cache
+def _insert_parcel(table: OutboxTable) -> TextClause:
+    arrays = ", ".join(f"cast(:{name}s as {sql_type}[])" for name, sql_type in _SENT)
+    return text(f"""
         insert into {table.parcels} (organization_id, parcel_id, shard, topic, staged_for, due_at, messages,
             open_messages, open_bytes, {", ".join(f"{name}s" for name, _ in _SENT)})
-        select parcel.organization_id, parcel.parcel_id, parcel.shard, parcel.topic,
-            cast(:staged_for as uuid),
+        values (:organization_id,
+            coalesce(cast(:parcel_id as bigint), nextval('{table.parcels}_parcel_id_seq')),
+            cast(:shard as smallint), :topic, cast(:staged_for as uuid),
             case when cast(:staged_for as uuid) is null then now() else 'infinity' end,
-            count(kept.place), count(kept.place),
-            sum(length(message.payload)) filter (where kept.place is not null), {gathered}
-        from message
-        join parcel using (number)
-        left join kept on kept.parcel_id = parcel.parcel_id and kept.place = message.place
-        group by parcel.organization_id, parcel.parcel_id, parcel.shard, parcel.topic
-        having count(kept.place) > 0
-        returning messages
+            cast(:messages as integer), cast(:messages as integer), cast(:bytes as bigint), {arrays})
     """)
 
 

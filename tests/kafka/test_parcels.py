@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from itertools import groupby
 from uuid import UUID, uuid4
 
 from hypothesis import given
@@ -67,16 +66,16 @@ def test_messages_keep_their_order_in_parcels_that_are_bounded(given_messages):
         Message(organization, uuid4(), 1, "T", "t", uuid4(), shard, bytes(size))
         for organization, shard, size in given_messages
     ]
-    packed = pack(messages)
+    packed, numbers, places = pack(messages)
 
     inside: dict[int, list[Message]] = {}
-    for one, number, place in zip(messages, packed.numbers, packed.places, strict=True):
+    for one, number, place in zip(messages, numbers, places, strict=True):
         inside.setdefault(number, []).append(one)
         assert len(inside[number]) == place
-    assert sorted(inside) == list(range(1, len(packed.topics) + 1))
+    assert [(one.number, one.messages) for one in packed] == sorted(inside.items())
     for number, some in inside.items():
         assert {(one.organization_id, one.shard) for one in some} == {
-            (packed.organizations[number - 1], packed.shards[number - 1])
+            (packed[number - 1].organization_id, packed[number - 1].shard)
         }
         assert len(some) == 1 or sum(len(one.payload) for one in some) <= PARCEL_BYTES_MAX
     for shard in range(3):
@@ -90,8 +89,8 @@ def test_messages_keep_their_order_in_parcels_that_are_bounded(given_messages):
 
 
 def test_a_parcel_takes_no_more_than_its_number_of_messages():
-    packed = pack([message(shard=1, size=1) for _ in range(2 * PARCEL_MESSAGES_MAX + 1)])
-    assert [len(list(some)) for _, some in groupby(packed.numbers)] == [PARCEL_MESSAGES_MAX] * 2 + [1]
+    packed, _, _ = pack([message(shard=1, size=1) for _ in range(2 * PARCEL_MESSAGES_MAX + 1)])
+    assert [len(one.messages) for one in packed] == [PARCEL_MESSAGES_MAX] * 2 + [1]
 
 
 async def test_what_was_there_already_is_in_no_second_parcel(
