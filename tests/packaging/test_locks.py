@@ -32,7 +32,8 @@ def required(*extras: str) -> set[str]:
 def test_every_pin_has_a_hash(name: str) -> None:
     blocks = re.split(r"^(?=[a-z0-9])", lock(name), flags=re.MULTILINE)[1:]
 
-    assert len(blocks) == len(pins(name))
+    # A package may be pinned twice, for older and newer Pythons.
+    assert len(blocks) == len(PIN.findall(lock(name)))
     assert all("--hash=sha256:" in block for block in blocks)
 
 
