@@ -70,6 +70,12 @@ COMMANDS = (
         "Messages that were laid aside: list and replay them.",
         _RUNNING,
     ),
+    Command(
+        "replay",
+        "services.ingest.replay_commands:replay",
+        "Read remittances again after an update.",
+        _RUNNING,
+    ),
     Command("serve", "services.serve:serve", "Run one process of the installation.", _OPERATIONS),
     Command("db", "services.operations:db", "Migrate the database up or down.", _OPERATIONS),
     Command("topics", "services.operations:topics", "Create the Kafka topics.", _OPERATIONS),

@@ -121,7 +121,8 @@ def _print_table(report: Report, console: Console) -> None:
     for column in ("Where", "", "What", "What to do"):
         table.add_column(column, overflow="fold")
     for finding in report.findings:
-        table.add_row(finding.place or "the file", finding.severity, finding.message, finding.remedy)
+        amount = "" if finding.difference is None else f" Difference: {finding.difference:,.2f}."
+        table.add_row(finding.place or "the file", finding.severity, finding.message + amount, finding.remedy)
     if report.more:
         table.add_row("", "", f"… and {report.more} more.", "")
     console.print(table)

@@ -193,6 +193,24 @@ async def test_reading_everything_again_changes_nothing(site: Site):
     assert await replay(site, outdated=True) == {"asked": 0, "unreadable": 0}
 
 
+async def test_an_imbalance_is_named_to_the_cent_and_hides_no_denial(site: Site):
+    content = remittance(TestSet([denied("A1")])).replace(b"CAS*CO*197*500", b"CAS*CO*197*499.5")
+    receipt = await site.take_in(content)
+
+    differences = {found["code"]: found["difference"] for found in receipt["findings"]}
+    assert differences == {"line_out_of_balance": "-0.50", "claim_out_of_balance": "-0.50"}
+    (event,) = await site.events()
+    assert isinstance(event, ClaimDenied)
+    assert [(found.level, str(found.difference)) for found in event.balance_findings] == [
+        ("line", "-0.50"),
+        ("claim", "-0.50"),
+    ]
+    wrong = await site.take_in(
+        remittance(TestSet([paid("B1")], trace="T2"), control=2).replace(b"BPR*I*500", b"BPR*I*499.99")
+    )
+    assert [found["difference"] for found in wrong["findings"]] == ["-0.01"]
+
+
 async def test_who_may_have_what_read_again(site: Site):
     await site.take_in(remittance(TestSet([denied("A1")])))
     (line,) = await site.reconciled()

@@ -12,7 +12,7 @@ class FindingView(BaseModel):
     """
     One fault and what to do about it. `element` counts from 1, `byte_offset` from 0.
 
-    Never a value from the file.
+    `difference`, reported minus computed, is by how much amounts do not add up. Never a value from the file.
     """
 
     code: str
@@ -23,6 +23,7 @@ class FindingView(BaseModel):
     segment_id: str | None = None
     element: int | None = None
     byte_offset: int | None = None
+    difference: Decimal | None = None
 
 
 class HeldSetView(BaseModel):

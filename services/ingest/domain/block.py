@@ -1,5 +1,7 @@
 """A run of segments that belong together: a set's header, a claim's loop, a trailer."""
 
+from decimal import Decimal
+
 from services.ingest.domain.findings import Finding, finding
 from services.ingest.x12.tokenizer import Batch
 
@@ -61,7 +63,9 @@ class Block:
         """Count the segments that are none: a terminator behind a terminator."""
         return self.segments.count(b"") if self._has_empty else 0
 
-    def finding(self, code: str, index: int = 0, element: int | None = None) -> Finding:
+    def finding(
+        self, code: str, index: int = 0, element: int | None = None, *, difference: Decimal | None = None
+    ) -> Finding:
         """Make a finding at segments[index]."""
         tag = self.segments[index][:3]
         batch, at = self._find(index)
@@ -71,6 +75,7 @@ class Block:
             segment_id=_segment_id(tag),
             element=element,
             byte_offset=batch.start(at),
+            difference=difference,
         )
 
     def _find(self, index: int) -> tuple[Batch, int]:

@@ -5,6 +5,7 @@ A finding is a value, never an exception. Its sentence tells what and where, its
 Neither ever repeats a value from the file: values may be a patient's.
 """
 
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -26,7 +27,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     One fault and its place.
 
     `segment_number` counts every terminated segment of the file from 1; `element` counts from 1 (CLP03 is 3);
-    `byte_offset` is the first byte of the segment, from 0.
+    `byte_offset` is the first byte of the segment, from 0. `difference`: by how many dollars
+    amounts do not add up, reported minus computed.
     """
 
     code: str
@@ -37,6 +39,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     segment_id: str | None = None
     element: int | None = None
     byte_offset: int | None = None
+    difference: Decimal | None = None
 
     @property
     def place(self) -> str:
@@ -59,12 +62,12 @@ def finding(
     segment_id: str | None = None,
     element: int | None = None,
     byte_offset: int | None = None,
+    difference: Decimal | None = None,
 ) -> Finding:
     """Make a finding of the vocabulary. Raises KeyError for a code that is not in RULES: a defect."""
     rule = RULES[code]
-    return Finding(
-        code, rule.message, rule.remedy, rule.severity, segment_number, segment_id, element, byte_offset
-    )
+    place = (segment_number, segment_id, element, byte_offset)
+    return Finding(code, rule.message, rule.remedy, rule.severity, *place, difference)
 
 
 _RESEND = "Ask the sender for the file as the payer made it."

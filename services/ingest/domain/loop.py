@@ -309,10 +309,10 @@ class _Loop:
     def _unbalanced(
         self, level: Literal["line", "claim"], computed: Cents, reported: Cents, *, line: int = 0, at: int = 0
     ) -> None:
-        self.balance.append(
-            balance_finding(level, reported=reported, computed=computed, line_number=line or None)
-        )
-        self._note("line_out_of_balance" if line else "claim_out_of_balance", at)
+        found = balance_finding(level, reported=reported, computed=computed, line_number=line or None)
+        self.balance.append(found)
+        code = "line_out_of_balance" if line else "claim_out_of_balance"
+        self._note(code, at, difference=found.difference)
 
     def decide(self, status: bytes, *, truncated: bool) -> ClaimKind:
         """Tell the claim's kind, and clear or complete what is denied; the rule is docs/x12-835.md."""
@@ -391,9 +391,11 @@ class _Loop:
         if read_date(text) is None:
             self._note("date_absurd" if is_absurd_date(text) else "date_unreadable", index, 2)
 
-    def _note(self, code: str, index: int, element: int | None = None) -> None:
+    def _note(
+        self, code: str, index: int, element: int | None = None, difference: Decimal | None = None
+    ) -> None:
         if len(self.findings) < _FINDINGS_MAX:
-            self.findings.append(self._block.finding(code, index, element))
+            self.findings.append(self._block.finding(code, index, element, difference=difference))
 
 
 def _without_padding(text: bytes) -> bytes:

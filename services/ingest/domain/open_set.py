@@ -83,8 +83,8 @@ class OpenSet:
         if control.lstrip("0") != (self._header.set_control_number or "").lstrip("0"):
             self.note(block.finding("set_control_number", 0, 2))
         balance = self._balance()
-        if balance:
-            self.note(block.finding("set_out_of_balance"))
+        for found in balance:
+            self.note(block.finding("set_out_of_balance", difference=found.difference))
         return self._closed(balance, truncated=False)
 
     def close_truncated(self) -> SetClosed:

@@ -57,6 +57,7 @@ def test_a_line_out_of_balance_is_named_with_its_segment():
         ("claim", None, Decimal("-1.00")),
     ]
     assert read.claims[0].findings[0].segment_id == "SVC"
+    assert [one.difference for one in read.claims[0].findings] == [Decimal("-1.00"), Decimal("-1.00")]
 
 
 def test_provider_adjustments_lower_the_payment():
