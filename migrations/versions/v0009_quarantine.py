@@ -17,6 +17,11 @@ def upgrade() -> None:
     op.execute(
         "alter table ingest.claims drop constraint claims_pkey, add primary key (organization_id, event_id)"
     )
+    # Provider adjustments name claims by the payer's number; those kept before are found by the provider's alone.
+    op.execute("alter table ingest.claims add column payer_number_hash integer")
+    op.execute(
+        "create index claims_payer_number on ingest.claims (payer_number_hash) where payer_number_hash is not null"
+    )
     # What stands there was read by the first reader.
     op.execute("""
         alter table ingest.remittances
@@ -99,6 +104,7 @@ def downgrade() -> None:
         alter table ingest.remittances
             drop column reader_revision, drop column replay_asked_at, drop column balance_findings
     """)
+    op.execute("alter table ingest.claims drop column payer_number_hash")
     op.execute(
         "alter table ingest.claims drop constraint claims_pkey,"
         " add primary key (organization_id, event_id, revision)"

@@ -69,7 +69,7 @@ def api_app(settings: IngestSettings, engine: AsyncEngine, *, vault: Vault, heal
     known_feeds = KnownFeeds(engine, master_key)
     app.include_router(push_router(_reception(settings, engine, vault=vault, known_feeds=known_feeds)))
     app.include_router(
-        remittances_router(engine, cursor_key=cursor_key(settings.master_key.get_secret_value()))
+        remittances_router(engine, vault, cursor_key=cursor_key(settings.master_key.get_secret_value()))
     )
     app.include_router(
         quarantine_router(engine, vault, cursor_key=cursor_key(settings.master_key.get_secret_value()))

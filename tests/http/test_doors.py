@@ -52,7 +52,7 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         **EVERY_PRODUCER,
         "POST /v1/remittances": {"submitter"},
         "POST /v1/remittances/known": {"submitter"},
-        "GET /v1/remittances/{receipt_id}": {"submitter"},
+        "GET /v1/remittances/{receipt_id}": PEOPLE | {"submitter"},
         "GET /v1/remittances/{receipt_id}/acknowledgment": {"submitter"},
         "GET /v1/remittances": PEOPLE,
         "GET /v1/quarantine": PEOPLE | {"operator"},

@@ -9,16 +9,19 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.api.feeds import submitter_of
+from services.ingest.api.remittance_detail import remittance_detail
 from services.ingest.api.views import (
     HeldPage,
     HeldView,
     ReceiptList,
     ReceiptView,
+    RemittanceDetail,
     RemittancePage,
     RemittanceView,
     WantedReceipts,
 )
 from services.ingest.store import receipts, remittances
+from services.ingest.store.vault import Vault
 from shared.errors import DeniedError
 from shared.http.auth import require
 from shared.http.cursors import decode_cursor, encode_cursor
@@ -28,18 +31,28 @@ from shared.security.principals import Principal
 _SUBMITTERS = text("select submitter_id from ingest.submitters_with_receipts()")
 
 _Submitter = Annotated[Principal, require("submitter")]
+_SubmitterOrMember = Annotated[
+    Principal, require("submitter", "viewer", "biller", "supervisor", "auditor", "admin")
+]
 _Member = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")]
 _HeldReader = Annotated[Principal, require("submitter", "operator")]
 _Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-def remittances_router(engine: AsyncEngine, *, cursor_key: bytes) -> APIRouter:
+def remittances_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -> APIRouter:
     """Make the routes. `cursor_key` signs cursors."""
     router = APIRouter(tags=["remittances"])
 
     @router.get("/v1/remittances/{receipt_id}", operation_id="get_receipt")
-    async def get_receipt(principal: _Submitter, receipt_id: UUID) -> ReceiptView:
-        """Give one receipt of the calling submitter."""
+    async def get_receipt(principal: _SubmitterOrMember, receipt_id: UUID) -> ReceiptView | RemittanceDetail:
+        """
+        Give one receipt of the calling submitter, or one remittance of the caller's organization.
+
+        For people of an organization the id is a `remittance_id`.
+        """
+        if principal.organization_id is not None:
+            ids = {"organization_id": principal.organization_id, "remittance_id": receipt_id}
+            return await remittance_detail(engine, vault, **ids)
         found = await receipts.receipt_summary(
             engine, submitter_id=submitter_of(principal), receipt_id=receipt_id
         )

@@ -121,6 +121,83 @@ class RemittanceView(BaseModel):
     findings: list[FindingView]
 
 
+class BalanceView(BaseModel):
+    """Amounts of the whole set that do not add up: `difference` is reported minus computed."""
+
+    level: Literal["line", "claim", "transaction"]
+    reported_amount: Decimal
+    computed_amount: Decimal
+    difference: Decimal
+
+
+class ClaimLink(BaseModel):
+    """
+    A claim that a provider adjustment may mean; numbers are null where the raw file was deleted.
+
+    The reference is free text: `medium` where it is the number and nothing else, `low` where it contains it.
+    """
+
+    event_id: UUID
+    remittance_id: UUID
+    position: int
+    kind: Literal["denied", "reversed", "adjudicated", "predetermination"]
+    claim_number: str | None
+    payer_claim_number: str | None
+    matched: Literal["claim_number", "payer_claim_number"]
+    confidence: Literal["medium", "low"]
+
+
+class ProviderAdjustmentView(BaseModel):
+    """One pair of a PLB segment; a positive amount lowers the payment. `meaning` null: an unknown code."""
+
+    provider_id: str
+    fiscal_period_on: date | None
+    reason: str
+    meaning: str | None
+    reference: str | None
+    amount: Decimal
+    links: list[ClaimLink]
+
+
+class RemittanceDetail(BaseModel):
+    """
+    One transaction set with what it says of itself, what does not add up, and its provider adjustments.
+
+    `charge_read_amount` and `paid_read_amount` are over its claims, quarantined ones as far as readable.
+    """
+
+    remittance_id: UUID
+    receipt_id: UUID
+    feed: str
+    set_ordinal: int
+    received_at: AwareDatetime
+    released_at: AwareDatetime | None
+    is_test: bool
+    truncated: bool
+    version: str | None
+    payer_name: str | None
+    payer_trace_id: str | None
+    payee_name: str | None
+    trace_number: str | None
+    payment_on: date | None
+    payment_method: str | None
+    payment_amount: Decimal | None
+    currency: str | None
+    payer_date: date
+    claims_read: int
+    charge_read_amount: Decimal
+    paid_read_amount: Decimal
+    duplicates: int
+    quarantined: int
+    quarantined_charge_amount: Decimal
+    balance_findings: list[BalanceView]
+    provider_adjustments: list[ProviderAdjustmentView]
+    finding_count: int
+    findings: list[FindingView]
+    reader_revision: int
+    being_read_again: bool
+
+
 class RemittancePage(BaseModel):
     data: list[RemittanceView]
     has_more: bool

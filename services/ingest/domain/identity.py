@@ -34,11 +34,17 @@ def claim_key(organization_id: UUID, claim: Claim, event: UUID) -> UUID:
 
     CLP01 trimmed and upper-cased; where it is empty or zero, CLP07; where that is too, the event itself.
     """
-    if number := _telling(claim.claim_number):
-        return _derive(organization_id, f"claim\x1f{number}")
+    if key := claim_key_of(organization_id, claim.claim_number):
+        return key
     if number := _telling(claim.payer_claim_number or ""):
         return _derive(organization_id, f"payer-claim\x1f{number}")
     return _derive(organization_id, f"event-claim\x1f{event.hex}")
+
+
+def claim_key_of(organization_id: UUID, claim_number: str) -> UUID | None:
+    """Give the key of the claims with this provider's number (CLP01); None where it tells nothing."""
+    number = _telling(claim_number)
+    return _derive(organization_id, f"claim\x1f{number}") if number else None
 
 
 def sibling_key(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:

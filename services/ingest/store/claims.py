@@ -34,6 +34,7 @@ class ClaimRow:
     paid_amount: Decimal
     byte_offset: int
     byte_length: int
+    payer_number_hash: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,17 @@ class Written:
 
 _INSERT = text("""
     insert into ingest.claims (organization_id, event_id, revision, remittance_id, position, ordinal,
-        claim_key, sibling_key, kind, evented, charge_amount, paid_amount, byte_offset, byte_length)
+        claim_key, sibling_key, kind, evented, charge_amount, paid_amount, byte_offset, byte_length,
+        payer_number_hash)
     select :organization_id, event_id, revision, :remittance_id, position, ordinal, claim_key,
-        sibling_key, kind, kind = 'denied', charge_amount, paid_amount, byte_offset, byte_length
+        sibling_key, kind, kind = 'denied', charge_amount, paid_amount, byte_offset, byte_length,
+        payer_number_hash
     from unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[]), cast(:positions as integer[]),
         cast(:ordinals as integer[]), cast(:claim_keys as uuid[]), cast(:sibling_keys as uuid[]),
         cast(:kinds as text[]), cast(:charges as numeric[]), cast(:paids as numeric[]),
-        cast(:offsets as bigint[]), cast(:lengths as integer[]))
+        cast(:offsets as bigint[]), cast(:lengths as integer[]), cast(:payer_hashes as integer[]))
         as claim(event_id, revision, position, ordinal, claim_key, sibling_key, kind, charge_amount,
-            paid_amount, byte_offset, byte_length)
+            paid_amount, byte_offset, byte_length, payer_number_hash)
     order by event_id, position
     on conflict do nothing
     returning position
@@ -160,6 +163,7 @@ async def write_claims(
             "paids": [claim.paid_amount for claim in claims],
             "offsets": [claim.byte_offset for claim in claims],
             "lengths": [claim.byte_length for claim in claims],
+            "payer_hashes": [claim.payer_number_hash for claim in claims],
         },
     )
     new = frozenset(inserted.scalars())

@@ -86,13 +86,14 @@ _UPDATE = text("""
     update ingest.claims c set revision = changed.revision, position = changed.position,
         claim_key = changed.claim_key, sibling_key = changed.sibling_key, kind = changed.kind,
         evented = c.evented or changed.evented, charge_amount = changed.charge_amount,
-        paid_amount = changed.paid_amount, byte_length = changed.byte_length
+        paid_amount = changed.paid_amount, byte_length = changed.byte_length,
+        payer_number_hash = changed.payer_number_hash
     from unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[]), cast(:positions as integer[]),
         cast(:claim_keys as uuid[]), cast(:sibling_keys as uuid[]), cast(:kinds as text[]),
         cast(:evented as boolean[]), cast(:charges as numeric[]), cast(:paids as numeric[]),
-        cast(:lengths as integer[]))
+        cast(:lengths as integer[]), cast(:payer_hashes as integer[]))
         as changed(event_id, revision, position, claim_key, sibling_key, kind, evented, charge_amount,
-            paid_amount, byte_length)
+            paid_amount, byte_length, payer_number_hash)
     where c.event_id = changed.event_id
 """)
 
@@ -135,5 +136,6 @@ async def update_claims(connection: AsyncConnection, changed: Sequence[tuple[Cla
             "charges": [row.charge_amount for row in rows],
             "paids": [row.paid_amount for row in rows],
             "lengths": [row.byte_length for row in rows],
+            "payer_hashes": [row.payer_number_hash for row in rows],
         },
     )

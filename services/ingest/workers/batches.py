@@ -11,6 +11,7 @@ import structlog
 from services.ingest.domain.claim import Claim
 from services.ingest.domain.events import EventContext, event_or_quarantine
 from services.ingest.domain.identity import claim_key, event_id, sibling_key
+from services.ingest.domain.provider_links import payer_number_hash
 from services.ingest.domain.remittance import (
     ClaimQuarantined,
     ClaimRead,
@@ -172,6 +173,7 @@ def _row(claim: Claim, header: SetHeader, context: EventContext, *, event: UUID,
         paid_amount=claim.paid_amount,
         byte_offset=claim.byte_offset,
         byte_length=claim.byte_length,
+        payer_number_hash=payer_number_hash(claim.payer_claim_number),
     )
 
 
