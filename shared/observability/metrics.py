@@ -91,6 +91,9 @@ CONSUMER_LAG = Gauge(
 
 # Triage
 DECISIONS = Counter("reprieve_decisions", "Decisions made, by category.", ["category"])
+UNKNOWN_CODES = Counter(
+    "reprieve_unknown_codes", "Denials with a code that no published list has; the log has which.", ["list"]
+)
 DECIDE_SECONDS = Histogram(
     "reprieve_decide_seconds", "Time to decide one denial.", buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
 )

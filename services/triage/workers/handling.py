@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.triage.domain.unknown_codes import unknown_codes
 from services.triage.workers.batch import Batch
 from services.triage.workers.deciding import BatchResult, Rules, decide_batch
 from shared.clock import now
@@ -81,6 +82,7 @@ def _count(result: BatchResult, *, received: int, seconds: float) -> None:
     categories = Counter([one.category for one in result.decisions if isinstance(one, DenialTriaged)])
     for category, denials in categories.items():
         metrics.DECISIONS.labels(category).inc(denials)
+    _tell_unknown_codes(result)
     log.info(
         "batch_triaged",
         batch_size=received,
@@ -91,3 +93,18 @@ def _count(result: BatchResult, *, received: int, seconds: float) -> None:
         parked=len(result.parked),
         duration_ms=round(seconds * 1000, 1),
     )
+
+
+def _tell_unknown_codes(result: BatchResult) -> None:
+    """Count what no list has, and say which codes: a list may be out of date, or a payer invent its own."""
+    found = Counter(
+        [
+            code
+            for one in result.decisions
+            if isinstance(one, DenialTriaged) and one.decision_revision == 1
+            for code in unknown_codes(one)
+        ]
+    )
+    for (code_list, code), denials in found.items():
+        metrics.UNKNOWN_CODES.labels(code_list).inc(denials)
+        log.warning("unknown_code", table=code_list, code=code, denied_claims=denials)

@@ -1,0 +1,34 @@
+"""Codes that no published list has: read all the same, and told to who runs the installation."""
+
+import re
+from typing import Literal
+
+from services.triage.domain.codes import carc_status, rarc_status
+from shared.contracts.claim import ClaimObserved
+
+CodeList = Literal["group", "carc", "rarc"]
+
+GROUPS = frozenset(("CO", "PR", "OA", "PI", "CR"))
+"""CAS01. CR, correction and reversal, is of 004010; 005010 has the other four."""
+
+_LIKE_A_CODE = re.compile(r"[A-Z]{0,3}\d{1,4}[A-Z]?|[A-Z]{1,2}")
+STRANGE = "strange"
+"""Stands for what does not look like a code: it may be anything that slipped into the wrong element."""
+
+
+def unknown_codes(event: ClaimObserved) -> set[tuple[CodeList, str]]:
+    """Give list and code of what the event's adjustments and HE remarks say and no list has."""
+    adjustments = [*event.adjustments, *(one for line in event.lines for one in line.adjustments)]
+    remarks = [*event.remarks, *(one for line in event.lines for one in line.remarks)]
+    groups = {one.group for one in adjustments} - GROUPS
+    reasons = {one.reason for one in adjustments if one.reason and carc_status(one.reason) == "unknown"}
+    codes = {one.code for one in remarks if one.code_list == "HE" and rarc_status(one.code) == "unknown"}
+    return {
+        *(("group", _shown(one)) for one in groups),
+        *(("carc", _shown(one)) for one in reasons),
+        *(("rarc", _shown(one)) for one in codes),
+    }
+
+
+def _shown(code: str) -> str:
+    return code if _LIKE_A_CODE.fullmatch(code) else STRANGE
