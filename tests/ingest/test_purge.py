@@ -76,6 +76,33 @@ async def test_old_files_lose_key_and_bytes_and_keep_receipt_ids_and_amounts(sit
     assert len(await site.events()) == 1  # whose payload is left
 
 
+async def test_what_a_person_supplied_and_free_text_of_the_file_go_with_it(site: Site):
+    plb = "PLB*1234567893*20261231*WO:ACCT-7001*0"
+    content = remittance(TestSet([denied("A1")], raw=[plb])).replace(b"CLP*A1*1*500", b"CLP*A1*1*5OO")
+    await site.take_in(content)
+    (one,) = (await site.get("/v1/quarantine", "admin")).json()["data"]
+    path = f"/v1/quarantine/{one['quarantine_id']}"
+    told = {"reason": "the portal says so", "charge_amount": "500"}
+    released = await site.client.post(f"{path}/release", json=told, headers=site.headers("admin"))
+    assert released.status_code == 202
+    await site.read_due()
+    await made_old(site)
+    await purged(site)
+
+    (kept,) = await site.rows("select state, supplied, reason, event_id from ingest.quarantined_claims")
+    assert (kept.state, kept.supplied, kept.reason) == ("released", None, None)
+    shown = (await site.get(f"/v1/remittances/{one['remittance_id']}", "admin")).json()
+    assert [(a["reason"], a["reference"], a["links"]) for a in shown["provider_adjustments"]] == [
+        ("WO", None, [])
+    ]
+    assert (await site.get(path, "admin")).status_code == 409
+    replay = await site.client.post(
+        f"/v1/remittances/{one['remittance_id']}/replay", headers=site.headers("admin")
+    )
+    assert replay.status_code == 409
+    await site.reconciled()
+
+
 async def test_a_looking_purge_destroys_nothing(site: Site):
     await site.take_in(FILE)
     await made_old(site)

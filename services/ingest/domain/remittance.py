@@ -57,8 +57,8 @@ class ProviderAdjustment(msgspec.Struct, frozen=True, kw_only=True, omit_default
     provider_id: str  # PLB01
     fiscal_period_on: date | None  # PLB02
     reason: str  # PLB03-1
-    reference: str | None  # PLB03-2
     amount: Decimal
+    reference: str | None = None  # PLB03-2; gone with the raw file, once that is purged
 
     def __repr__(self) -> str:
         return "<ProviderAdjustment>"

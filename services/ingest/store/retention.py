@@ -77,7 +77,20 @@ _SHRED_FILES = text(f"""
     update ingest.receipts set wrapped_key = null, shredded_at = now()
     where (submitter_id, receipt_id) in (
         select r.submitter_id, r.receipt_id from ingest.receipts r where {_OLD} and not {_HELD} limit :limit)
-    returning size_bytes
+    returning receipt_id, size_bytes
+""")
+# Beside raw files and events these alone hold claims' numbers: what people supplied, and references of PLBs.
+_FORGET_SUPPLIED = text("""
+    update ingest.quarantined_claims q set supplied = null, reason = null
+    from ingest.remittances m
+    where m.receipt_id = any (cast(:receipts as uuid[])) and q.organization_id = m.organization_id
+        and q.remittance_id = m.remittance_id and q.supplied is not null
+""")
+_FORGET_REFERENCES = text("""
+    update ingest.remittances m set provider_adjustments =
+        (select jsonb_agg(one - 'reference' order by place)
+         from jsonb_array_elements(m.provider_adjustments) with ordinality as kept(one, place))
+    where m.receipt_id = any (cast(:receipts as uuid[])) and m.provider_adjustments <> '[]'
 """)
 _TO_REMOVE = text("""
     select submitter_id, receipt_id, storage_key from ingest.receipts
@@ -138,8 +151,13 @@ async def find_old(engine: AsyncEngine, scope: Scope) -> Found:
 
 
 async def shred_files(connection: AsyncConnection, scope: Scope) -> list[int]:
-    """Destroy the keys of some old files; gives their sizes, none when all are done."""
-    return list((await connection.execute(_SHRED_FILES, scope.parameters())).scalars())
+    """Destroy the keys of some old files, and what is kept of their words; gives sizes, none when done."""
+    shredded = (await connection.execute(_SHRED_FILES, scope.parameters())).all()
+    if shredded:
+        receipts = {"receipts": [one.receipt_id for one in shredded]}
+        await connection.execute(_FORGET_SUPPLIED, receipts)
+        await connection.execute(_FORGET_REFERENCES, receipts)
+    return [one.size_bytes for one in shredded]
 
 
 async def files_to_remove(connection: AsyncConnection) -> list[Any]:
