@@ -30,13 +30,15 @@ _PARCEL_COLUMNS = """
     types text[] not null,
     message_keys uuid[] not null,
     trace_parents text[] not null,
-    payloads bytea[] not null,
+    ends integer[] not null,
+    payloads bytea not null,
     primary key (organization_id, parcel_id)
 """
 """
 A parcel is staged while due_at is infinity, due when due_at has passed, in flight once attempts > 0, and done when
 due_at is null: nothing in it is open. Places are counted from 1; where a message was there already when the parcel
-was made, its place is empty in every array.
+was made, its place has no message_id, and it is not sent. Payloads stand one after the other under one compression
+(zstd), and `ends` has where each of them ends.
 """
 
 _MESSAGE_COLUMNS = """
@@ -61,9 +63,9 @@ def create_parcels(table: str, *, role: str) -> None:
     op.execute(f"create table {parcels} ({_PARCEL_COLUMNS})")
     # The arrays go out of line, so that a change of state rewrites a narrow row.
     op.execute(f"alter table {parcels} set (toast_tuple_target = 512, fillfactor = 70)")
-    for column in ("message_ids", "message_keys"):  # random: no compression makes them smaller
+    for column in ("message_ids", "message_keys", "payloads"):  # no compression makes them smaller
         op.execute(f"alter table {parcels} alter column {column} set storage external")
-    for column in ("payloads", "types", "trace_parents", "revisions"):
+    for column in ("types", "trace_parents", "revisions", "ends"):
         _compress(parcels, column)
     op.execute(f"grant usage on sequence {parcels}_parcel_id_seq to {role}")
     # Two lanes. Waiting parcels may be many while the consumer is down, and they were due long before those in

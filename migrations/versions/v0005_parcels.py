@@ -4,9 +4,12 @@ shared: what goes out travels in parcels.
 A message that is there already becomes a parcel of one, in the state that it is in.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from alembic import op
+from sqlalchemy import text
+from zstandard import ZstdCompressor, ZstdDecompressor
 
 from migrations.parcels import create_messages, create_parcels, wall_parcels
 from migrations.walls import build_wall, create_outbox
@@ -75,6 +78,7 @@ _OUTBOXES = (
 _UNRECEIPTED = "tracker.outbox"
 _UNRECEIPTED_ROLE = "reprieve_tracker"
 
+_PAGE = 500
 _MESSAGE = "organization_id, message_id, revision, created_at, settled_at, parked_at, parked_reason, size"
 
 
@@ -116,16 +120,59 @@ def _gather(table: str, *, role: str, staged_for: str, counts: str = _OPEN) -> N
     op.execute(f"""
         insert into {table}_parcels (organization_id, parcel_id, created_at, due_at, staged_for, shard, attempts,
             messages, open_messages, open_bytes, topic, message_ids, revisions, types, message_keys, trace_parents,
-            payloads)
+            ends, payloads)
         select organization_id, position, created_at, case when {_OPEN} then due_at end, {staged_for}, shard,
             attempts, 1, case when {counts} then 1 else 0 end, case when {counts} then size else 0 end, topic,
-            array[message_id], array[revision], array[type], array[message_key], array[trace_parent], array[payload]
+            array[message_id], array[revision], array[type], array[message_key], array[trace_parent],
+            array[length(payload)], ''
         from {table} order by position
     """)
+    _compress(table)
     op.execute(
         f"select setval('{table}_parcels_parcel_id_seq', coalesce(max(parcel_id), 0) + 1, false)"
         f" from {table}_parcels"
     )
+
+
+def _compress(table: str) -> None:
+    """Fill the payloads of the parcels, which SQL cannot compress."""
+    connection = op.get_bind()
+    page = text(
+        f"select position, payload from {table} where position > :after order by position limit {_PAGE}"
+    )
+    fill = text(f"update {table}_parcels set payloads = :payloads where parcel_id = :parcel_id")
+    after = -1
+    while found := connection.execute(page, {"after": after}).all():
+        compressed = [
+            {"parcel_id": row.position, "payloads": ZstdCompressor(level=1).compress(row.payload)}
+            for row in found
+        ]
+        connection.execute(fill, compressed)
+        after = found[-1].position
+
+
+def _decompress(table: str) -> None:
+    """Give every payload a row of its own again, in `<table>_payloads`."""
+    connection = op.get_bind()
+    op.execute(f"create table {table}_payloads (parcel_id bigint, place integer, payload bytea)")
+    page = text(
+        f"select parcel_id, payloads, ends from {table}_parcels where parcel_id > :after"
+        " order by parcel_id limit 100"
+    )
+    keep = text(f"insert into {table}_payloads values (:parcel_id, :place, :payload)")
+    after = -1
+    while found := connection.execute(page, {"after": after}).all():
+        for row in found:
+            together = ZstdDecompressor().decompress(row.payloads)
+            places = enumerate(pairwise((0, *row.ends)), 1)
+            connection.execute(
+                keep,
+                [
+                    {"parcel_id": row.parcel_id, "place": place, "payload": together[start:end]}
+                    for place, (start, end) in places
+                ],
+            )
+        after = found[-1].parcel_id
 
 
 def _drop_finders(table: str) -> None:
@@ -147,6 +194,7 @@ def _scatter(outbox: _Outbox) -> None:
     _drop_finders(table)
     op.execute(f"alter table {table} no force row level security")
     op.execute(f"alter table {table}_parcels no force row level security")
+    _decompress(table)
     op.execute(f"create table {table}_kept as select * from {table}")
     op.execute(f"drop table {table}")
     create_outbox(table, role=outbox.role, columns=outbox.column_list)
@@ -156,14 +204,15 @@ def _scatter(outbox: _Outbox) -> None:
             size, type, topic, message_key, shard, payload, trace_parent, due_at, attempts, {own})
         select m.organization_id, m.message_id, m.revision, m.created_at, m.settled_at, m.parked_at, m.parked_reason,
             m.size, coalesce(p.types[m.place], ''), coalesce(p.topic, ''),
-            coalesce(p.message_keys[m.place], m.message_id), coalesce(p.shard, 0), coalesce(p.payloads[m.place], ''),
+            coalesce(p.message_keys[m.place], m.message_id), coalesce(p.shard, 0), coalesce(payload, ''),
             p.trace_parents[m.place], coalesce(p.due_at, m.created_at), coalesce(p.attempts, 0), {own}
         from {table}_kept m left join {table}_parcels p using (organization_id, parcel_id)
+        left join {table}_payloads using (parcel_id, place)
         order by m.parcel_id, m.place
     """)
     op.execute(f"alter table {table} force row level security")
     op.execute(f"drop table {table}_kept")
-    op.execute(f"drop table {table}_parcels")
+    op.execute(f"drop table {table}_payloads, {table}_parcels")
     name, columns = outbox.keyed_by
     op.execute(f"create index {name} on {table} ({columns})")
 
@@ -172,6 +221,7 @@ def _scatter_unreceipted() -> None:
     table = _UNRECEIPTED
     _drop_finders(table)
     op.execute(f"alter table {table}_parcels no force row level security")
+    _decompress(table)
     create_outbox(table, role=_UNRECEIPTED_ROLE, grants="select, insert, update, delete")
     op.execute(f"alter table {table} no force row level security")
     op.execute(f"""
@@ -179,12 +229,13 @@ def _scatter_unreceipted() -> None:
             topic, message_key, shard, payload, trace_parent, due_at, attempts)
         select p.organization_id, m.message_id, m.revision, p.created_at,
             case when p.due_at is null then now() end, case when p.due_at is null then 'unknown' end,
-            length(m.payload), m.type, p.topic, m.message_key, p.shard, m.payload, m.trace_parent,
+            length(payload), m.type, p.topic, m.message_key, p.shard, payload, m.trace_parent,
             coalesce(p.due_at, now()), p.attempts
         from {table}_parcels p
-        cross join unnest(p.message_ids, p.revisions, p.types, p.message_keys, p.trace_parents, p.payloads)
-            with ordinality as m(message_id, revision, type, message_key, trace_parent, payload, place)
+        cross join unnest(p.message_ids, p.revisions, p.types, p.message_keys, p.trace_parents)
+            with ordinality as m(message_id, revision, type, message_key, trace_parent, place)
+        join {table}_payloads using (parcel_id, place)
         order by p.parcel_id, m.place
     """)
     op.execute(f"alter table {table} force row level security")
-    op.execute(f"drop table {table}_parcels")
+    op.execute(f"drop table {table}_payloads, {table}_parcels")

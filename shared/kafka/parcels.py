@@ -1,8 +1,11 @@
-"""Parcels on their way: what of a parcel is to be sent, as records."""
+"""Reading parcels: the payloads in them, and what is to be sent, as records."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+
+from zstandard import ZstdDecompressor
 
 from shared.kafka.envelope import common_headers, message_headers
 from shared.kafka.outbox import MessageId
@@ -26,6 +29,12 @@ class Unpacked:
         ]
 
 
+def payloads_of(row: Any) -> list[bytes]:
+    """Give every payload of a parcel: zstd over all of them, `ends` tells where each one ends."""
+    together = ZstdDecompressor().decompress(row.payloads)
+    return [together[start:end] for start, end in pairwise((0, *row.ends))]
+
+
 def unpack(row: Any, *, service: str, partitions: Mapping[str, int]) -> Unpacked:
     """Make records of a parcel: of all of it, or of what is at its `open_places` where those are known."""
     places = row.open_places
@@ -36,7 +45,7 @@ def unpack(row: Any, *, service: str, partitions: Mapping[str, int]) -> Unpacked
     messages = list(
         zip(
             row.message_keys,
-            row.payloads,
+            payloads_of(row),
             row.message_ids,
             row.revisions,
             row.types,

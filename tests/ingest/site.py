@@ -23,6 +23,7 @@ from services.ingest.workers.reading import process
 from shared.contracts.base import Event
 from shared.contracts.topics import EVENT_TYPES
 from shared.http.probes import Health
+from shared.kafka.parcels import payloads_of
 from shared.postgres import create_engine, rows, transaction
 from shared.security import administration
 from shared.security.keyring import Keyring
@@ -94,14 +95,16 @@ class Site:
     async def events(self, *, due: bool = True) -> list[Event]:
         found = await self.rows(
             """
-            select p.types[e.place] as type, p.payloads[e.place] as payload
+            select p.types[e.place] as type, p.payloads, p.ends, e.place
             from ingest.claim_events e join ingest.claim_events_parcels p using (organization_id, parcel_id)
             where (p.due_at is distinct from 'infinity') = :due
             order by e.parcel_id, e.place
             """,
             due=due,
         )
-        return [msgspec.json.decode(row.payload, type=EVENT_TYPES[row.type]) for row in found]
+        return [
+            msgspec.json.decode(payloads_of(row)[row.place - 1], type=EVENT_TYPES[row.type]) for row in found
+        ]
 
     async def register(self, identifier: str) -> None:
         await administration.register_payee(

@@ -21,7 +21,7 @@ ORGANIZATION = UUID("11111111-1111-4111-8111-111111111111")
 TABLE = OutboxTable(service="ingest", name="ingest.claim_events")
 TOPIC = "claim-events"
 _STORED = f"""
-    (select m.*, p.shard, p.topic, p.due_at, p.attempts, p.payloads[m.place] as payload
+    (select m.*, p.shard, p.topic, p.due_at, p.attempts
      from {TABLE.name} m join {TABLE.parcels} p using (organization_id, parcel_id)) as stored
 """
 

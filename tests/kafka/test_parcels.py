@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 from hypothesis import given
@@ -14,8 +15,10 @@ from shared.kafka.outbox import (
     PARCEL_MESSAGES_MAX,
     Message,
     insert_messages,
+    join_payloads,
     pack,
 )
+from shared.kafka.parcels import payloads_of
 from shared.kafka.producer import MAX_RECORD_BYTES, OutgoingRecord, Producer
 from shared.kafka.relay import Relay
 from shared.kafka.stamps import make_due, park_messages, settle_messages
@@ -66,31 +69,25 @@ def test_messages_keep_their_order_in_parcels_that_are_bounded(given_messages):
         Message(organization, uuid4(), 1, "T", "t", uuid4(), shard, bytes(size))
         for organization, shard, size in given_messages
     ]
-    packed, numbers, places = pack(messages)
+    parcels = [[messages[at] for at in parcel] for parcel in pack(messages)]
 
-    inside: dict[int, list[Message]] = {}
-    for one, number, place in zip(messages, numbers, places, strict=True):
-        inside.setdefault(number, []).append(one)
-        assert len(inside[number]) == place
-    assert [(one.number, one.messages) for one in packed] == sorted(inside.items())
-    for number, some in inside.items():
-        assert {(one.organization_id, one.shard) for one in some} == {
-            (packed[number - 1].organization_id, packed[number - 1].shard)
-        }
-        assert len(some) == 1 or sum(len(one.payload) for one in some) <= PARCEL_BYTES_MAX
-    for shard in range(3):
-        lane = [one for one in messages if (one.organization_id, one.shard) == (ORGANIZATION, shard)]
-        assert lane == [
-            one
-            for number in sorted(inside)
-            for one in inside[number]
-            if (one.organization_id, one.shard) == (ORGANIZATION, shard)
+    for parcel in parcels:
+        assert len({(one.organization_id, one.shard) for one in parcel}) == 1
+        assert len(parcel) == 1 or sum(len(one.payload) for one in parcel) <= PARCEL_BYTES_MAX
+    for lane in {(one.organization_id, one.shard) for one in messages}:
+        assert [one for one in messages if (one.organization_id, one.shard) == lane] == [
+            one for parcel in parcels for one in parcel if (one.organization_id, one.shard) == lane
         ]
 
 
 def test_a_parcel_takes_no_more_than_its_number_of_messages():
-    packed, _, _ = pack([message(shard=1, size=1) for _ in range(2 * PARCEL_MESSAGES_MAX + 1)])
-    assert [len(one.messages) for one in packed] == [PARCEL_MESSAGES_MAX] * 2 + [1]
+    parcels = pack([message(shard=1, size=1) for _ in range(2 * PARCEL_MESSAGES_MAX + 1)])
+    assert [len(parcel) for parcel in parcels] == [PARCEL_MESSAGES_MAX] * 2 + [1]
+
+
+@given(st.lists(st.binary(max_size=40), min_size=1))
+def test_payloads_come_out_of_a_parcel_as_they_went_in(payloads):
+    assert payloads_of(SimpleNamespace(**join_payloads(payloads))) == payloads
 
 
 async def test_what_was_there_already_is_in_no_second_parcel(

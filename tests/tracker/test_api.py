@@ -16,6 +16,7 @@ from shared.contracts.claim import Party, Reference
 from shared.contracts.fact_recorded import FactRecorded
 from shared.contracts.person import Person
 from shared.http.probes import Health
+from shared.kafka.parcels import payloads_of
 from shared.postgres import create_engine
 from shared.security.administration import create_organization, create_principal_with_key
 from shared.security.keyring import Keyring
@@ -380,11 +381,11 @@ async def test_a_fact_is_sent_to_triage_audited_and_settled_by_the_decision_that
         path, json={"kind": "admission_date", "value": " 2026-01-01 ", "note": "ward 3"}
     )
     [row] = await select(
-        "select f.*, p.payloads[f.place] as payload"
+        "select p.payloads, p.ends"
         " from tracker.facts f join tracker.facts_parcels p using (organization_id, parcel_id)",
         organization=site.organization,
     )
-    sent = msgspec.json.decode(row.payload, type=FactRecorded)
+    sent = msgspec.json.decode(payloads_of(row)[0], type=FactRecorded)
 
     assert stated.status_code == 201
     assert (stated.json()["value"], stated.json()["state"]) == ("2026-01-01", "sent")

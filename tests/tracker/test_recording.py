@@ -15,6 +15,7 @@ from services.tracker.store.facts import keep_fact
 from services.tracker.workers.recording import record_decisions
 from shared.contracts.base import encode
 from shared.contracts.fact_recorded import FactRecorded
+from shared.kafka.parcels import payloads_of
 from shared.postgres import transaction
 from tests.tracker.support import KEY, ORGANIZATION, clock, denial, outcome
 
@@ -23,12 +24,12 @@ CASES = "select * from tracker.cases order by claim_key, ordinal"
 
 
 async def sent(select, type_: str) -> list[dict]:
-    found = await select(
-        "select payload from tracker.outbox_parcels, unnest(types, payloads) as message(type, payload)"
-        " where type = :type order by parcel_id",
-        type=type_,
-    )
-    return [msgspec.json.decode(row.payload) for row in found]
+    return [
+        msgspec.json.decode(payload)
+        for parcel in await select("select * from tracker.outbox_parcels order by parcel_id")
+        for sent_type, payload in zip(parcel.types, payloads_of(parcel), strict=True)
+        if sent_type == type_
+    ]
 
 
 async def test_a_denial_becomes_a_ledger_row_a_case_an_event_and_two_receipts(record, select):

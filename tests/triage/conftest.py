@@ -19,6 +19,7 @@ from services.triage.workers.handling import batch_handler
 from shared.contracts.base import Event
 from shared.contracts.events_receipted import EventsReceipted
 from shared.kafka.outbox import MessageId
+from shared.kafka.parcels import payloads_of
 from shared.kafka.producer import OutgoingRecord
 from shared.kafka.stamps import park_messages, settle_messages
 from shared.observability.logging import configure_logging
@@ -89,7 +90,7 @@ class Triage:
         found = await self.rows(
             """
             select d.*, p.topic, p.shard, p.attempts, p.due_at, p.types[d.place] as type,
-                p.message_keys[d.place] as message_key, p.payloads[d.place] as payload,
+                p.message_keys[d.place] as message_key, p.payloads, p.ends,
                 p.trace_parents[d.place] as trace_parent
             from triage.decisions d join triage.decisions_parcels p using (organization_id, parcel_id)
             order by d.parcel_id, d.place
@@ -97,7 +98,10 @@ class Triage:
             organization,
         )
         return [
-            type("Row", (), {**row._mapping, "payload": msgspec.json.decode(row.payload)})() for row in found
+            type(
+                "Row", (), {**row._mapping, "payload": msgspec.json.decode(payloads_of(row)[row.place - 1])}
+            )()
+            for row in found
         ]
 
 

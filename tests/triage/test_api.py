@@ -12,6 +12,7 @@ import pytest
 from services.triage.app import api
 from services.triage.store import reconciliation
 from shared.contracts.denial_triaged import DenialTriaged
+from shared.kafka.parcels import payloads_of
 from shared.postgres import create_engine
 from shared.security.administration import create_organization, create_principal_with_key, create_submitter
 from shared.security.sealing import MasterKey
@@ -175,8 +176,8 @@ async def test_a_stored_decision_reads_back_as_the_event_that_the_tracker_gets(t
 
     event = denial()
     await triage.handle(event)
-    (row,) = await triage.rows("select payloads[1] as payload from triage.decisions_parcels")
-    told = msgspec.json.decode(row.payload, type=DenialTriaged)
+    (row,) = await triage.rows("select payloads, ends from triage.decisions_parcels")
+    told = msgspec.json.decode(payloads_of(row)[0], type=DenialTriaged)
 
     assert (told.event_id, told.charge_amount, told.denied) == (
         event.event_id,

@@ -11,19 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.contracts.base import encode
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.topics import EVENT_TYPES
-from shared.kafka.outbox import Message, OutboxTable, insert_messages, release_staged
+from shared.kafka.outbox import Message, OutboxTable, insert_messages, join_payloads, release_staged
+from shared.kafka.parcels import payloads_of
 
 CLAIM_EVENTS = OutboxTable(service="ingest", name="ingest.claim_events")
 
 _STAGED = text("""
-    select parcel_id, types, payloads from ingest.claim_events_parcels
+    select parcel_id, types, payloads, ends from ingest.claim_events_parcels
     where staged_for = :remittance_id and due_at = 'infinity' and parcel_id > :after
     order by parcel_id
     limit 1
 """)
 # What the window counts stays as it was: a payload's length changes by a byte.
 _REWRITE = text("""
-    update ingest.claim_events_parcels set payloads = cast(:payloads as bytea[])
+    update ingest.claim_events_parcels set payloads = :payloads, ends = cast(:ends as integer[])
     where staged_for = :remittance_id and parcel_id = :parcel_id
 """)
 
@@ -69,12 +70,12 @@ async def mark_truncated(connection: AsyncConnection, *, remittance_id: UUID) ->
         if parcel is None:
             return
         rewritten = [
-            payload and _as_truncated(type_, payload)
-            for type_, payload in zip(parcel.types, parcel.payloads, strict=True)
+            _as_truncated(type_, payload)
+            for type_, payload in zip(parcel.types, payloads_of(parcel), strict=True)
         ]
         after = parcel.parcel_id
         await connection.execute(
-            _REWRITE, {"remittance_id": remittance_id, "parcel_id": after, "payloads": rewritten}
+            _REWRITE, {"remittance_id": remittance_id, "parcel_id": after, **join_payloads(rewritten)}
         )
 
 

@@ -1,5 +1,6 @@
 """What reading a released remittance again compares with and changes: claims, and what was sent of them."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +16,7 @@ from services.ingest.store.claims import ClaimRow
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_reversed import ClaimReversed
+from shared.kafka.parcels import payloads_of
 
 _TYPES: dict[str, type[ClaimEvent]] = {
     one.__name__: one for one in (ClaimAdjudicated, ClaimDenied, ClaimReversed)
@@ -62,18 +64,18 @@ _AT = text("""
     for update
 """)
 _SENT = text("""
-    select wanted.event_id, sent.type, sent.payload
+    select wanted.event_id, sent.parcel_id, sent.place
     from unnest(cast(:event_ids as uuid[])) as wanted(event_id)
     cross join lateral (
-        select p.types[e.place] as type, p.payloads[e.place] as payload
-        from ingest.claim_events e
-        join ingest.claim_events_parcels p
-            on p.organization_id = e.organization_id and p.parcel_id = e.parcel_id
+        select e.parcel_id, e.place from ingest.claim_events e
         where e.message_id = wanted.event_id
         order by e.revision desc
         limit 1
     ) as sent
-    where sent.payload is not null
+""")
+_PARCELS = text("""
+    select parcel_id, types, payloads, ends from ingest.claim_events_parcels
+    where parcel_id = any (cast(:parcel_ids as bigint[]))
 """)
 _ELSEWHERE = text("""
     select wanted.event_id
@@ -109,7 +111,16 @@ async def kept_at(
 async def last_sent(connection: AsyncConnection, event_ids: Collection[UUID]) -> dict[UUID, ClaimEvent]:
     """Give the highest revision of each event; what was deleted after its time is left out."""
     found = await connection.execute(_SENT, {"event_ids": list(event_ids)})
-    return {row.event_id: msgspec.json.decode(row.payload, type=_TYPES[row.type]) for row in found}
+    inside: dict[int, list[tuple[UUID, int]]] = defaultdict(list)
+    for row in found:
+        inside[row.parcel_id].append((row.event_id, row.place))
+    events: dict[UUID, ClaimEvent] = {}
+    for parcel in await connection.execute(_PARCELS, {"parcel_ids": list(inside)}):
+        payloads = payloads_of(parcel)
+        for event_id, place in inside[parcel.parcel_id]:
+            type_ = _TYPES[parcel.types[place - 1]]
+            events[event_id] = msgspec.json.decode(payloads[place - 1], type=type_)
+    return events
 
 
 async def known_elsewhere(connection: AsyncConnection, event_ids: Collection[UUID]) -> frozenset[UUID]:

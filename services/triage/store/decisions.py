@@ -13,6 +13,7 @@ from services.triage.store.events import EventKey, denied_amount, key_of
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.kafka.outbox import Message, MessageId, OutboxTable, insert_messages
+from shared.kafka.parcels import payloads_of
 from shared.kafka.stamps import make_due
 from shared.values import derived
 
@@ -53,8 +54,7 @@ _DECIDED = text(f"""
 """)
 
 _OF_EVENT = text("""
-    select p.types[d.place] as type, d.event_revision, d.revision, p.payloads[d.place] as payload,
-        d.created_at,
+    select p.types[d.place] as type, d.event_revision, d.revision, d.place, p.payloads, p.ends, d.created_at,
         case when d.settled_at is not null then 'settled'
             when d.parked_at is not null then 'parked' else 'open' end as state
     from triage.decisions d
@@ -145,7 +145,7 @@ async def decisions_of(
             type=row.type,
             event_revision=row.event_revision,
             decision_revision=row.revision,
-            payload=row.payload,
+            payload=payloads_of(row)[row.place - 1],
             created_at=row.created_at,
             state=row.state,
         )
