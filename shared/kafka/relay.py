@@ -155,7 +155,8 @@ class Relay:
         due = _at_most(found.all(), bytes_=_BATCH_BYTES)
         if not due:
             return 0
-        async with transaction(self._engine, organizations={row.organization_id for row in due}) as reading:
+        organizations = {row.organization_id for row in due}
+        async with transaction(self._engine, organizations=organizations, planned_once=True) as reading:
             parcels = (await reading.execute(self._fetch, _keys(due))).all()
         for topic in {parcel.topic for parcel in parcels} - self._partitions.keys():
             self._partitions[topic] = await self._producer.partitions(topic)
@@ -188,7 +189,9 @@ class Relay:
         if gone or refused:
             organizations = {row.organization_id for row in (*gone, *(parcel.row for parcel, _ in refused))}
             # Lost in a crash of the database, it is sent once more.
-            async with transaction(self._engine, organizations=organizations, may_be_lost=True) as writing:
+            async with transaction(
+                self._engine, organizations=organizations, may_be_lost=True, planned_once=True
+            ) as writing:
                 await self._park(writing, refused)
                 if gone:
                     await writing.execute(self._done, _keys(gone))

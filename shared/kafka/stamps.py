@@ -45,7 +45,9 @@ async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipt
     }
     while True:
         with contextlib.suppress(_OvertakenError):
-            async with transaction(engine, organizations=organizations, may_be_lost=True) as connection:
+            async with transaction(
+                engine, organizations=organizations, may_be_lost=True, planned_once=True
+            ) as connection:
                 return await _close(connection, table, told)
 
 

@@ -7,22 +7,26 @@ their rows and no others. One that names nobody sees nothing.
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.errors import UnavailableError
 
-_SET_SCOPE = text(
+_SET_SCOPE = (
     "select set_config('reprieve.organizations', :organizations, true), "
     "set_config('reprieve.submitters', :submitters, true)"
 )
 
-_SET_SCOPE_UNSYNCED = text(f"{_SET_SCOPE.text}, set_config('synchronous_commit', 'off', true)")
+_UNSYNCED = ", set_config('synchronous_commit', 'off', true)"
+# One plan for ever. It must not read a table whole because the table was small when it was made.
+_PLANNED_ONCE = """, set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('enable_seqscan', 'off', true)"""
 
 _UNAVAILABLE = (
     OSError,
@@ -65,12 +69,14 @@ async def transaction(
     organizations: Iterable[UUID] = (),
     submitters: Iterable[UUID] = (),
     may_be_lost: bool = False,
+    planned_once: bool = False,
 ) -> AsyncIterator[AsyncConnection]:
     """
     Work in one transaction for these organizations and submitters; commit at the end, roll back on an error.
 
     One that `may_be_lost` does not wait for the disk: in a crash of the server the last ones may be undone.
-    Only for what is harmless to repeat, and is repeated.
+    Only for what is harmless to repeat, and is repeated. What is `planned_once` looks rows up by their keys
+    and does nothing else: planning that anew for every batch costs more than doing it.
 
     Raises UnavailableError when the database does not answer, so that callers can wait and repeat.
     """
@@ -80,8 +86,14 @@ async def transaction(
     }
     with database_must_answer():
         async with engine.begin() as connection:
-            await connection.execute(_SET_SCOPE_UNSYNCED if may_be_lost else _SET_SCOPE, scope)
+            await connection.execute(_set_scope(may_be_lost, planned_once), scope)
             yield connection
+
+
+@cache
+def _set_scope(may_be_lost: bool, planned_once: bool) -> TextClause:  # noqa: FBT001
+    more = (_UNSYNCED if may_be_lost else "") + (_PLANNED_ONCE if planned_once else "")
+    return text(_SET_SCOPE + more)
 
 
 @contextmanager

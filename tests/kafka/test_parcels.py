@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.errors import UnavailableError
+from shared.kafka import relay, stamps
 from shared.kafka.outbox import (
     PARCEL_BYTES_MAX,
     PARCEL_MESSAGES_MAX,
@@ -22,7 +24,7 @@ from shared.kafka.parcels import payloads_of
 from shared.kafka.producer import MAX_RECORD_BYTES, OutgoingRecord, Producer
 from shared.kafka.relay import Relay
 from shared.kafka.stamps import make_due, park_messages, settle_messages
-from shared.postgres import rows, transaction
+from shared.postgres import create_engine, rows, transaction
 from tests.kafka.support import (
     ORGANIZATION,
     TABLE,
@@ -38,6 +40,7 @@ from tests.kafka.support import (
     stored,
 )
 from tests.support.brokers import Broker
+from tests.support.database import Database
 
 OTHER = UUID("22222222-2222-4222-8222-222222222222")
 
@@ -163,9 +166,9 @@ async def test_settling_a_part_of_a_parcel_makes_room_for_the_next(
     await put(engine, first)
     await put(engine, second)
     shards_per_partition = -(-12 // await producer.partitions(first[0].topic))
-    relay = Relay(engine, TABLE, producer, window_bytes_per_partition=5000 * shards_per_partition)
+    sending = Relay(engine, TABLE, producer, window_bytes_per_partition=5000 * shards_per_partition)
 
-    async with running(relay.run), Listener(broker.bootstrap) as listener:
+    async with running(sending.run), Listener(broker.bootstrap) as listener:
         await listener.hear(4)
         await listener.hear_nothing_more()
         await settle(engine, first[:1])
@@ -178,9 +181,9 @@ async def test_what_is_parked_leaves_the_window(broker: Broker, producer: Produc
     first, second = message(size=5000, shard=1), message(size=5000, shard=1)
     await put(engine, [first])
     await put(engine, [second])
-    relay = Relay(engine, TABLE, producer, window_bytes_per_partition=5000)
+    sending = Relay(engine, TABLE, producer, window_bytes_per_partition=5000)
 
-    async with running(relay.run), Listener(broker.bootstrap) as listener:
+    async with running(sending.run), Listener(broker.bootstrap) as listener:
         await listener.hear(1)
         await eventually(lambda: first_is_sent(engine))
         await listener.hear_nothing_more()
@@ -289,3 +292,31 @@ async def test_many_stamps_at_once_count_right(engine: AsyncEngine):
         assert parcel.open_messages == await count(engine, is_open)
         assert parcel.open_bytes == 100 * parcel.open_messages
         assert (parcel.due_at is None) == (parcel.open_messages == 0)
+
+
+async def test_what_is_planned_once_reads_no_table_whole_even_if_it_was_small(
+    engine: AsyncEngine, database: Database
+):
+    await put(engine, messages := [message() for _ in range(3)])
+    owner = create_engine(database.owner, name="test")
+    async with transaction(owner) as connection:
+        for table in (TABLE.name, TABLE.parcels):
+            await connection.execute(text(f"alter table {table} no force row level security"))
+            await connection.execute(text(f"analyze {table}"))
+            await connection.execute(text(f"alter table {table} force row level security"))
+    await owner.dispose()
+    told = stamps._told([one.id for one in messages])
+    keys = relay._keys(await parcels(engine))
+    statements = [
+        (stamps._stamp(TABLE), {**told, "reasons": [None] * 3}),
+        (stamps._reopen(TABLE), {**told, "anew": False}),
+        (relay._fetch(TABLE), keys),
+        (relay._mark(TABLE), keys),
+    ]
+    for statement, parameters in statements:
+        async with transaction(engine, organizations=[ORGANIZATION], planned_once=True) as connection:
+            plan = "\n".join(
+                (await connection.execute(text(f"explain {statement.text}"), parameters)).scalars()
+            )
+        assert "Index Scan" in plan
+        assert "Seq Scan" not in plan
