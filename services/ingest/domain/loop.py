@@ -16,6 +16,7 @@ from services.ingest.domain.balancing import balance_finding, dollars
 from services.ingest.domain.block import Block
 from services.ingest.domain.claim import Claim, ClaimKind
 from services.ingest.domain.findings import Finding
+from services.ingest.domain.ordinals import Ordinals
 from services.ingest.domain.ordinary import DENIES_WHOLE_CHARGE, ORDINARY_REASONS
 from services.ingest.x12.delimiters import Delimiters, to_neutral
 from services.ingest.x12.elements import (
@@ -65,7 +66,7 @@ class LoopReader:
         self.neutral = to_neutral(delimiters, self.joint)
 
     def read(
-        self, block: Block, *, position: int, truncated: bool, ordinals: dict[bytes, int]
+        self, block: Block, *, position: int, truncated: bool, ordinals: Ordinals
     ) -> Claim | list[Finding]:
         """
         Read one claim; where it cannot be read, give the findings that quarantine it.
@@ -81,7 +82,7 @@ class LoopReader:
         loop.read_segments()
         kind = loop.decide(head[2], truncated=truncated)
         digest = loop.digest()
-        ordinals[digest] = ordinal = ordinals.get(digest, 0) + 1
+        ordinal = ordinals.next(digest)
         number, begin, end = block.place()
         return Claim(
             kind=kind,

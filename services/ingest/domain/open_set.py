@@ -6,6 +6,7 @@ from services.ingest.domain.block import Block
 from services.ingest.domain.claim import Claim
 from services.ingest.domain.findings import Finding, finding
 from services.ingest.domain.loop import LoopReader, readable_charge
+from services.ingest.domain.ordinals import Ordinals
 from services.ingest.domain.provider import read_provider_adjustments
 from services.ingest.domain.remittance import (
     ClaimQuarantined,
@@ -33,7 +34,7 @@ class OpenSet:
         self._quarantined = 0
         self._charge = Decimal(0)
         self._paid = Decimal(0)
-        self._ordinals: dict[bytes, int] = {}
+        self._ordinals = Ordinals()
         self._provider: list[ProviderAdjustment] = []
         self._findings: list[Finding] = []
         self.count_empty(block)

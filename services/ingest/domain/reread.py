@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from services.ingest.domain.block import Block
 from services.ingest.domain.claim import Claim
 from services.ingest.domain.loop import LoopReader
+from services.ingest.domain.ordinals import Ordinals
 from services.ingest.domain.remittance import SetHeader
 from services.ingest.x12.delimiters import Delimiters
 from services.ingest.x12.tokenizer import SEGMENT_BYTES_MAX, Batch
@@ -34,7 +35,9 @@ def reread_claim(
     block = Block(batches[0], 0, len(batches[0].segments))
     for batch in batches[1:]:
         block.extend(batch, len(batch.segments))
-    claim = LoopReader(header.delimiters).read(block, position=position, truncated=truncated, ordinals={})
+    claim = LoopReader(header.delimiters).read(
+        block, position=position, truncated=truncated, ordinals=Ordinals()
+    )
     if not isinstance(claim, Claim):
         raise UnreadableError("The bytes are a claim loop that cannot be read.", remedy=_REMEDY)
     return claim if ordinal == 1 else replace(claim, ordinal=ordinal)
