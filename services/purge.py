@@ -121,7 +121,7 @@ async def carry_out(engine: AsyncEngine, objects: Objects, scope: Scope, *, show
     while await _shred_some(engine, scope, show):
         continue
     await _remove_shredded(engine, objects, scope)
-    async with transaction(engine) as connection:
+    async with transaction(engine, organizations=scope.before, submitters=scope.submitters) as connection:
         await retention.shred_months(connection, scope)
     while await _purge_some(engine, scope):
         continue
@@ -169,4 +169,9 @@ def _say(found: Found) -> None:
     if found.held_files:
         typer.echo(
             f"kept all the same: {found.held_files:,} files with held sets; register their payees first"
+        )
+    if found.unread_files:
+        typer.echo(
+            f"kept all the same: {found.unread_files:,} files with claims that nobody could read yet;"
+            " supply what they lack first (/v1/quarantine)"
         )

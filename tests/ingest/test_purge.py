@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from services import purge
 from services.ingest.store import retention
 from services.ingest.store.objects import Objects
+from services.ingest.workers.holding import release_known
 from services.purge import carry_out, scope_of
 from shared.clock import now
 from shared.contracts.claim_denied import ClaimDenied
@@ -180,6 +182,63 @@ async def test_what_is_not_read_yet_stays(site: Site, state: str):
     assert len(raw_files(site)) == 1
 
 
+async def purged_in_forty_days(site: Site) -> retention.Found:
+    """Purge when all that is here is old, and let the worker forget every key that it fetched."""
+    day = now().date() + timedelta(days=40)
+    submitters = [one.submitter_id for one in await administration.list_submitters(site.owner)]
+    scope = retention.Scope({site.organization_id: day}, day, submitters)
+    found = await carry_out(site.owner, site.vault.objects, scope, show=lambda _: None)
+    keyring = Keyring(site.engine, MasterKey.from_text(MASTER_KEY_TEXT))
+    site.workshop = replace(site.workshop, keyring=keyring)
+    return found
+
+
+async def test_a_held_set_can_still_be_read_when_its_payee_is_registered_after_a_purge(site: Site):
+    await site.take_in(FILE)
+    held = await site.take_in(remittance(TestSet([denied("B1")], trace="T2", npi=OTHER_NPI), control=2))
+    await site.rows("update ingest.receipts set acknowledgment = 'declined' returning 1")
+    found = await purged_in_forty_days(site)
+    assert (found.files, found.held_files, found.months) == (1, 1, 0)
+
+    await site.register(OTHER_NPI)
+    assert await release_known(site.workshop) == 1
+    await site.read_due()
+    receipt = (await site.get(f"/v1/remittances/{held['receipt_id']}")).json()
+    assert (receipt["status"], receipt["refused_reason"], receipt["held"]) == ("processed", None, [])
+    assert len(await site.claims()) == 2
+    found = await purged_in_forty_days(site)
+    assert (found.files, found.held_files, found.months) == (1, 0, 1)
+
+
+async def test_the_only_copy_of_a_claim_that_nobody_could_read_stays(
+    site: Site, capsys: pytest.CaptureFixture[str]
+):
+    await site.take_in(remittance(TestSet([denied("A1")])).replace(b"CLP*A1*1*500", b"CLP*A1*1*5OO"))
+    await site.rows("update ingest.receipts set acknowledgment = 'declined' returning 1")
+    found = await purged_in_forty_days(site)
+    assert (found.files, found.held_files, found.unread_files, found.months) == (0, 0, 1, 0)
+    purge._say(found)
+    assert "1 files with claims that nobody could read yet" in capsys.readouterr().out
+
+    (one,) = (await site.get("/v1/quarantine", "admin")).json()["data"]
+    path = f"/v1/quarantine/{one['quarantine_id']}"
+    told = {"reason": "the portal says so", "charge_amount": "500"}
+    assert (
+        await site.client.post(f"{path}/release", json=told, headers=site.headers("admin"))
+    ).status_code == 202
+    await site.read_due()
+    assert len(await site.claims()) == 1
+
+    await site.rows("update ingest.remittances set replay_asked_at = now() returning 1")
+    assert (await purged_in_forty_days(site)).unread_files == 1
+    await site.rows("update ingest.remittances set replay_asked_at = null returning 1")
+    found = await purged_in_forty_days(site)
+    assert (found.files, found.unread_files, found.months) == (1, 0, 1)
+    gone = await site.get(path, "admin")
+    assert gone.status_code == 409
+    assert "not read again" in gone.json()["remedy"]
+
+
 async def test_a_purge_that_is_stopped_leaves_nothing_that_the_next_one_forgets(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ):
@@ -246,8 +305,6 @@ async def test_a_file_that_is_shredded_before_it_was_read_is_closed_and_says_why
 
 
 async def test_a_held_set_whose_file_is_shredded_is_not_read_for_ever(site: Site):
-    from services.ingest.workers.holding import release_known
-
     held = await site.take_in(remittance(TestSet([denied("A1")], npi=OTHER_NPI)))
     await site.rows("update ingest.receipts set wrapped_key = null, shredded_at = now() returning 1")
     await site.register(OTHER_NPI)

@@ -171,5 +171,6 @@ def _detail(row: Any, header: SetHeader, loop: bytes) -> QuarantinedDetail:
 def file_gone() -> ConflictError:
     """Make the answer for what needs a raw file that was deleted."""
     return ConflictError(
-        "The raw file was deleted: its claims cannot be read any more.", remedy="Push the file again."
+        "The raw file was deleted: its claims cannot be read any more.",
+        remedy="Ask the payer for what is missing: the same bytes, pushed again, are not read again.",
     )

@@ -42,11 +42,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Counts and bytes of what a purge would take, or took. `held_files` are old, and stay until released."""
+    """
+    Counts and bytes of what a purge would take, or took.
+
+    Old files that stay all the same: `held_files` until their payees are registered, and of the others
+    `unread_files`, the only copies of claims that nobody could read yet.
+    """
 
     files: int
     bytes: int
     held_files: int
+    unread_files: int
     months: int
     parcels: int
     parcel_bytes: int
@@ -67,16 +73,30 @@ _HELD = """
     exists (select 1 from ingest.held_remittances h
             where h.submitter_id = r.submitter_id and h.receipt_id = r.receipt_id)
 """
+# A remittance of which something is still to be read from its file: asked for, or in quarantine.
+_UNREAD = """
+    (m.replay_asked_at is not null or exists (
+        select 1 from ingest.quarantined_claims q
+        where q.organization_id = m.organization_id and q.remittance_id = m.remittance_id
+            and q.state = 'quarantined'))
+"""
+_PARTLY_UNREAD = f"""
+    exists (select 1 from ingest.remittances m
+            where m.submitter_id = r.submitter_id and m.receipt_id = r.receipt_id and {_UNREAD})
+"""
 _COUNT_FILES = text(f"""
-    select count(*) filter (where not held) as files,
-        coalesce(sum(size_bytes) filter (where not held), 0) as bytes,
-        count(*) filter (where held) as held_files
-    from (select r.size_bytes, {_HELD} as held from ingest.receipts r where {_OLD}) as old
+    select count(*) filter (where not held and not unread) as files,
+        coalesce(sum(size_bytes) filter (where not held and not unread), 0) as bytes,
+        count(*) filter (where held) as held_files,
+        count(*) filter (where unread and not held) as unread_files
+    from (select r.size_bytes, {_HELD} as held, {_PARTLY_UNREAD} as unread
+          from ingest.receipts r where {_OLD}) as old
 """)
 _SHRED_FILES = text(f"""
     update ingest.receipts set wrapped_key = null, shredded_at = now()
     where (submitter_id, receipt_id) in (
-        select r.submitter_id, r.receipt_id from ingest.receipts r where {_OLD} and not {_HELD} limit :limit)
+        select r.submitter_id, r.receipt_id from ingest.receipts r
+        where {_OLD} and not {_HELD} and not {_PARTLY_UNREAD} limit :limit)
     returning receipt_id, size_bytes
 """)
 # Beside raw files and events these alone hold claims' numbers: what people supplied, and references of PLBs.
@@ -101,16 +121,34 @@ _REMOVED = text("""
     where (submitter_id, receipt_id) in (
         select * from unnest(cast(:submitters as uuid[]), cast(:receipts as uuid[])))
 """)
+# Reading a file needs the key of the month, in its organization's zone, in which the file came. Whose the
+# sets of a file are that waits or is held is not known yet: it keeps the month of every organization.
+_TO_READ = f"""
+    with to_read as materialized (
+        select r.received_at, cast(null as uuid) as organization_id from ingest.receipts r
+        where r.wrapped_key is not null and (r.due or r.status in ('received', 'processing') or {_HELD})
+        union all
+        select r.received_at, m.organization_id from ingest.receipts r
+        join ingest.remittances m on m.submitter_id = r.submitter_id and m.receipt_id = r.receipt_id
+        where r.wrapped_key is not null and {_UNREAD}
+    )
+"""
 _OLD_MONTHS = """
     from unnest(cast(:organizations as uuid[]), cast(:days as date[])) as b(organization_id, day)
+    join access.organizations o on o.organization_id = b.organization_id
     where k.organization_id = b.organization_id and k.wrapped_key is not null
         and k.month + interval '1 month' <= b.day
+        and not exists (
+            select 1 from to_read t
+            where coalesce(t.organization_id, k.organization_id) = k.organization_id
+                and date_trunc('month', t.received_at at time zone o.time_zone) = k.month)
 """
 _COUNT_MONTHS = text(f"""
-    select count(*) from access.data_keys k where exists (select 1 {_OLD_MONTHS})
+    {_TO_READ} select count(*) from access.data_keys k where exists (select 1 {_OLD_MONTHS})
 """)
 _SHRED_MONTHS = text(f"""
-    update access.data_keys k set wrapped_key = null, shredded_at = now() {_OLD_MONTHS} returning k.month
+    {_TO_READ} update access.data_keys k set wrapped_key = null, shredded_at = now() {_OLD_MONTHS}
+    returning k.month
 """)
 # What is parked waits for an operator, and needs its payload to be sent again.
 _OLD_PARCELS = """
@@ -144,6 +182,7 @@ async def find_old(engine: AsyncEngine, scope: Scope) -> Found:
         files=files.files,
         bytes=int(files.bytes),
         held_files=files.held_files,
+        unread_files=files.unread_files,
         months=int(months or 0),
         parcels=parcels.parcels,
         parcel_bytes=int(parcels.bytes),
@@ -175,7 +214,11 @@ async def note_removed(connection: AsyncConnection, removed: Sequence[Any]) -> N
 
 
 async def shred_months(connection: AsyncConnection, scope: Scope) -> int:
-    """Destroy the data keys of the months that ended before each organization's day; gives their number."""
+    """
+    Destroy the data keys of the months that ended before each organization's day; gives their number.
+
+    A month stays as long as something that came in it is to be read; all scopes must be open to see that.
+    """
     return len((await connection.execute(_SHRED_MONTHS, scope.parameters())).all())
 
 
