@@ -138,6 +138,58 @@ async def test_ten_gigabytes_of_zeros_are_refused_and_leave_nothing(site: Site, 
     assert await nothing_was_kept(site)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "nothing"),
+    [
+        ("gzip", gzip.compress(b"")),
+        ("zstd", zstandard.compress(b"")),
+        ("zstd", b"\x50\x2a\x4d\x18\0\0\0\0"),  # RFC 8878 3.1.2: a skippable frame
+    ],
+)
+async def test_pieces_that_stand_for_nothing_are_not_unpacked_for_ever(
+    site: Site, encoding: str, nothing: bytes
+):
+    few = await push(site, nothing * 60 + _packed(encoding, FILE), content_encoding=encoding)
+    assert few.status_code == 202, few.text
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 1
+            yield nothing * 100
+
+    many = await push(site, body(), content_encoding=encoding)
+    assert (many.status_code, many.json()["type"]) == (413, "urn:reprieve:problem:too-dense")
+    assert sent < 10
+
+
+def _packed(encoding: str, content: bytes) -> bytes:
+    return gzip.compress(content) if encoding == "gzip" else zstandard.compress(content)
+
+
+async def skippable(size_bytes: int) -> AsyncIterator[bytes]:
+    """Give one frame of so many bytes that stands for nothing."""
+    yield b"\x50\x2a\x4d\x18" + size_bytes.to_bytes(4, "little")
+    for _ in range(0, size_bytes, 100_000):
+        yield bytes(100_000)
+
+
+async def test_what_is_sent_is_bounded_whatever_it_stands_for(site: Site):
+    answer = await push(site, skippable(3 * MAX_UPLOAD_BYTES), content_encoding="zstd")
+
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:reprieve:problem:too-large")
+    assert await nothing_was_kept(site)
+
+
+async def test_what_is_sent_is_charged_whatever_it_stands_for(site: Site):
+    async with door(site, push_bytes_per_minute=400_000) as client:
+        empty = await push(site, skippable(500_000), client=client, content_encoding="zstd")
+        second = await push(site, FILE, client=client)
+
+    assert (empty.status_code, second.status_code) == (422, 429)
+
+
 async def test_a_body_may_not_unpack_to_more_than_a_file_may_have(site: Site):
     digits = b"".join(b"%d*" % (number * 7919) for number in range(MAX_UPLOAD_BYTES // 8))
     assert len(digits) > MAX_UPLOAD_BYTES > len(gzip.compress(digits))
@@ -474,6 +526,23 @@ async def test_a_replayed_message_is_its_first_receipt_and_never_another_body(si
 
     assert (first.status_code, replayed.status_code, other.status_code) == (202, 200, 422)
     assert first.json()["receipt_id"] == replayed.json()["receipt_id"]
+
+
+async def test_a_message_id_is_its_feeds_own(site: Site):
+    await site.client.post("/v1/feeds", json={"name": "second"}, headers=site.headers())
+    secret = await secret_of(site)
+    made = await site.client.post("/v1/feeds/second/secrets", headers=site.headers())
+    assert (await push(site, FILE, **signature(secret, FILE))).status_code == 202
+
+    signed = signature(str(made.json()["secret"]), OTHER_FILE)
+    headers = {name.replace("_", "-"): value for name, value in signed.items()}
+    other = await site.client.post(
+        "/v1/remittances",
+        params={"feed": "second"},
+        content=OTHER_FILE,
+        headers={**site.headers(), **headers},
+    )
+    assert other.status_code == 202, other.text
 
 
 # Feeds and held sets

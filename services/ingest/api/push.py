@@ -10,7 +10,7 @@ from services.ingest.api.feeds import submitter_of
 from services.ingest.api.views import PushedView
 from services.ingest.intake import media
 from services.ingest.intake.allowance import Allowance
-from services.ingest.intake.deposit import Deposit, Sender, deposit
+from services.ingest.intake.deposit import Deposit, Sender, check_size, deposit
 from services.ingest.intake.known_feeds import KnownFeeds
 from services.ingest.intake.pressure import Pressure
 from services.ingest.intake.registrar import Registrar
@@ -65,15 +65,17 @@ class Reception:
 
 
 class _Counted:
-    """A stream of blocks that is counted as it goes by."""
+    """A stream of blocks that is counted as it goes by. Raises TooLargeError beyond `max_bytes`."""
 
-    def __init__(self, blocks: AsyncIterator[bytes]) -> None:
+    def __init__(self, blocks: AsyncIterator[bytes], max_bytes: int) -> None:
         self._blocks = blocks
+        self._max_bytes = max_bytes
         self.size_bytes = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for block in self._blocks:
             self.size_bytes += len(block)
+            check_size(self.size_bytes, self._max_bytes)
             yield block
 
 
@@ -124,12 +126,16 @@ async def _take(reception: Reception, request: Request, sender: Sender, *, file_
     caller = str(sender.principal_id)
     await reception.allowance.take(caller)
     await reception.pressure.check()
-    blocks: AsyncIterator[bytes] = request.stream()
+    # A packed body may stand for nothing at all: what is sent is bounded and charged, too.
+    sent = _Counted(request.stream(), reception.max_upload_bytes)
+    blocks = aiter(sent)
     if secrets := await reception.feeds.secrets(sender.submitter_id, sender.feed):
         blocks = signed(blocks, request.headers, secrets=secrets, as_of=now())
         # Who replays a signed request gets the receipt of then, or nothing for another body.
-        sender = replace(sender, key=sender.key or f"webhook-id {request.headers['webhook-id']}")
-    counted = _Counted(unpacked(blocks, encoding))
+        sender = replace(
+            sender, key=sender.key or f"webhook-id {sender.feed} {request.headers['webhook-id']}"
+        )
+    counted = _Counted(unpacked(blocks, encoding), reception.max_upload_bytes)
     with reception.registrar.key_in_use(sender.submitter_id, sender.key):
         try:
             taken = await deposit(
@@ -142,7 +148,7 @@ async def _take(reception: Reception, request: Request, sender: Sender, *, file_
                 vault=reception.vault,
             )
         finally:
-            await reception.allowance.charge(caller, counted.size_bytes)
+            await reception.allowance.charge(caller, max(sent.size_bytes, counted.size_bytes))
     metrics.RECEIPTS.labels("duplicate" if taken.duplicate else "received").inc()
     metrics.RECEIVED_BYTES.inc(taken.receipt["size_bytes"])
     return taken

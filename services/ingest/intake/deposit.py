@@ -67,7 +67,7 @@ async def deposit(
     KeyReusedError, and UnavailableError (StorageFullError when the disk is full).
     """
     if announced_bytes is not None:
-        _check_size(announced_bytes, max_bytes)
+        check_size(announced_bytes, max_bytes)
     sha256, stored = await _keep(blocks, vault, max_bytes=max_bytes)
     # Should this fail, the file stays: when the answer to a commit is lost the row may stand, and a file
     # without a row is only waste (its key is in no row), while a row without its file would be a loss.
@@ -132,7 +132,7 @@ async def _keep(blocks: AsyncIterable[bytes], vault: Vault, *, max_bytes: int) -
     try:
         async for block in blocks:
             total += len(block)
-            _check_size(total, max_bytes)
+            check_size(total, max_bytes)
             gathered += block
             if len(gathered) >= _GATHERED_BYTES:
                 writer = await asyncio.to_thread(seal, bytes(gathered))
@@ -147,7 +147,8 @@ async def _keep(blocks: AsyncIterable[bytes], vault: Vault, *, max_bytes: int) -
     return digest.digest(), stored
 
 
-def _check_size(size_bytes: int, max_bytes: int) -> None:
+def check_size(size_bytes: int, max_bytes: int) -> None:
+    """Raise TooLargeError for more bytes than a file may have."""
     if size_bytes > max_bytes:
         raise TooLargeError(
             f"The file is larger than {max_bytes:,} bytes.",

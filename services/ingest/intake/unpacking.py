@@ -18,6 +18,8 @@ from shared.errors import InvalidInputError
 
 FREE_BYTES = 1 << 20
 RATIO_MAX = 100
+MEMBERS_MAX = 64
+"""So many members or frames may be empty; beyond them there may be one for each KiB that is unpacked."""
 _STEP_BYTES = (
     1024  # a Zstandard block of four bytes can stand for 128 KiB, deflate gives at most 1032 for one
 )
@@ -33,7 +35,7 @@ class DamagedBodyError(InvalidInputError):
 
 
 class TooDenseError(InvalidInputError):
-    """The compressed body grows more than any remittance does."""
+    """The compressed body grows more, or is in more pieces, than any remittance."""
 
     status = 413
     slug = "too-dense"
@@ -84,6 +86,7 @@ class _Unpacking:
         self._inner: _Decompressor | None = None  # between two members, and before the first
         self._sent_bytes = 0
         self._given_bytes = 0
+        self._members = 0
 
     def parts(self, block: bytes) -> Iterator[bytes]:
         """Unpack a block step by step; gives nothing empty."""
@@ -116,6 +119,7 @@ class _Unpacking:
         while step:
             if self._inner is None:
                 self._inner = self._fresh()
+                self._members += 1
             given += self._inner.decompress(step)
             step = b""
             if self._inner.eof:
@@ -132,4 +136,10 @@ class _Unpacking:
             raise TooDenseError(
                 f"The {self._encoding} body grows to more than {RATIO_MAX} times its size.",
                 remedy="Send the file as it is, without Content-Encoding.",
+            )
+        if self._members > MEMBERS_MAX + self._given_bytes // 1024:  # each costs a decoder, even an empty one
+            raise TooDenseError(
+                f"The {self._encoding} body is cut into too many members: {self._members:,} for"
+                f" {self._given_bytes:,} bytes.",
+                remedy="Compress the file in one piece, or send it as it is.",
             )
