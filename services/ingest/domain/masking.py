@@ -2,7 +2,8 @@
 A claim loop without whose it is: codes, amounts and dates; never a name, a number of a claim, or free text.
 
 An allow-list by segment and element. What is shown must also look like its kind: in a claim that cannot be
-read any element may hold anything. Of an amount that is none, letters become X, so that its fault is seen.
+read any element may hold anything. In an amount of at most six places letters become X, so that its fault is
+seen; more of them, or other signs than an amount has, may be a number of a person.
 """
 
 import re
@@ -18,8 +19,8 @@ MASK = "•••"
 SEGMENTS_MAX = 500
 """So many segments of a loop are shown; a claim that is read has a few dozen."""
 
-_AMOUNT_CHARACTERS_MAX = 18
-_LONG_NUMBER = re.compile(r"\d{9}")  # a social security number, a member id
+_AMOUNT = re.compile(r"[-+]?([0-9]{1,8})(\.[0-9]{0,2})?")  # nine digits: a social security number
+_SPOILT_AMOUNT = re.compile(r"[-+]?[0-9X]{1,6}(\.[0-9X]{0,2})?")
 _LETTER = re.compile(r"[^\W\d_]")
 _CODE = re.compile(r"[A-Z]{0,2}\d{1,3}[A-Z]?|[A-Z]\d{1,4}")
 _QUALIFIERS = frozenset(
@@ -73,9 +74,10 @@ def _mask(text: str, show: Callable[[str], str] | None, component: str) -> str:
 
 
 def _amount(text: str) -> str:
-    if len(text) > _AMOUNT_CHARACTERS_MAX or _LONG_NUMBER.search(text):
-        return MASK
-    return _LETTER.sub("X", text)
+    if amount := _AMOUNT.fullmatch(text):
+        return MASK if _date(amount[1]) != MASK else text
+    spoilt = _LETTER.sub("X", text)
+    return spoilt if _SPOILT_AMOUNT.fullmatch(spoilt) else MASK
 
 
 def _code(text: str) -> str:
