@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from services.ingest.workers.holding import release_known
 from services.triage.policies import shipped_policies
 from shared.contracts.claim_denied import ClaimDenied
-from tests.ingest.remittances import TestSet, denied, remittance
+from tests.ingest.remittances import NPI, OTHER_NPI, TestSet, denied, remittance
 from tests.ingest.site import Site
+from tests.ingest.test_reading import Killed, small_batches  # noqa: F401  a fixture
+from tests.ingest.test_recovery import attempt, fail_at
 
 FILE = remittance(TestSet([denied("A1")]))
 TEST_FILE = FILE.replace(b"*P*:~", b"*T*:~")
@@ -37,6 +40,30 @@ async def test_a_feed_may_take_no_test_files(site: Site):
     assert "--test-files separate" in receipt["findings"][0]["remedy"]
     assert await site.events() == []
     assert await site.claims() == []
+    assert await site.rows("select 1 from ingest.held_remittances") == []
+
+
+@pytest.mark.parametrize("left", ["held", "staged"])
+async def test_a_test_that_came_before_its_feed_refused_tests_is_read_to_its_end(
+    site: Site,
+    small_batches: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    left: str,
+):
+    claims = [denied(f"A{n}") for n in range(6)]
+    npi = OTHER_NPI if left == "held" else NPI
+    await site.push(remittance(TestSet(claims, npi=npi)).replace(b"*P*:~", b"*T*:~"))
+    if left == "staged":
+        fail_at(monkeypatch, 3, Killed)
+    await attempt(site)
+    monkeypatch.undo()
+    await set_feed(site, test_files="refuse")
+    await site.register(OTHER_NPI)
+    await release_known(site.workshop)
+    await site.read_due()
+
+    assert len(await site.events()) == 6
+    assert await site.events(due=False) == []
     assert await site.rows("select 1 from ingest.held_remittances") == []
 
 

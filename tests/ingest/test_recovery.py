@@ -90,6 +90,26 @@ async def test_what_a_file_staged_before_it_ended_its_processes_goes_out_when_it
     assert len({event.claim_number for event in await site.events()}) == 6
 
 
+async def test_a_file_that_was_read_stays_read_when_its_held_set_is_given_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    content = remittance(TestSet([denied("A1")]), TestSet([denied("B1")], trace="T2", npi=OTHER_NPI))
+    receipt_id = (await site.take_in(content))["receipt_id"]
+    await site.register(OTHER_NPI)
+    await release_known(site.workshop)
+    fail_at(monkeypatch, 1, ZeroDivisionError)
+    for _ in range(reading._FAILURES):
+        await site.read_due()
+    monkeypatch.undo()
+
+    receipt = (await site.get(f"/v1/remittances/{receipt_id}")).json()
+    assert (receipt["status"], receipt["refused_reason"]) == ("processed", "defect")
+
+    again = await site.take_in(content)
+    assert (again["status"], again["refused_reason"], again["held"]) == ("processed", None, [])
+    assert numbers(await site.events()) == [("ClaimDenied", "A1"), ("ClaimDenied", "B1")]
+
+
 async def test_a_last_failure_before_the_staged_set_is_reached_still_releases_it(
     site: Site,
     small_batches: None,  # noqa: F811

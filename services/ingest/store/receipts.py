@@ -177,17 +177,19 @@ _FINISH = text("""
         findings = cast(:findings as jsonb), refused_reason = :refused_reason
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
 """)
-# What was given up as a defect is tried again, too: its remittances are read again from the first byte on.
+# What was given up as a defect at its first reading is tried again, too, from the first byte on.
 _ASK_REPLAY = text("""
     update ingest.receipts set due = true, due_at = now(), replay_asked = true, attempts = 0, failures = 0,
         refused_reason = case when refused_reason = :defect then null else refused_reason end,
-        processed_at = case when refused_reason = :defect then null else processed_at end,
-        status = case when refused_reason = :defect then 'received' else status end
+        processed_at =
+            case when refused_reason = :defect and status = 'refused' then null else processed_at end,
+        status = case when refused_reason = :defect and status = 'refused' then 'received' else status end
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id) and wrapped_key is not null
     returning 1
 """)
 _GIVE_UP = text("""
-    update ingest.receipts set status = 'refused', due = false, refused_reason = :defect
+    update ingest.receipts set due = false, refused_reason = :defect,
+        status = case when processed_at is null then 'refused' else 'processed' end
     where (submitter_id, receipt_id) = (:submitter_id, :receipt_id)
 """)
 _EXPIRE = text("""

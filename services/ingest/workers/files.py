@@ -128,7 +128,9 @@ class FileInWork:
         self._header, self._organization, self._staged = header, None, None
         if not self._adds_something(header.set_ordinal):
             return
-        if header.is_test and self._receipt.refuses_tests:
+        # What an earlier attempt staged or held came before the feed refused it, and must not be stranded.
+        is_new = header.set_ordinal not in self._held and header.set_ordinal not in self._owners
+        if header.is_test and self._receipt.refuses_tests and is_new:
             self._refuse_test(header)
             return
         header = self._header = with_alias(header, self._receipt.payer_aliases)
