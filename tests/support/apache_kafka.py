@@ -53,6 +53,12 @@ class ApacheKafka:
         return f"{HOST}:{self.port}"
 
     @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise MissingKafkaError("Apache Kafka is not running.")
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         return self.folder / "server.log"
 

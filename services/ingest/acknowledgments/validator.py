@@ -41,7 +41,7 @@ def framed(message: bytes) -> bytes:
 
 def main() -> None:
     """Serve until the input ends, that is until the worker goes or hangs up."""
-    os.nice(10)  # denials come first
+    os.nice(19)  # denials come first
     logging.disable(logging.CRITICAL)  # pyx12's loggers repeat values
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold patients' data
