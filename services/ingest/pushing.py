@@ -69,7 +69,8 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 def _is_sent(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return not hidden and file.suffix.lower() not in _UNFINISHED and file.is_file()
+    linked = file.is_symlink()  # what a folder links to lies elsewhere, and nobody named it
+    return not hidden and not linked and file.suffix.lower() not in _UNFINISHED and file.is_file()
 
 
 class Pusher:

@@ -1,6 +1,7 @@
 """`reprieve validate --ack DIR`: conformance findings, and TA1 and 999 as the service writes them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ async def judge_and_acknowledge(files: Iterable[tuple[str, Opener]], folder: Pat
 
     Raises InvalidInputError for a file that is there already, and writes nothing then; OSError.
     """
+    files = list(files)
+    _check_names([name for name, _ in files])
     validators = Validators()
     try:
         judged = [(name, await validators.inspect(_blocks(opener))) for name, opener in files]
@@ -59,6 +62,16 @@ def _blocks(opener: Opener) -> Callable[[], Iterator[bytes]]:
     return blocks
 
 
+def _check_names(names: list[str]) -> None:
+    """Answers are named after files: two of one name would overwrite each other's."""
+    shared = sorted(name for name, count in Counter(Path(one).name for one in names).items() if count > 1)
+    if shared:
+        raise InvalidInputError(
+            f"Several files have the name {shared[0]}, so their answers would have one as well.",
+            remedy="Validate them one after the other, each with its own folder.",
+        )
+
+
 def _answers(name: str, verdict: FileVerdict, folder: Path) -> list[tuple[Path, Acknowledgment]]:
     answers = []
     for ordinal, drafted in enumerate(draft(verdict), 1):
@@ -78,16 +91,20 @@ def _number(name: str, ordinal: int) -> int:
 
 
 def _write(answers: list[tuple[Path, Acknowledgment]]) -> None:
-    paths = [path for path, _ in answers]
-    for path in paths:
-        if path.exists() or paths.count(path) > 1:
+    for path, _ in answers:
+        if path.exists():
             raise InvalidInputError(
                 f"{path} is there already, and nothing was written.", remedy="Name another folder."
             )
-    for path, made in answers:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(made.content)
+    try:
+        for path, made in answers:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(made.content)
+    except OSError as error:
+        raise InvalidInputError(
+            f"{path} cannot be written: {error.strerror}.", remedy="Name another folder."
+        ) from error
 
 
 def _findings(verdict: FileVerdict) -> Iterator[Finding]:

@@ -89,6 +89,20 @@ def test_validate_ack_adds_conformance_and_writes_what_the_service_would(tmp_pat
     assert (again.returncode, b"there already" in again.stderr) == (2, True)
 
 
+def test_validate_ack_says_where_it_cannot_write(tmp_path):
+    sample = SAMPLES / "professional.835"
+    (tmp_path / "file").touch()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / sample.name).write_bytes(sample.read_bytes())
+    no_folder = reprieve("validate", "--ack", tmp_path / "file", sample)
+    one_name = reprieve("validate", "--ack", tmp_path / "acks", sample, tmp_path / "two" / sample.name)
+
+    assert (no_folder.returncode, b"cannot be written" in no_folder.stderr) == (2, True)
+    assert (one_name.returncode, b"Several files have the name" in one_name.stderr) == (2, True)
+    assert b"Traceback" not in no_folder.stderr + one_name.stderr
+    assert not (tmp_path / "acks").exists()
+
+
 def test_validate_ack_of_a_clean_file_from_standard_input(tmp_path):
     told = reprieve("validate", "--ack", tmp_path, "-", input=reprieve("simulate", "--claims", 30).stdout)
 

@@ -67,6 +67,19 @@ async def test_a_test_that_came_before_its_feed_refused_tests_is_read_to_its_end
     assert await site.rows("select 1 from ingest.held_remittances") == []
 
 
+async def test_a_refused_test_is_read_when_it_comes_again_and_the_feed_takes_tests(site: Site):
+    await set_feed(site, test_files="refuse")
+    await site.take_in(TEST_FILE)
+    assert (await site.take_in(TEST_FILE))["status"] == "refused"
+
+    await set_feed(site, test_files="separate")
+
+    assert (await site.take_in(TEST_FILE))["status"] == "processed"
+    (event,) = await site.events()
+    assert isinstance(event, ClaimDenied)
+    assert event.is_test
+
+
 async def test_production_beside_a_test_is_read_all_the_same(site: Site):
     await set_feed(site, test_files="refuse")
 

@@ -161,7 +161,9 @@ async def test_a_folder_is_pushed_and_what_is_there_is_not_sent_again(push, site
     folder = folder_of(tmp_path / "many", 30)
     (folder / ".hidden").write_bytes(b"x")
     (folder / "growing.835.part").write_bytes(b"x")
-    first = sorted(folder.glob("*.835"))[:12]
+    (tmp_path / "elsewhere.835").write_bytes(b"x")
+    (folder / "link.835").symlink_to(tmp_path / "elsewhere.835")
+    first = sorted(folder.glob("0*.835"))[:12]
     before = pushes()
     assert (await push(*first)).status == 0  # as if the rest had been interrupted
     assert pushes() - before == 12

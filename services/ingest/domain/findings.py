@@ -109,7 +109,8 @@ RULES = {
     "test_refused": Rule(
         "error",
         "A transaction set of a test file (ISA15 T) came through a feed that takes none; it was not read.",
-        "Send it as production, or let the feed take it: `reprieve feeds edit NAME --test-files separate`.",
+        "Send it as production; or let the feed take it (`reprieve feeds edit NAME --test-files separate`)"
+        " and send it again.",
     ),
     "text_before_envelope": Rule(
         "warning", "Text stands before the ISA segment; it was skipped.", "Remove what is no part of the 835."

@@ -102,9 +102,13 @@ _INSERT = text("""
     on conflict (submitter_id, sha256) do nothing returning receipt_id
 """)
 _TRY_AGAIN = text("""
-    update ingest.receipts set due = true, due_at = now(), status = 'received', attempts = 0, failures = 0,
-        refused_reason = null
-    where submitter_id = :submitter_id and sha256 = :sha256 and refused_reason = :defect
+    update ingest.receipts r set due = true, due_at = now(), status = 'received', attempts = 0, failures = 0,
+        refused_reason = null, processed_at = null
+    where submitter_id = :submitter_id and sha256 = :sha256 and (refused_reason = :defect
+        or refused_reason = 'test_refused' and exists (
+            select from ingest.feeds f
+            where (f.submitter_id, f.name) = (r.submitter_id, r.feed) and f.test_files <> 'refuse'
+        ))
 """)
 _SUMMARY = f"""
     select r.receipt_id, r.feed, r.file_name, r.received_at, encode(r.sha256, 'hex') as sha256, r.size_bytes,
