@@ -118,7 +118,7 @@ def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
     app.include_router(facts_router(engine))
     app.include_router(summary_router(engine))
     app.include_router(reconciliation_router(engine))
-    app.include_router(parked_router(FACTS, engine))
+    app.include_router(parked_router(FACTS, engine, unreceipted=OUTBOX))
     return app
 
 

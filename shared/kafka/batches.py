@@ -87,7 +87,7 @@ class BatchWork:
         return []
 
     async def _insist(self, received: Received, error: Exception) -> list[DeadLetter]:
-        """Try one record again: what failed may have been a deadlock or a race."""
+        """Try one record again: what failed may have been a race."""
         attempts = 1 if isinstance(error, InvalidInputError) else ATTEMPTS
         for attempt in range(1, attempts):
             await sleep_unless(self._stop, _FIRST_RETRY_SECONDS * 2**attempt)

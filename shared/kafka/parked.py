@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.http.auth import require
+from shared.kafka.laid_aside import list_laid_aside, send_laid_aside
 from shared.kafka.outbox import MessageId, OutboxTable
 from shared.kafka.stamps import make_due
 from shared.postgres import transaction
@@ -29,7 +30,11 @@ class Item(BaseModel):
 
 
 class ParkedMessage(Item):
-    """A message that lies in a dead-letter topic. `reason` is the class of an error."""
+    """
+    A message that lies in a dead-letter topic, or that no broker takes. `reason` is the class of an error.
+
+    Of what no broker takes and nobody receipts, `parked_at` is when it was written.
+    """
 
     type: str
     reason: str
@@ -70,9 +75,11 @@ _Reader = Annotated[Principal, require("operator", "supervisor", "admin", "audit
 _Sender = Annotated[Principal, require("operator", "supervisor", "admin")]
 
 
-def parked_router(table: OutboxTable, engine: AsyncEngine) -> APIRouter:
+def parked_router(
+    table: OutboxTable, engine: AsyncEngine, *, unreceipted: OutboxTable | None = None
+) -> APIRouter:
     """
-    Make the routes for one outbox table.
+    Make the routes for one outbox table, and the one without receipts where the service has one too.
 
     The operator works for every organization, anybody else for their own: items of others are passed over,
     and the answer's number tells.
@@ -98,7 +105,10 @@ def parked_router(table: OutboxTable, engine: AsyncEngine) -> APIRouter:
         """List what is parked, the oldest first."""
         asked = {"rows": limit + 1, "ids": message_id}
         async with transaction(engine, organizations=await _scope(engine, principal)) as connection:
-            found = (await connection.execute(select_parked, asked)).mappings().all()
+            found = [dict(row) for row in (await connection.execute(select_parked, asked)).mappings()]
+            if unreceipted:
+                found += await list_laid_aside(connection, unreceipted, ids=message_id, limit=limit + 1)
+        found.sort(key=lambda row: (row["parked_at"], row["message_id"]))
         return ParkedPage(data=[ParkedMessage(**row) for row in found[:limit]], has_more=len(found) > limit)
 
     @router.post("/v1/parked/replay", operation_id="replay_parked")
@@ -106,7 +116,11 @@ def parked_router(table: OutboxTable, engine: AsyncEngine) -> APIRouter:
         async with transaction(engine, organizations=await _scope(engine, principal)) as connection:
             parked = await _parked(connection, table)
             ids = parked if wanted.all else parked & {_id(item) for item in wanted.items}
-            return MadeDue(made_due=await make_due(connection, table, ids))
+            made_due = await make_due(connection, table, ids)
+            if unreceipted:
+                asked = None if wanted.all else {item.message_id for item in wanted.items}
+                made_due += await send_laid_aside(connection, unreceipted, ids=asked)
+            return MadeDue(made_due=made_due)
 
     @router.post("/v1/reconciliation/repair", operation_id="repair")
     async def repair(principal: _Sender, wanted: Repair) -> MadeDue:

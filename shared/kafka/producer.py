@@ -7,6 +7,9 @@ needs a future of its own.
 aiokafka's idempotent producer retries for ever and gives up for good when the broker forgets it. So a
 producer here opens at its first use, bounds every sending in time, and starts afresh after a failure;
 what was not acknowledged is sent again by whoever kept it. Repeating is harmless, losing is not.
+
+A broker refuses batches, not records. So a refused batch is sent again in smaller ones, each time over a new
+connection since the broker misses the refused one's number, and a record is refused only where it was alone.
 """
 
 import asyncio
@@ -34,6 +37,8 @@ from shared.kafka.envelope import Headers
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 
+_BATCH_BYTES = 256 * 1024
+_LEAST_BATCH_BYTES = 16 * 1024  # to begin with: a single odd record must not make batches of one for ever
 _ACK_SECONDS = 15
 _CLUSTER_CHECK_SECONDS = 1
 _STOP_SECONDS = 2
@@ -48,6 +53,10 @@ log = structlog.get_logger()
 
 class RefusedRecordError(InvalidInputError):
     """The broker will never take this record, however often it is sent."""
+
+
+class _RefusedInCompanyError(UnavailableError):
+    """The broker did not take the batch that this record was in: smaller ones tell whose fault it was."""
 
 
 class OutgoingRecord(NamedTuple):
@@ -67,6 +76,7 @@ class Producer:
         self._bootstrap_servers = bootstrap_servers
         self._client: AIOKafkaProducer | None = None
         self._opening = asyncio.Lock()
+        self._batch_bytes = _BATCH_BYTES
         self._cluster_id = ""
         self._cluster_checked_at = 0.0
 
@@ -77,14 +87,24 @@ class Producer:
         RefusedRecordError stands for a record that can never arrive, UnavailableError for one that may have.
         Raises UnavailableError when no broker answers at all.
         """
-        client = await self._open()
         outcomes: list[Exception | None] = [
             UnavailableError("The broker did not acknowledge the record in time.")
         ] * len(records)
-        with contextlib.suppress(KafkaError, TimeoutError, OSError):
-            await answer_within(_ACK_SECONDS, _send(client, records, outcomes))
-        if any(isinstance(outcome, UnavailableError) for outcome in outcomes):
-            await self._discard(client)
+        self._batch_bytes = max(self._batch_bytes, _LEAST_BATCH_BYTES)
+        deadline = time.monotonic() + _ACK_SECONDS
+        places: Sequence[int] = range(len(records))
+        while places:
+            client = await self._open()
+            with contextlib.suppress(KafkaError, TimeoutError, OSError):
+                await answer_within(_ACK_SECONDS, _send(client, records, places, outcomes))
+            became = [outcomes[place] for place in places]
+            if any(became):
+                await self._discard(client)
+            if not any(map(_is_refusal, became)) or time.monotonic() > deadline:
+                break
+            if any(isinstance(outcome, _RefusedInCompanyError) for outcome in became):
+                self._batch_bytes //= 2
+            places = [place for place in places if isinstance(outcomes[place], UnavailableError)]
         return outcomes.copy()
 
     async def partitions(self, topic: str) -> int:
@@ -121,7 +141,7 @@ class Producer:
                     enable_idempotence=True,
                     acks="all",
                     linger_ms=2,
-                    max_batch_size=256 * 1024,
+                    max_batch_size=self._batch_bytes,
                     max_request_size=MAX_RECORD_BYTES,
                     request_timeout_ms=10_000,
                     metadata_max_age_ms=30_000,
@@ -163,14 +183,18 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[Producer]:
 
 
 async def _send(
-    client: AIOKafkaProducer, records: Sequence[OutgoingRecord], outcomes: list[Exception | None]
+    client: AIOKafkaProducer,
+    records: Sequence[OutgoingRecord],
+    places: Sequence[int],
+    outcomes: list[Exception | None],
 ) -> None:
-    """Send records, and write into `outcomes` what became of each as soon as it is known."""
+    """Send the records at `places`, and write into `outcomes` what became of each as soon as it is known."""
     lanes: dict[tuple[str, int], list[int]] = {}
     partitions = {
         topic: sorted(await client.partitions_for(topic)) for topic in {one.topic for one in records}
     }
-    for place, record in enumerate(records):
+    for place in places:
+        record = records[place]
         partition = record.partition
         if partition is None:
             known = partitions[record.topic]
@@ -178,8 +202,8 @@ async def _send(
         lanes.setdefault((record.topic, partition), []).append(place)
     await asyncio.gather(
         *(
-            _send_lane(client, topic, partition, _batches(client, records, places, outcomes), outcomes)
-            for (topic, partition), places in lanes.items()
+            _send_lane(client, topic, partition, _batches(client, records, inside, outcomes), outcomes)
+            for (topic, partition), inside in lanes.items()
         )
     )
 
@@ -226,7 +250,7 @@ async def _send_lane(
             batch.close()
             sent.append((await client.send_batch(batch, topic, partition=partition), inside))
     for acknowledged, inside in sent:
-        outcome = await _outcome(acknowledged)
+        outcome = await _outcome(acknowledged, alone=len(inside) == 1)
         for place in inside:
             outcomes[place] = outcome
 
@@ -242,10 +266,16 @@ async def _stop(client: AIOKafkaProducer) -> None:
         await answer_within(_STOP_SECONDS, client.client.close())
 
 
-async def _outcome(acknowledged: asyncio.Future[object]) -> Exception | None:
+def _is_refusal(outcome: Exception | None) -> bool:
+    return isinstance(outcome, RefusedRecordError | _RefusedInCompanyError)
+
+
+async def _outcome(acknowledged: asyncio.Future[object], *, alone: bool) -> Exception | None:
     try:
         await acknowledged
     except _REFUSED_FOR_EVER as error:
+        if not alone:
+            return _RefusedInCompanyError(f"The broker refuses the batch: {type(error).__name__}.")
         return RefusedRecordError(f"The broker refuses the record: {type(error).__name__}.")
     except (KafkaError, AssertionError, OSError) as error:
         return UnavailableError(f"The record was not acknowledged: {type(error).__name__}.")

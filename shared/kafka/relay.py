@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.clock import now
 from shared.errors import UnavailableError
 from shared.kafka.backoff import Backoff, sleep_unless
+from shared.kafka.laid_aside import lay_aside_refused
 from shared.kafka.outbox import OutboxTable
 from shared.kafka.parcels import Unpacked, unpack
 from shared.kafka.producer import Producer, RefusedRecordError
@@ -79,7 +80,6 @@ class Relay:
         self._backlog = text(f"select * from {table.finder('backlog')}()")
         self._fetch = _fetch(table)
         self._done = _mark(table) if table.receipted else _delete(table)
-        self._lay_aside = _lay_aside(table)
         self._repeat = _repeat(table)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -176,43 +176,52 @@ class Relay:
         """Write down what arrived and what never can; raises UnavailableError when something may be lost."""
         each = iter(outcomes)
         told = [(parcel, [(place, next(each)) for place in parcel.places]) for parcel in parcels]
-        gone = [
-            parcel.row
-            for parcel, became in told
-            if not any(isinstance(outcome, UnavailableError) for _, outcome in became)
-        ]
         refused = [
             (parcel, places)
             for parcel, became in told
             if (places := [place for place, outcome in became if isinstance(outcome, RefusedRecordError)])
         ]
-        if gone or refused:
-            organizations = {row.organization_id for row in (*gone, *(parcel.row for parcel, _ in refused))}
-            # Lost in a crash of the database, it is sent once more.
-            async with transaction(
-                self._engine, organizations=organizations, may_be_lost=True, planned_once=True
-            ) as writing:
-                await self._park(writing, refused)
-                if gone:
-                    await writing.execute(self._done, _keys(gone))
+        gone = [
+            parcel.row
+            for parcel, became in told
+            if not any(isinstance(outcome, UnavailableError) for _, outcome in became)
+        ]
+        if not self._table.receipted:  # laid aside, a parcel is not sent again: first all of it must be known
+            refused = [(parcel, places) for parcel, places in refused if parcel.row in gone]
+            kept = [parcel.row for parcel, _ in refused]
+            gone = [row for row in gone if row not in kept]
+        # Not in one transaction: the messages of some parcels would be locked after other parcels.
+        await self._park(refused)
+        await self._finish(gone)
         metrics.MESSAGES_SENT.labels(self._table.name).inc(sum(outcome is None for outcome in outcomes))
         lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
         if lost:
             metrics.RELAY_FAILURES.labels(self._table.name).inc(len(lost))
             raise lost[0]
 
-    async def _park(
-        self, connection: AsyncConnection, refused: Sequence[tuple[Unpacked, Sequence[int]]]
-    ) -> None:
-        """Lay aside what no broker takes: those messages, or where messages have no rows their parcels."""
+    async def _park(self, refused: Sequence[tuple[Unpacked, Sequence[int]]]) -> None:
+        """Lay aside what no broker takes: those messages, or where messages have no rows what is left."""
         if not refused:
             return
         ids = [one for parcel, places in refused for one in parcel.message_ids(places)]
-        if self._table.receipted:
-            await park_messages(connection, self._table, ids, reason=RefusedRecordError.__name__)
-        else:
-            await connection.execute(self._lay_aside, _keys([parcel.row for parcel, _ in refused]))
+        organizations = {one.organization_id for one in ids}
+        async with transaction(self._engine, organizations=organizations) as writing:
+            if self._table.receipted:
+                await park_messages(writing, self._table, ids, reason=RefusedRecordError.__name__)
+            else:
+                await lay_aside_refused(writing, self._table, refused)
         log.error("relay_parks", table=self._table.name, parked=len(ids))
+
+    async def _finish(self, gone: Sequence[Any]) -> None:
+        """Write down which parcels the broker has."""
+        if not gone:
+            return
+        organizations = {row.organization_id for row in gone}
+        # Lost in a crash of the database, it is sent once more.
+        async with transaction(
+            self._engine, organizations=organizations, may_be_lost=True, planned_once=True
+        ) as writing:
+            await writing.execute(self._done, _keys(gone))
 
     def _beat(self) -> None:
         if self._health is not None:
@@ -249,7 +258,7 @@ def _fetch(table: OutboxTable) -> TextClause:
                     = (p.organization_id, m.message_id, m.revision)
                 limit 1
             ) as row
-            where row.settled_at is null and row.parked_at is null
+            where row.settled_at is null and row.parked_at is null and row.parcel_id = p.parcel_id
             order by m.place
         ) end
     """
@@ -282,14 +291,6 @@ def _delete(table: OutboxTable) -> TextClause:
         delete from {table.parcels} p using sent
         where p.organization_id = sent.organization_id and p.parcel_id = sent.parcel_id
             and p.due_at is not null
-    """)
-
-
-def _lay_aside(table: OutboxTable) -> TextClause:
-    return text(f"""
-        with refused as ({_locked(table)})
-        update {table.parcels} p set due_at = null
-        from refused where p.organization_id = refused.organization_id and p.parcel_id = refused.parcel_id
     """)
 
 

@@ -38,6 +38,9 @@ _UNAVAILABLE = (
     asyncpg.TooManyConnectionsError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    # Not absent, but the same helps: the database took this transaction back for the sake of another one.
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
 )
 
 
@@ -78,7 +81,8 @@ async def transaction(
     Only for what is harmless to repeat, and is repeated. What is `planned_once` looks rows up by their keys
     and does nothing else: planning that anew for every batch costs more than doing it.
 
-    Raises UnavailableError when the database does not answer, so that callers can wait and repeat.
+    Raises UnavailableError when the database does not answer, or gave another transaction precedence,
+    so that callers can wait and repeat.
     """
     scope = {
         "organizations": ",".join(sorted({str(one) for one in organizations})),
@@ -98,7 +102,7 @@ def _set_scope(may_be_lost: bool, planned_once: bool) -> TextClause:  # noqa: FB
 
 @contextmanager
 def database_must_answer() -> Iterator[None]:
-    """Turn every way in which a database can be absent into UnavailableError."""
+    """Turn every way in which a database fails and repeating helps into UnavailableError."""
     try:
         yield
     except _UNAVAILABLE as error:
@@ -110,7 +114,7 @@ def database_must_answer() -> Iterator[None]:
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Tell an absent database from a wrong statement."""
+    """Tell a statement that may be repeated from a wrong one."""
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
     cause = getattr(error.orig, "__cause__", None)
