@@ -161,6 +161,34 @@ async def test_a_marker_that_lost_its_file_does_not_wait_for_the_next_one(box: B
     assert fresh.exists()
 
 
+async def test_a_file_that_is_called_like_a_marker_is_a_file(box: Box):
+    lone = box.drop("ERA.835.done")
+    os.utime(lone, (0, 0))
+    box.drop("b.835", remittance(TestSet([denied("B1")]), control=2))
+    box.drop("b.835.complete", remittance(TestSet([denied("B2")]), control=3))
+    await box.look(2)
+
+    assert len(await box.receipts()) == 3
+    assert box.names("inbound") == []
+
+
+async def test_what_is_written_to_a_file_after_its_receipt_is_read_as_well(site: Site, box: Box):
+    box.drop("a.835", FILE[:-20])
+    await box.look(2)
+    (waiting,) = box.names("processing")
+    box.restart()
+    with (box.path / "processing" / waiting).open("ab") as late:
+        late.write(FILE[-20:])
+    await site.read_due()
+    await box.look(3)
+    await site.read_due()
+    await box.look()
+
+    assert len(await box.receipts()) == 2
+    (archived,) = box.names("archive")
+    assert (box.path / "archive" / archived).read_bytes() == FILE
+
+
 async def test_a_file_that_changes_while_it_is_read_is_not_taken_half(
     site: Site, box: Box, monkeypatch: pytest.MonkeyPatch
 ):

@@ -313,6 +313,139 @@ async def test_another_process_begins_what_was_cut_off_anew(
     assert [name for name in line.box.names("inbound") if name.startswith(".")] == [".mine.part"]
 
 
+async def test_a_file_that_is_called_like_a_marker_over_there_is_taken(line: Line, remote: Remote):
+    remote.lay("ERA.835.done")
+    await line.pull()
+    await line.box.look(2)
+
+    assert remote.names("out/done") == ["ERA.835.done"]
+    assert len(await line.box.receipts()) == 1
+
+
+async def test_a_worker_whose_part_was_abandoned_lays_nothing_down(
+    line: Line, remote: Remote, monkeypatch: pytest.MonkeyPatch
+):
+    remote.lay("a.835")
+    real = sftp.SftpSession.fetch
+
+    async def fetch_and_lose(session, one, into) -> None:
+        await real(session, one, into)
+        for part in (line.box.path / "inbound").glob(".*.part"):
+            part.unlink()
+
+    monkeypatch.setattr(sftp.SftpSession, "fetch", fetch_and_lose)
+    await line.pull()
+    assert (line.box.names("inbound"), remote.names()) == ([], ["a.835"])
+
+    monkeypatch.undo()
+    await line.pull()
+    assert line.arrived() == [FILE]
+
+
+async def test_a_worker_that_lost_its_lock_connection_stops_fetching(
+    line: Line, remote: Remote, site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def fetch(*_) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    monkeypatch.setattr(sftp.SftpSession, "fetch", fetch)
+    remote.lay("a.835")
+    stop = asyncio.Event()
+    running = asyncio.create_task(line.worker.run(stop))
+    await asyncio.wait_for(begun.wait(), 30)
+    await site.rows(
+        "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objsubid = 2"
+        " and database = (select oid from pg_database where datname = current_database())"
+    )
+    await asyncio.wait_for(cancelled.wait(), 30)
+    stop.set()
+    await running
+
+
+@pytest.mark.parametrize("afterwards", ["move", "delete"])
+async def test_what_was_replaced_since_it_was_listed_is_not_put_away(
+    line: Line, remote: Remote, monkeypatch: pytest.MonkeyPatch, afterwards: str
+):
+    await line.set(afterwards=afterwards)
+    remote.lay("a.835")
+    real = sftp_pulls.remember_fetched
+
+    async def remember_and_replace(*arguments) -> None:
+        await real(*arguments)
+        remote.lay("a.835", LARGE)
+
+    monkeypatch.setattr(sftp_pulls, "remember_fetched", remember_and_replace)
+    await line.pull()
+    assert remote.names() == ["a.835"]
+
+    monkeypatch.undo()
+    await line.pull()
+    assert sorted(map(len, line.arrived())) == [len(FILE), len(LARGE)]
+
+
+async def test_a_server_without_times_is_known_by_content(
+    line: Line, remote: Remote, monkeypatch: pytest.MonkeyPatch
+):
+    await line.set(afterwards="keep")
+    real = sftp.SftpSession._file
+
+    def without_time(session, name, attributes):
+        attributes.mtime = None
+        return real(session, name, attributes)
+
+    monkeypatch.setattr(sftp.SftpSession, "_file", without_time)
+    other = FILE.replace(b"A1", b"B2")
+    for content in (FILE, FILE, other):
+        remote.lay("a.835", content)
+        await line.pull()
+
+    assert sorted(line.arrived()) == sorted([FILE, other])
+
+
+async def test_a_full_disk_of_ours_is_not_the_servers_fault(
+    line: Line, remote: Remote, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sftp, "_write_all", full)
+    remote.lay("a.835")
+    with pytest.raises(SftpError) as caught:
+        await line.pull()
+    assert caught.value.code == "drop_folder_fails"
+
+
+async def test_a_folder_with_too_many_entries_fails_visibly(
+    line: Line, remote: Remote, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sftp, "_LISTED_FILES", 3)
+    for number in range(3):
+        remote.lay(f"{number}.835")
+    with pytest.raises(SftpError) as caught:
+        await line.pull()
+    assert caught.value.code == "too_many_files"
+
+
+async def test_what_was_not_listed_for_90_days_is_forgotten(line: Line, remote: Remote, site: Site):
+    await line.set(afterwards="keep")
+    listed, gone = remote.lay("a.835"), remote.lay("b.835")
+    await line.pull()
+    await site.rows("update ingest.sftp_pulled set pulled_at = now() - interval '91 days' returning 1")
+    gone.unlink()
+    await line.pull()
+
+    (row,) = await site.rows("select pulled_at > now() - interval '1 day' as fresh from ingest.sftp_pulled")
+    assert row.fresh
+    assert listed.exists()
+    assert len(line.arrived()) == 2
+
+
 async def test_a_server_with_another_host_key_is_not_spoken_to(line: Line, remote: Remote, site: Site):
     remote.lay("a.835")
     await remote.stop()

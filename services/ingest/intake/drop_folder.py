@@ -6,12 +6,13 @@ One feed's drop folder, as a file system: what waits in it, and the moves of a f
 Whoever uploads may write here, so nothing is trusted: folders are opened without following links and used by
 their descriptors, every move is a rename between two of them, and names are made here. A file's place and
 name are the whole memory: `processing/` holds `<moment>-<token>-<name>` until the file has a receipt, then
-`<receipt>~<moment>-<token>-<name>` until it has been read. A crash between two moves repeats one of them,
-and the same bytes give the same receipt; so renames need not be made durable.
+`<receipt>~<look>~<moment>-<token>-<name>` until it has been read. A crash between two moves
+repeats one of them, and the same bytes give the same receipt; so renames need not be made durable.
 """
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -19,7 +20,8 @@ import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO, Self
+from io import FileIO
+from typing import Self
 from uuid import UUID
 
 MARKERS = (".complete", ".done")
@@ -33,9 +35,11 @@ _FILE_MODE = 0o640
 _KEPT_LENGTH = 80  # of the sender's name
 _STAMP = "%Y%m%dT%H%M%SZ"
 _GENERATED = re.compile(
-    r"(?:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})~)?((\d{8}T\d{6}Z)-[0-9a-f]{8}-[\w.-]+)", re.ASCII
+    r"(?:(?P<receipt>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})~(?:(?P<look>[0-9a-f]{16})~)?)?"
+    r"(?P<moment>\d{8}T\d{6}Z)-[0-9a-f]{8}-[\w.-]+",
+    re.ASCII,
 )
-_ARRIVING = re.compile(r"\.[0-9a-f]{16}\.part")
+_ARRIVING = re.compile(r"\.[0-9a-f]{16}(?:\.[0-9a-f]{8})?\.part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +57,35 @@ class Look:
         plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
         return cls(found.st_size, found.st_mtime_ns, found.st_ino, plain)
 
+    @property
+    def mark(self) -> str:
+        """Sixteen digits for a name: another look has others."""
+        text = f"{self.size_bytes}/{self.modified_ns}/{self.inode}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True, slots=True)
 class InProcessing:
-    """A file that was taken; `receipt_id` once it has one. What is not ours, somebody laid there."""
+    """
+    A file that was taken; `receipt_id` once it has one, `read_as` how it looked when that was given.
+
+    What is not ours, somebody laid there.
+    """
 
     name: str
     look: Look
     receipt_id: UUID | None
+    read_as: str | None
     is_ours: bool
+
+    @property
+    def was_written_to(self) -> bool:
+        """Tell whether it holds something else than its receipt stands for."""
+        return self.read_as is not None and self.read_as != self.look.mark
 
 
 class ChangedError(Exception):
-    """Somebody wrote to a file while it was read: what was read of it counts for nothing."""
+    """A file is not what it was: somebody wrote to it or took it away. What was read counts for nothing."""
 
 
 class DropFolder:
@@ -100,7 +120,7 @@ class DropFolder:
         found: dict[str, Look] = {}
         marked: set[str] = set()
         for name, look in self._list("inbound"):
-            if name.endswith(MARKERS):
+            if _is_marker(name, look):
                 marked.add(name.rpartition(".")[0])
             elif not name.startswith(".") and not name.lower().endswith(PARTIAL):
                 found[name] = look
@@ -115,35 +135,46 @@ class DropFolder:
 
     def take(self, folder: str, name: str, now: datetime) -> str:
         """Move a file of this folder to processing/ under a generated name, and give that."""
-        taken = f"{now.astimezone(UTC):{_STAMP}}-{secrets.token_hex(4)}-{safe_name(name)}"
+        sent = sent_name(name) if folder == "processing" and _GENERATED.fullmatch(name) else name
+        taken = f"{now.astimezone(UTC):{_STAMP}}-{secrets.token_hex(4)}-{safe_name(sent)}"
         self._move((folder, name), ("processing", taken))
         for marker in MARKERS:
-            self._remove(folder, name + marker)
+            if (look := self._look(folder, name + marker)) and _is_marker(name + marker, look):
+                self._remove(folder, name + marker)
         return taken
 
     def drop_lone_markers(self, before: float) -> None:
         """Remove markers older than `before` (seconds) whose file is gone: they would meet the next one."""
-        for name in _names_in(self._at["inbound"]):
-            if name.endswith(MARKERS) and not self._exists("inbound", name.rpartition(".")[0]):
-                with contextlib.suppress(FileNotFoundError):
-                    if os.lstat(name, dir_fd=self._at["inbound"]).st_mtime < before:
-                        self._remove("inbound", name)
+        for name, look in self._list("inbound"):
+            is_old = _is_marker(name, look) and look.modified_ns < before * 1e9
+            if is_old and self._look("inbound", name.rpartition(".")[0]) is None:
+                self._remove("inbound", name)
 
-    @contextlib.contextmanager
-    def arriving(self, token: str) -> Iterator[BinaryIO]:
-        """Open the hidden file of this token in inbound/ to write on where it ends."""
+    def arriving(self, token: str) -> FileIO:
+        """Open the hidden file of this token in inbound/, unbuffered, to write on where it ends."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(_arriving(token), flags, _FILE_MODE, dir_fd=self._at["inbound"])
-        with os.fdopen(descriptor, "r+b") as file:
-            yield file
+        return os.fdopen(descriptor, "r+b", buffering=0)
 
-    def arrived(self, token: str, name: str) -> None:
-        """Let a file that arrived whole be one that was dropped complete, and durably so."""
-        with self.arriving(token) as file:
-            os.fsync(file.fileno())
-        named = f"{token}-{safe_name(name)}"
+    def arrived(self, token: str, file: FileIO, *, named: str, size_bytes: int) -> None:
+        """
+        Let the open file that arrived whole be one that was dropped complete, and durably so.
+
+        Raises ChangedError when the token's file is another one by now, or not of this size: another worker
+        believes to fetch the feed, and abandoned this file or begun it anew.
+        """
+        os.fsync(file.fileno())
+        written = os.fstat(file.fileno())
+        self._require("inbound", _arriving(token), written, size_bytes)
+        # Nobody else knows this name: what is looked at under it is what is renamed afterwards.
+        settled = f".{token}.{secrets.token_hex(4)}.part"
+        self._move(("inbound", _arriving(token)), ("inbound", settled))
+        self._require("inbound", settled, written, size_bytes)
         self.write("inbound", named + MARKERS[0], b"")
-        self._move(("inbound", _arriving(token)), ("inbound", named))
+        try:
+            os.rename(settled, named, src_dir_fd=self._at["inbound"], dst_dir_fd=self._at["inbound"])
+        except FileNotFoundError as error:
+            raise ChangedError from error
         os.fsync(self._at["inbound"])
 
     def abandon(self, token: str) -> None:
@@ -175,9 +206,9 @@ class DropFolder:
             raise ChangedError
         return descriptor
 
-    def give_receipt(self, name: str, receipt_id: UUID) -> None:
-        """Write into a file's name that it is durable elsewhere."""
-        self._move(("processing", name), ("processing", f"{receipt_id}~{name}"))
+    def give_receipt(self, name: str, receipt_id: UUID, look: Look) -> None:
+        """Write into a file's name that it is durable elsewhere, as it looked when it was read."""
+        self._move(("processing", name), ("processing", f"{receipt_id}~{look.mark}~{name}"))
 
     def archive(self, name: str, now: datetime) -> None:
         """Put a file that was read into archive/YYYY/MM/."""
@@ -192,7 +223,7 @@ class DropFolder:
 
     def reject(self, name: str, why: bytes) -> None:
         """Put a file into rejected/, after the note on what is wrong with it; a link is only taken away."""
-        if not self._exists("processing", name):
+        if self._look("processing", name) is None:
             return
         self.write("rejected", _final(name) + WHY, why)
         if stat.S_ISREG(os.lstat(name, dir_fd=self._at["processing"]).st_mode):
@@ -228,12 +259,16 @@ class DropFolder:
                 if not stat.S_ISDIR(found.st_mode):
                     yield name, Look.of(found)
 
-    def _exists(self, folder: str, name: str) -> bool:
+    def _look(self, folder: str, name: str) -> Look | None:
         try:
-            os.lstat(name, dir_fd=self._at[folder])
+            return Look.of(os.lstat(name, dir_fd=self._at[folder]))
         except FileNotFoundError:
-            return False
-        return True
+            return None
+
+    def _require(self, folder: str, name: str, written: os.stat_result, size_bytes: int) -> None:
+        look = self._look(folder, name)
+        if look is None or (look.inode, look.size_bytes) != (written.st_ino, size_bytes):
+            raise ChangedError
 
     def _move(self, source: tuple[str, str], target: tuple[str, str]) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -259,9 +294,20 @@ def safe_name(name: str) -> str:
     return cleaned or "file"
 
 
+def arrived_name(token: str, name: str) -> str:
+    """Give the name in inbound/ of what was fetched: never a marker's, whatever it is called over there."""
+    named = f"{token}-{safe_name(name)}"
+    return f"{named}_" if named.endswith(MARKERS) else named
+
+
 def sent_name(name: str) -> str:
     """Give the sender's part of a generated name."""
     return _final(name).split("-", 2)[-1]
+
+
+def _is_marker(name: str, look: Look) -> bool:
+    """Tell a marker from a file that is called like one: markers are empty."""
+    return name.endswith(MARKERS) and look.is_plain and look.size_bytes == 0
 
 
 def _arriving(token: str) -> str:
@@ -276,7 +322,10 @@ def _enter(opened: contextlib.ExitStack, name: str, folder: int) -> int:
 
 def _in_processing(name: str, look: Look) -> InProcessing:
     found = _GENERATED.fullmatch(name)
-    return InProcessing(name, look, UUID(found[1]) if found and found[1] else None, found is not None)
+    if found is None:
+        return InProcessing(name, look, None, None, is_ours=False)
+    receipt_id = UUID(found["receipt"]) if found["receipt"] else None
+    return InProcessing(name, look, receipt_id, found["look"], is_ours=True)
 
 
 def _final(name: str) -> str:
@@ -297,7 +346,7 @@ def _forget_in(folder: int, last: str) -> int:
     count = 0
     for name in _names_in(folder):
         found = _GENERATED.fullmatch(name.removeprefix("."))
-        if found and found[3] < last:
+        if found and found["moment"] < last:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
                 count += 1

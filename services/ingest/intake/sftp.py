@@ -9,10 +9,11 @@ import asyncio
 import fnmatch
 import hashlib
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from io import FileIO
+from typing import cast
 
 import asyncssh
 
@@ -41,17 +42,34 @@ class RemoteChangedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file over there; `modified_at` in seconds, as the server's clock has it."""
+    """A file over there; `modified_at` in seconds, as the server's clock has it, where the server tells."""
 
     name: str
     size_bytes: int
-    modified_at: int
+    modified_at: int | None
 
     @property
     def fingerprint(self) -> bytes:
         """The same as long as name, size and time are."""
         text = f"{self.size_bytes}/{self.modified_at}/{self.name}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+    def fingerprint_of_content(self, digest: bytes) -> bytes:
+        """The same as long as name and content are: where there is no time, size and name prove nothing."""
+        return hashlib.sha256(digest + self.name.encode("utf-8", "surrogateescape")).digest()
+
+
+@contextmanager
+def own_disk() -> Iterator[None]:
+    """Tell the failures of our own drop folder from those of the server."""
+    try:
+        yield
+    except OSError as error:
+        raise SftpError(
+            "drop_folder_fails",
+            "What was fetched cannot be written to the feed's drop folder.",
+            remedy="Check its free space and rights. It is tried again.",
+        ) from error
 
 
 @asynccontextmanager
@@ -89,42 +107,60 @@ class SftpSession:
         self._place = place
 
     async def list(self) -> list[RemoteFile]:
-        """Give the plain files that the pattern names, without partial and hidden ones, oldest first."""
+        """
+        Give the plain files that the pattern names, without partial and hidden ones, oldest first.
+
+        Raises SftpError when there are too many entries to look at all of them.
+        """
         found: list[RemoteFile] = []
         seen = 0
         async for entry in self._client.scandir(self._place.folder):
             seen += 1
             if seen > _LISTED_FILES:
-                break
+                raise SftpError(
+                    "too_many_files",
+                    f"The folder over there has more than {_LISTED_FILES} entries.",
+                    remedy="Have files moved or deleted after fetching, or fetch from another folder.",
+                )
             if (file := self._file(str(entry.filename), entry.attrs)) is not None:
                 found.append(file)
-        return sorted(found, key=lambda one: (one.modified_at, one.name))
+        return sorted(found, key=lambda one: (one.modified_at or 0, one.name))
 
-    async def fetch(self, remote: RemoteFile, into: BinaryIO) -> None:
+    async def fetch(self, remote: RemoteFile, into: FileIO) -> None:
         """
         Write a file's bytes to `into`, from where that ends; it may hold the beginning from an earlier try.
 
         Raises RemoteChangedError when the file is not what it was when it was listed.
         """
-        offset = into.seek(0, 2)
+        with own_disk():
+            offset = into.seek(0, 2)
         async with self._client.open(self._path(remote.name), "rb") as file:
             while offset < remote.size_bytes:
                 async with asyncio.timeout(_BLOCK_SECONDS):
                     block = await file.read(min(_BLOCK_BYTES, remote.size_bytes - offset), offset)
                 if not block:
                     raise RemoteChangedError
-                into.write(cast("bytes", block))
+                with own_disk():
+                    _write_all(into, cast("bytes", block))
                 offset += len(block)
             attributes = await file.stat()
         if offset != remote.size_bytes or self._file(remote.name, attributes) != remote:
             raise RemoteChangedError
 
     async def put_away(self, remote: RemoteFile) -> bool:
-        """Move or delete a file that was fetched, as the place wants it; False when the server forbids it."""
+        """
+        Move or delete a file that was fetched, as the place wants it; False when the server forbids it.
+
+        What is not the file any more that was listed stays: it was not fetched yet.
+        """
+        if self._place.afterwards == "keep":
+            return True
         try:
+            if self._file(remote.name, await self._client.lstat(self._path(remote.name))) != remote:
+                return True
             if self._place.afterwards == "delete":
                 await self._client.remove(self._path(remote.name))
-            elif self._place.afterwards == "move":
+            else:
                 await self._move(remote)
         except asyncssh.SFTPNoSuchFile:
             return True  # somebody was faster
@@ -155,7 +191,15 @@ class SftpSession:
             return None
         if not fnmatch.fnmatchcase(name, self._place.pattern):
             return None
-        return RemoteFile(name, int(attributes.size or 0), int(attributes.mtime or 0))
+        return RemoteFile(
+            name, int(attributes.size or 0), int(attributes.mtime) if attributes.mtime else None
+        )
+
+
+def _write_all(into: FileIO, block: bytes) -> None:
+    left = memoryview(block)
+    while left:  # a file without buffer may take less than it is given
+        left = left[into.write(left) :]
 
 
 def read_host_key(line: str) -> asyncssh.SSHKey:

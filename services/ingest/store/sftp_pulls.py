@@ -90,6 +90,14 @@ _KNOWN = text("""
     select fingerprint from ingest.sftp_pulled where submitter_id = :submitter_id and feed = :feed
         and fingerprint = any (cast(:fingerprints as bytea[]))
 """)
+_SEEN = text("""
+    update ingest.sftp_pulled set pulled_at = now() where submitter_id = :submitter_id and feed = :feed
+        and fingerprint = any (cast(:fingerprints as bytea[])) and pulled_at < now() - interval '1 day'
+""")
+_FORGET = text("""
+    delete from ingest.sftp_pulled where submitter_id = :submitter_id and feed = :feed
+        and pulled_at < now() - interval '90 days'
+""")
 _REMEMBER = text("""
     insert into ingest.sftp_pulled (submitter_id, feed, fingerprint)
     values (:submitter_id, :feed, :fingerprint) on conflict do nothing
@@ -158,9 +166,12 @@ async def note_failure(engine: AsyncEngine, pull: SftpPull, failure: str) -> Non
 async def fetched_before(
     engine: AsyncEngine, pull: SftpPull, fingerprints: Collection[bytes]
 ) -> frozenset[bytes]:
-    """Give those of these files that were fetched already."""
+    """Give those of these files that were fetched already; what was not asked for in 90 days is forgotten."""
+    asked = {**_ids(pull), "fingerprints": list(fingerprints)}
     async with transaction(engine, submitters=[pull.submitter_id]) as connection:
-        found = await connection.execute(_KNOWN, {**_ids(pull), "fingerprints": list(fingerprints)})
+        await connection.execute(_SEEN, asked)
+        await connection.execute(_FORGET, asked)
+        found = await connection.execute(_KNOWN, asked)
         return frozenset(bytes(one) for one in found.scalars())
 
 

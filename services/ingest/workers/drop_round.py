@@ -41,7 +41,6 @@ _BLOCK_BYTES = 256 * 1024
 _DEPOSITS_AT_ONCE = 8
 _IN_PROCESSING = 200  # more are taken when these are read
 _EMPTY_SECONDS = 600.0  # some senders create a file first and fill it later
-_MARKER_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -109,7 +108,7 @@ class Round:
         for name in sorted(ready, key=lambda one: inbound[one].modified_ns)[:room]:
             taken = self.folder.take("inbound", name, now())
             self.watch.looks[taken] = (inbound[name], float("-inf"))
-        self.folder.drop_lone_markers(now().timestamp() - _MARKER_SECONDS)
+        self.folder.drop_lone_markers(now().timestamp() - _EMPTY_SECONDS)
         without_receipt = [one for one in self.folder.processing() if one.is_ours and one.receipt_id is None]
         return len(inbound) + len(before), [one for one in without_receipt if self._is_unchanged(one)]
 
@@ -125,6 +124,7 @@ class Round:
         try:
             descriptor = await asyncio.to_thread(self._open, one)
             try:
+                look = Look.of(os.fstat(descriptor))
                 taken = await self._hand_in(one, descriptor)
             finally:
                 os.close(descriptor)
@@ -135,7 +135,7 @@ class Round:
             await asyncio.to_thread(self.folder.reject, one.name, refused_at_the_door(error))
             return
         receipt_id = UUID(bytes=taken.receipt["receipt_id"].bytes)
-        await asyncio.to_thread(self.folder.give_receipt, one.name, receipt_id)
+        await asyncio.to_thread(self.folder.give_receipt, one.name, receipt_id, look)
         self._count("duplicate" if taken.duplicate else "received", receipt_id=receipt_id)
 
     def _open(self, one: InProcessing) -> int:
@@ -185,7 +185,11 @@ class Round:
             )
 
     async def _put_away(self, found: Iterable[InProcessing]) -> None:
-        """Archive what was read, reject what was refused; what is no receipt of ours is deposited again."""
+        """
+        Archive what was read, reject what was refused.
+
+        What is no receipt of ours, or was written to since it had one, is deposited again.
+        """
         by_receipt: dict[UUID, list[InProcessing]] = {}
         for one in found:
             if one.receipt_id is not None:
@@ -198,7 +202,7 @@ class Round:
         for receipt_id, files in by_receipt.items():
             fate = known.get(receipt_id)
             for one in files:
-                if fate is None:
+                if fate is None or one.was_written_to:
                     await asyncio.to_thread(self.folder.take, "processing", one.name, now())
                 elif fate.is_refused:
                     note = refused_by_the_reader(

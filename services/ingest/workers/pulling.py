@@ -7,20 +7,29 @@ feed is fetched by one worker at a time; one slow server does not hold up the ot
 """
 
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.ingest.intake.drop_folder import DropFolder
-from services.ingest.intake.sftp import RemoteChangedError, RemoteFile, SftpError, SftpSession, open_sftp
+from services.ingest.intake.drop_folder import ChangedError, DropFolder, arrived_name
+from services.ingest.intake.sftp import (
+    RemoteChangedError,
+    RemoteFile,
+    SftpError,
+    SftpSession,
+    open_sftp,
+    own_disk,
+)
 from services.ingest.store import sftp_pulls
 from services.ingest.store.drop_feeds import DropFeed, drop_feeds
 from services.ingest.store.sftp_pulls import SftpPull
@@ -89,6 +98,7 @@ class Pulling:
         try:
             while not stop.is_set():
                 self._health.beat(LOOP)
+                await locks.take([])  # fails when the connection is lost, and with it the locks
                 for pull in await sftp_pulls.all_pulls(self._engine):
                     await self._begin(pull, locks)
                 backoff.reset()
@@ -142,9 +152,11 @@ class Pulling:
             secret = pull.secret(self._master_key)
         except InvalidInputError as error:
             raise SftpError("secret_lost", error.message, remedy=error.remedy or "") from error
-        folder = await self._folder(pull)
+        with own_disk():
+            folder = await self._folder(pull)
         try:
-            await _to_its_end(partial(folder.abandon_others, frozenset(self._begun)))
+            with own_disk():
+                await _to_its_end(partial(folder.abandon_others, frozenset(self._begun)))
             async with open_sftp(pull.place, pull.secret_kind, secret) as session:
                 await self._fetch_all(pull, session, folder)
         finally:
@@ -164,32 +176,56 @@ class Pulling:
             again = set(await session.list())
             files = [one for one in files if one in again]
         known = await sftp_pulls.fetched_before(self._engine, pull, [one.fingerprint for one in files])
-        fresh = [one for one in files if one.fingerprint not in known]
+        done = [one for one in files if one.modified_at is not None and one.fingerprint in known]
+        for one in done:  # an earlier try was cut short here
+            if not await session.put_away(one):
+                break  # the server forbids it, and will forbid the next one
+        fresh = [one for one in files if one not in done]
         for one in fresh[:_FILES_AT_ONE_SITTING]:
             if one.size_bytes > self._rules.max_bytes:
                 self._count(pull, "too_large")  # it stays where it is, for its owner to see
-            elif one.size_bytes and await self._fetch(session, one, folder):
-                await sftp_pulls.remember_fetched(self._engine, pull, one.fingerprint)
-                self._count(pull, "fetched")
-                if not await session.put_away(one):
-                    self._count(pull, "left_there")  # it is remembered, so that is no more than untidy
-        for one in (one for one in files if one.fingerprint in known):  # an earlier try was cut short here
-            if not await session.put_away(one):
-                break  # the server forbids it, and will forbid the next one
+            elif not one.size_bytes or not await self._fetch(pull, session, one, folder):
+                continue
+            elif not await session.put_away(one):
+                self._count(pull, "left_there")  # it is remembered, so that is no more than untidy
 
-    async def _fetch(self, session: SftpSession, one: RemoteFile, folder: DropFolder) -> bool:
+    async def _fetch(self, pull: SftpPull, session: SftpSession, one: RemoteFile, folder: DropFolder) -> bool:
+        """Have the file in the drop folder and remembered; False when it, or ours, changed meanwhile."""
         token = one.fingerprint.hex()[:16]
+        if one.modified_at is None:
+            folder.abandon(token)  # the beginning may be another file's
         self._begun.add(token)
+        with own_disk():
+            file = folder.arriving(token)
         try:
-            with folder.arriving(token) as file:
+            with file:
                 await session.fetch(one, file)
+                await self._lay_down(pull, one, folder, file)
         except RemoteChangedError:
             folder.abandon(token)
             self._begun.discard(token)
             return False
-        await _to_its_end(partial(folder.arrived, token, one.name))
+        except ChangedError:  # what is called so now is another worker's
+            self._begun.discard(token)
+            return False
         self._begun.discard(token)
         return True
+
+    async def _lay_down(self, pull: SftpPull, one: RemoteFile, folder: DropFolder, file: FileIO) -> None:
+        """Make what was fetched a dropped file, unless its content alone tells that it was one before."""
+        token = one.fingerprint.hex()[:16]
+        fingerprint = one.fingerprint
+        with own_disk():
+            if one.modified_at is None:
+                fingerprint = one.fingerprint_of_content(await _to_its_end(partial(_digest, file)))
+        if one.modified_at is None and await sftp_pulls.fetched_before(self._engine, pull, [fingerprint]):
+            folder.abandon(token)
+            return
+        named = arrived_name(fingerprint.hex()[:16], one.name)
+        with own_disk():
+            await _to_its_end(partial(folder.arrived, token, file, named=named, size_bytes=one.size_bytes))
+        await sftp_pulls.remember_fetched(self._engine, pull, fingerprint)
+        self._count(pull, "fetched")
 
     def _count(self, pull: SftpPull, outcome: str) -> None:
         metrics.SFTP_FILES.labels(outcome).inc()
@@ -208,6 +244,11 @@ def _open_folder(root_path: Path, pull: SftpPull, feeds: list[DropFeed]) -> Drop
         return DropFolder(root, outer, pull.feed)
     finally:
         os.close(root)
+
+
+def _digest(file: FileIO) -> bytes:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").digest()
 
 
 async def _to_its_end(call: Callable[[], Result]) -> Result:
