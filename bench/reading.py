@@ -22,7 +22,7 @@ from uuid import UUID
 
 MEGABYTES = float(os.environ.get("REPRIEVE_BENCH_MEGABYTES", "4"))
 RUNS = int(os.environ.get("REPRIEVE_BENCH_RUNS", "3"))
-WANTED = 35
+WANTED = 45
 
 
 def main() -> None:
