@@ -385,7 +385,8 @@ async def test_a_fact_is_sent_to_triage_audited_and_settled_by_the_decision_that
         " from tracker.facts f join tracker.facts_parcels p using (organization_id, parcel_id)",
         organization=site.organization,
     )
-    sent = msgspec.json.decode(payloads_of(row)[0], type=FactRecorded)
+    [payload] = payloads_of(row)
+    sent = msgspec.json.decode(payload, type=FactRecorded)
 
     assert stated.status_code == 201
     assert (stated.json()["value"], stated.json()["state"]) == ("2026-01-01", "sent")
@@ -395,7 +396,7 @@ async def test_a_fact_is_sent_to_triage_audited_and_settled_by_the_decision_that
         (event.event_id,),
         UUID(case_id),
     )
-    assert "ward" not in row.payload.decode()
+    assert "ward" not in payload.decode()
     [audited] = await select("select * from tracker.audit_log", organization=site.organization)
     assert (audited.action, audited.detail["kind"]) == ("fact_recorded", "admission_date")
 
