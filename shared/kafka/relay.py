@@ -221,7 +221,10 @@ class Relay:
         async with transaction(
             self._engine, organizations=organizations, may_be_lost=True, planned_once=True
         ) as writing:
-            await writing.execute(self._done, _keys(gone))
+            told = _keys(gone)
+            if self._table.receipted:
+                told["dues"] = [row.due_at for row in gone]
+            await writing.execute(self._done, told)
 
     def _beat(self) -> None:
         if self._health is not None:
@@ -275,13 +278,19 @@ def _fetch(table: OutboxTable) -> TextClause:
 
 
 # Where all of a parcel is settled or parked by now there is nothing to wait for.
+# Who made it due again while it was on its way wants it sent once more: it stays due.
 def _mark(table: OutboxTable) -> TextClause:
     return text(f"""
-        with sent as ({_locked(table)})
+        with sent as ({_locked(table)}), told as (
+            select * from unnest(cast(:organizations as uuid[]), cast(:parcels as bigint[]),
+                cast(:dues as timestamptz[])) as told(organization_id, parcel_id, due_at)
+        )
         update {table.parcels} p set attempts = p.attempts + 1,
-            due_at = case when p.due_at is not null then
-                now() + least(interval '1 hour', interval '1 minute' * power(2, least(p.attempts, 10))) end
-        from sent where p.organization_id = sent.organization_id and p.parcel_id = sent.parcel_id
+            due_at = case when p.due_at = told.due_at then
+                now() + least(interval '1 hour', interval '1 minute' * power(2, least(p.attempts, 10)))
+                else p.due_at end
+        from sent join told using (organization_id, parcel_id)
+        where p.organization_id = sent.organization_id and p.parcel_id = sent.parcel_id
     """)
 
 

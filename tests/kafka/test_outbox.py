@@ -59,10 +59,12 @@ async def sent(engine: AsyncEngine, messages: list[Message]) -> None:
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
         parcels = await rows(
             connection,
-            f"select distinct organization_id, parcel_id from {TABLE.name} where message_id = any(:ids)",
+            f"select organization_id, parcel_id, due_at from {TABLE.parcels} p where exists (select from"
+            f" {TABLE.name} m where m.parcel_id = p.parcel_id and m.message_id = any(:ids))",
             ids=[one.message_id for one in messages],
         )
-        await connection.execute(_mark(TABLE), _keys(parcels))
+        dues = [one.due_at for one in parcels]
+        await connection.execute(_mark(TABLE), {**_keys(parcels), "dues": dues})
 
 
 async def test_a_message_is_written_once_however_often_it_comes(engine: AsyncEngine):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared import clock
 from shared.errors import UnavailableError
 from shared.kafka import relay, stamps
 from shared.kafka.outbox import (
@@ -154,6 +155,19 @@ async def test_a_repetition_sends_only_what_is_open(broker: Broker, producer: Pr
         assert (parcel.open_messages, parcel.open_bytes, parcel.due_at) == (0, 0, None)
         await repeat(engine)
         await listener.hear_nothing_more()
+
+
+async def test_what_is_made_due_while_it_is_on_its_way_stays_due(engine: AsyncEngine):
+    await put(engine, [one := message(shard=1)])
+    read = await parcels(engine)
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        await make_due(connection, TABLE, [one.id])
+        told = {**relay._keys(read), "dues": [row.due_at for row in read]}
+        await connection.execute(relay._mark(TABLE), told)
+
+    [parcel] = await parcels(engine)
+    assert parcel.attempts == 1
+    assert parcel.due_at <= clock.now()
 
 
 async def test_settling_a_part_of_a_parcel_makes_room_for_the_next(
@@ -304,12 +318,13 @@ async def test_what_is_planned_once_reads_no_table_whole_even_if_it_was_small(
             await connection.execute(text(f"alter table {table} force row level security"))
     await owner.dispose()
     told = stamps._told([one.id for one in messages])
-    keys = relay._keys(await parcels(engine))
+    there = await parcels(engine)
+    keys = relay._keys(there)
     statements = [
         (stamps._stamp(TABLE), {**told, "reasons": [None] * 3}),
         (stamps._reopen(TABLE), {**told, "anew": False}),
         (relay._fetch(TABLE), keys),
-        (relay._mark(TABLE), keys),
+        (relay._mark(TABLE), {**keys, "dues": [one.due_at for one in there]}),
     ]
     for statement, parameters in statements:
         async with transaction(engine, organizations=[ORGANIZATION], planned_once=True) as connection:
