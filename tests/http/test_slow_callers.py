@@ -82,8 +82,14 @@ async def test_a_body_that_dribbles_is_given_up_as_well(slow: Slow):
             writer.write(b"x")
             await asyncio.sleep(0.05)
 
+    begun = time.monotonic()
     dribbling = asyncio.create_task(dribble())
-    assert (await answer(reader)).startswith(b"HTTP/1.1 408 ")
+    told = b""
+    with suppress(ConnectionResetError):  # a byte that meets the closed door may wipe out what was said there
+        told = await answer(reader)
+    assert told.startswith(b"HTTP/1.1 408 ") or not told
+    assert time.monotonic() - begun < 4  # the whole body would take five
+    assert slow.bodies == []
     dribbling.cancel()
 
 
