@@ -8,8 +8,18 @@ import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from shared import clock
+
+# Days are counted where the payer is: just after midnight in UTC it is still yesterday there.
+_PAYER_ZONE = ZoneInfo("America/Detroit")
 _DATE = re.compile(rb"\{([Dd])-(\d+)\}")
+
+
+def today() -> date:
+    """Give the day on which samples that are sent now should say that they were made."""
+    return clock.now().astimezone(_PAYER_ZONE).date()
 
 
 def remittances(today: date) -> Iterator[tuple[str, bytes]]:

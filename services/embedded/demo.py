@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from time import monotonic
@@ -11,7 +10,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from services.demo import remittances
+from services import demo
 from services.embedded.folder import DataFolder
 from services.embedded.up_file import UpFile
 from shared.errors import UnavailableError
@@ -28,11 +27,11 @@ async def open_feed(content: UpFile) -> None:
 
 async def show_what_was_found(content: UpFile, folder: DataFolder, *, say: Callable[[str], None]) -> UpFile:
     """Push the samples at the first run, wait until the ledger has them, print the page."""
-    pushed_on = content.demo_pushed_on or datetime.now().astimezone().date()
-    samples = [folder.path / "demo" / name for name, _ in remittances(pushed_on)]
+    pushed_on = content.demo_pushed_on or demo.today()
+    samples = [folder.path / "demo" / name for name, _ in demo.remittances(pushed_on)]
     if content.demo_pushed_on is None:
         samples[0].parent.mkdir(exist_ok=True)
-        for path, (_, body) in zip(samples, remittances(pushed_on), strict=True):
+        for path, (_, body) in zip(samples, demo.remittances(pushed_on), strict=True):
             path.write_bytes(body)
         await _push(content, samples, say=say)
     async with _client(content, content.tracker_url, "biller") as tracker:
