@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA_DIR ?= .reprieve
+# Modules run side by side, each with a database and brokers of its worker.
+TEST_WORKERS ?= 2
 
 # What stands in .venv is a function of the lock and of pyproject.toml; the stamps remember which.
 RUNTIME := $(VENV)/.embedded-installed
@@ -27,7 +29,7 @@ setup: $(DEVELOPMENT) ## make .venv with reprieve and the development tools in i
 
 .PHONY: test
 test: $(DEVELOPMENT) ## every test, on a real database and real brokers
-	@$(BIN)/pytest $(TEST)
+	@$(BIN)/pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder $(TEST)
 
 .PHONY: check
 check: $(DEVELOPMENT) ## ruff, mypy, import-linter, contract drift
