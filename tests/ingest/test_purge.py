@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -141,15 +142,7 @@ async def test_without_a_retention_nothing_is_old(site: Site):
 
 
 async def test_a_file_of_two_organizations_stays_as_long_as_one_of_them_keeps_it(site: Site):
-    other = await administration.create_organization(
-        site.owner,
-        name="Other Clinic",
-        time_zone="America/New_York",
-        master_key=MasterKey.from_text(MASTER_KEY_TEXT),
-    )
-    await administration.register_payee(
-        site.owner, organization_id=other.organization_id, identifier=OTHER_NPI
-    )
+    other = await two_organizations(site)
     await site.take_in(
         remittance(TestSet([denied("A1")], npi=NPI), TestSet([denied("B1")], trace="T2", npi=OTHER_NPI))
     )
@@ -158,7 +151,7 @@ async def test_a_file_of_two_organizations_stays_as_long_as_one_of_them_keeps_it
     assert (await purged(site, older_than=None)).files == 0
     assert (await purged(site, name="Sample Clinic")).files == 0
 
-    await administration.set_retention(site.owner, organization_id=other.organization_id, days=365)
+    await administration.set_retention(site.owner, organization_id=other, days=365)
     assert (await purged(site, older_than=None)).files == 1
 
 
@@ -300,8 +293,82 @@ async def test_a_file_that_is_shredded_before_it_was_read_is_closed_and_says_why
     receipt = (await site.get(f"/v1/remittances/{pushed.json()['receipt_id']}")).json()
 
     assert (receipt["status"], receipt["refused_reason"]) == ("refused", "expired")
-    assert [one["code"] for one in receipt["findings"]] == ["file_expired"]
+    assert [one["code"] for one in receipt["findings"]] == [
+        f"{'file' if shredded == 'file' else 'set'}_expired"
+    ]
     assert await site.rows("select 1 from ingest.receipts where due") == []
+
+
+async def two_organizations(site: Site) -> UUID:
+    """Register a second organization; gives its id."""
+    other = await administration.create_organization(
+        site.owner,
+        name="Other Clinic",
+        time_zone="America/New_York",
+        master_key=MasterKey.from_text(MASTER_KEY_TEXT),
+    )
+    await administration.register_payee(
+        site.owner, organization_id=other.organization_id, identifier=OTHER_NPI
+    )
+    return other.organization_id
+
+
+async def shred_this_month(site: Site, organization: UUID) -> None:
+    """Destroy the key of the month, and let the worker forget it."""
+    async with transaction(site.owner) as connection:
+        await rows(
+            connection,
+            "insert into access.data_keys (organization_id, month, wrapped_key, shredded_at)"
+            " values (:organization, date_trunc('month', now() at time zone 'America/New_York'), null, now())"
+            " on conflict (organization_id, month) do update set wrapped_key = null, shredded_at = now()"
+            " returning 1",
+            organization=organization,
+        )
+    keyring = Keyring(site.engine, MasterKey.from_text(MASTER_KEY_TEXT))
+    site.workshop = replace(site.workshop, keyring=keyring)
+
+
+@pytest.mark.parametrize("mine_first", [True, False])
+async def test_a_month_that_one_organization_let_go_takes_no_claim_from_another(
+    site: Site, *, mine_first: bool
+):
+    other = await two_organizations(site)
+    sets = [TestSet([denied("A1")], npi=NPI), TestSet([denied("B1")], trace="T2", npi=OTHER_NPI)]
+    pushed = await site.push(remittance(*(sets if mine_first else reversed(sets))))
+    await shred_this_month(site, other)
+    await site.read_due()
+    receipt = (await site.get(f"/v1/remittances/{pushed.json()['receipt_id']}")).json()
+
+    assert (receipt["status"], receipt["refused_reason"]) == ("processed", None)
+    assert [one["code"] for one in receipt["findings"]] == ["set_expired"]
+    assert [event.claim_number for event in await site.events()] == ["A1"]
+    await site.reconciled()
+
+
+async def test_a_lost_copy_is_read_again_though_one_organization_let_its_month_go(site: Site):
+    other = await two_organizations(site)
+    content = remittance(TestSet([denied("B1")], npi=OTHER_NPI), TestSet([denied("A1")], trace="T2"))
+    await site.take_in(content)
+    await shred_this_month(site, other)
+    for path in raw_files(site):
+        path.unlink()
+    receipt = await site.take_in(content)
+
+    assert (receipt["status"], receipt["refused_reason"], receipt["findings"]) == ("processed", None, [])
+    assert len(await site.events()) == 1
+    assert await site.rows("select 1 from ingest.receipts where due") == []
+
+
+async def test_a_held_set_whose_month_was_let_go_is_closed_and_says_so(site: Site):
+    held = await site.take_in(remittance(TestSet([denied("B1")], npi=OTHER_NPI)))
+    other = await two_organizations(site)
+    await shred_this_month(site, other)
+    assert await release_known(site.workshop) == 1
+    await site.read_due()
+    assert await release_known(site.workshop) == 0
+
+    receipt = (await site.get(f"/v1/remittances/{held['receipt_id']}")).json()
+    assert (receipt["held"], [one["code"] for one in receipt["findings"]]) == ([], ["set_expired"])
 
 
 async def test_a_held_set_whose_file_is_shredded_is_not_read_for_ever(site: Site):

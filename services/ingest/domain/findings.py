@@ -220,6 +220,12 @@ RULES = {
         "The rest of the file can never be read: its retention ended and its key was destroyed.",
         "If its claims are still needed, look them up in the payer's portal.",
     ),
+    "set_expired": Rule(
+        "error",
+        "A transaction set can never be read to its end: its organization's retention ended, and the key of"
+        " its month was destroyed.",
+        "If its claims are still needed, look them up in the payer's portal.",
+    ),
     "more_findings": Rule(
         "note", "There are more findings of which only the first are kept.", "Repair the first ones."
     ),

@@ -18,7 +18,7 @@ from services.ingest.domain.reader import read
 from services.ingest.domain.remittance import FileClosed, SetClosed, SetHeader, SetOpened
 from services.ingest.store import remittances
 from services.ingest.store.quarantine import supplied_for
-from services.ingest.store.receipts import Outcome, Receipt
+from services.ingest.store.receipts import EXPIRED, Outcome, Receipt
 from services.ingest.store.remittances import HeldSet, Remittance, remittance_id_of
 from services.ingest.store.vault import Vault, VaultReader
 from services.ingest.workers.batches import (
@@ -34,7 +34,7 @@ from services.ingest.workers.corrected import corrected_claims
 from services.ingest.workers.follow_ups import follow_up
 from services.ingest.workers.payees import Organization, Payees
 from services.ingest.workers.restaging import restage
-from services.ingest.workers.staging import FindingList, StagedSet, stage
+from services.ingest.workers.staging import FindingList, StagedSet, release_part, stage
 from shared.observability import metrics
 from shared.postgres import transaction
 from shared.security.keyring import Keyring, ShreddedError
@@ -77,12 +77,13 @@ class FileInWork:
         self._organization: Organization | None = None
         self._staged: StagedSet | None = None
         self._tests_refused = 0
+        self._expired = 0
 
     async def read(self, stop: asyncio.Event) -> Outcome | None:
         """
         Read the whole file; None when `stop` came first. May be repeated after any failure.
 
-        Raises ShreddedError when the file's key, or that of the month it belongs to, was deleted.
+        Raises ShreddedError when the file's key was deleted.
         """
         await self._remember()
         if self._receipt.stored is None:
@@ -141,7 +142,10 @@ class FileInWork:
         else:
             self._organization = await payees.resolve(header.payee_identifiers)
         if self._organization is not None:
-            self._staged = await self._begin(header, self._organization)
+            try:
+                self._staged = await self._begin(header, self._organization)
+            except ShreddedError:
+                await self._expire(header, self._organization)
 
     def _refuse_test(self, header: SetHeader) -> None:
         """Pass a set over that the feed does not take: neither staged nor held."""
@@ -149,6 +153,31 @@ class FileInWork:
         self._tests_refused += 1
         found = finding("test_refused", segment_id="ST", byte_offset=header.byte_offset)
         self._findings.add((found,))
+
+    async def _expire(self, header: SetHeader, organization: Organization) -> None:
+        """
+        Pass over a set whose organization let its month go: the file's other organizations keep theirs.
+
+        What earlier attempts staged of it goes out. A set that went out whole loses nothing.
+        """
+        self._header = None
+        engine, receipt = self._workshop.engine, self._receipt
+        ids = {
+            "organization_id": organization.organization_id,
+            "remittance_id": remittance_id_of(receipt.receipt_id, header.set_ordinal),
+        }
+        if header.set_ordinal not in self._owners or not await remittances.is_released(engine, **ids):
+            self._expired += 1
+            self._findings.add((finding("set_expired", segment_id="ST", byte_offset=header.byte_offset),))
+        if header.set_ordinal in self._owners:
+            await release_part(engine, **ids)
+            await self._follow_up(organization, ids["remittance_id"])
+        await remittances.let_go(
+            engine,
+            submitter_id=receipt.submitter_id,
+            receipt_id=receipt.receipt_id,
+            set_ordinal=header.set_ordinal,
+        )
 
     async def _begin(self, header: SetHeader, organization: Organization) -> StagedSet:
         receipt = self._receipt
@@ -219,13 +248,7 @@ class FileInWork:
         ids = {"submitter_id": self._receipt.submitter_id, "receipt_id": self._receipt.receipt_id}
         if self._staged is not None and self._organization is not None:
             self.tally.duplicates += self._staged.duplicates
-            self.tally.evented += await follow_up(
-                workshop.engine,
-                workshop.vault,
-                workshop.keyring,
-                organization=self._organization,
-                remittance_id=self._staged.remittance.remittance_id,
-            )
+            await self._follow_up(self._organization, self._staged.remittance.remittance_id)
             if closed.set_ordinal in self._held:
                 await remittances.let_go(workshop.engine, **ids, set_ordinal=closed.set_ordinal)
         elif self._header is not None and self._adds_something(closed.set_ordinal):
@@ -235,6 +258,12 @@ class FileInWork:
             )
             await remittances.hold_set(workshop.engine, held, **ids)
         self._staged = None
+
+    async def _follow_up(self, organization: Organization, remittance_id: UUID) -> None:
+        shop = self._workshop
+        self.tally.evented += await follow_up(
+            shop.engine, shop.vault, shop.keyring, organization=organization, remittance_id=remittance_id
+        )
 
     def _note(self, batch: ClaimBatch) -> None:
         """Keep for the submitter's receipt what is wrong, whoever the claims belong to."""
@@ -258,6 +287,8 @@ class FileInWork:
         reason = closed.refusal.code if closed.refusal else None
         if closed.accepted and 0 < self._tests_refused == closed.transaction_sets:
             reason = "test_refused"
+        if closed.accepted and 0 < self._expired == closed.transaction_sets:
+            reason = EXPIRED
         return Outcome(
             status="processed" if closed.accepted and reason is None else "refused",
             refused_reason=reason,

@@ -8,17 +8,16 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.domain.findings import finding
-from services.ingest.store import events, receipts, remittances
+from services.ingest.store import receipts, remittances
 from services.ingest.store.receipts import Receipt
 from services.ingest.store.remittances import remittance_id_of
 from services.ingest.workers.files import Workshop
 from services.ingest.workers.follow_ups import follow_up
+from services.ingest.workers.staging import release_part
 from shared.errors import ReprieveError
 from shared.observability import metrics
-from shared.postgres import transaction
 
 log = structlog.get_logger()
 
@@ -59,18 +58,10 @@ async def _release_staged(workshop: Workshop, receipt: Receipt) -> int:
     owners = await remittances.owners_of_sets(workshop.engine, **ids)
     sets = [(remittance_id_of(receipt.receipt_id, ordinal), owner) for ordinal, owner in owners.items()]
     for remittance_id, organization_id in sets:
-        await _release(workshop.engine, organization_id=organization_id, remittance_id=remittance_id)
+        await release_part(workshop.engine, organization_id=organization_id, remittance_id=remittance_id)
     for remittance_id, organization_id in sets:
         await _follow_up(workshop, organization_id=organization_id, remittance_id=remittance_id)
     return len(sets)
-
-
-async def _release(engine: AsyncEngine, *, organization_id: UUID, remittance_id: UUID) -> None:
-    async with transaction(engine, organizations=[organization_id]) as connection:
-        if await remittances.release_part(connection, remittance_id=remittance_id):
-            await events.mark_truncated(connection, remittance_id=remittance_id)
-            await events.release_events(connection, remittance_id=remittance_id)
-        await remittances.end_replay(connection, remittance_id=remittance_id)
 
 
 async def _follow_up(workshop: Workshop, *, organization_id: UUID, remittance_id: UUID) -> None:

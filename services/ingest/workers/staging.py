@@ -8,6 +8,7 @@ a crash is simply read again. Nothing is sent before the set's last batch releas
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -179,3 +180,12 @@ async def _release_events(connection: AsyncConnection, remittance: Remittance, *
     if truncated:
         await events.mark_truncated(connection, remittance_id=remittance.remittance_id)
     await events.release_events(connection, remittance_id=remittance.remittance_id)
+
+
+async def release_part(engine: AsyncEngine, *, organization_id: UUID, remittance_id: UUID) -> None:
+    """Let out what is staged of a set that cannot be read to its end; one that went out whole stays so."""
+    async with transaction(engine, organizations=[organization_id]) as connection:
+        if await remittances.release_part(connection, remittance_id=remittance_id):
+            await events.mark_truncated(connection, remittance_id=remittance_id)
+            await events.release_events(connection, remittance_id=remittance_id)
+        await remittances.end_replay(connection, remittance_id=remittance_id)
