@@ -6,6 +6,7 @@ from services.ingest.domain.block import Block
 from services.ingest.domain.findings import Finding, finding
 from services.ingest.domain.header import Surroundings
 from services.ingest.domain.remittance import FileClosed
+from services.ingest.x12.beginnings import Kind
 from services.ingest.x12.elements import is_absurd_date, read_count, read_date, read_text, read_text_or_none
 from services.ingest.x12.tokenizer import Foreign, Interchange
 
@@ -32,6 +33,7 @@ class EnvelopeLedger:
         self._blank_only = True
         self._envelope_like: int | None = None
         self._remittance_like: int | None = None
+        self._kind: Kind | None = None  # of a file that begins as no X12 does
 
     def note(self, found: Finding) -> None:
         if len(self.findings) < _FINDINGS_MAX:
@@ -44,6 +46,8 @@ class EnvelopeLedger:
         """Bytes outside every interchange."""
         if foreign.blank:
             return
+        if self._blank_only:
+            self._kind = foreign.kind
         self._blank_only = False
         if foreign.envelope_like and self._envelope_like is None:
             self._envelope_like = foreign.offset
@@ -176,15 +180,20 @@ class EnvelopeLedger:
         if self._blank_only:
             return finding("empty_file")
         if not self._interchanges:
-            if self._remittance_like is not None:
-                return finding("no_envelope", byte_offset=self._remittance_like)
-            if self._envelope_like is not None:
-                return finding("envelope_unreadable", byte_offset=self._envelope_like)
-            return finding("not_x12", byte_offset=0)
+            return self._no_interchange()
         kinds = set(self._sets_by_kind)
         if kinds and kinds <= _ACKNOWLEDGMENTS:
             return finding("only_acknowledgments")
         return finding("only_claim_status" if kinds == {"277"} else "no_remittance")
+
+    def _no_interchange(self) -> Finding:
+        if self._kind is not None:
+            return finding(self._kind, byte_offset=0)
+        if self._remittance_like is not None:
+            return finding("no_envelope", byte_offset=self._remittance_like)
+        if self._envelope_like is not None:
+            return finding("envelope_unreadable", byte_offset=self._envelope_like)
+        return finding("not_x12", byte_offset=0)
 
 
 def _same(parts: list[bytes], at: int, opened: list[bytes], opened_at: int) -> bool:

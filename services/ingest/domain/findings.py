@@ -71,15 +71,31 @@ def finding(
 
 
 _RESEND = "Ask the sender for the file as the payer made it."
+_ITSELF = "Send the 835 itself: plain text that begins with ISA."
 _TELL = "Tell the payer or clearinghouse; the rest is read all the same."
 
 RULES = {
     # The file
     "empty_file": Rule("error", "The file holds no bytes but blanks.", "Send the file again."),
+    "zip_archive": Rule(
+        "error", "The file is a ZIP archive; nothing in it was read.", "Unzip it. " + _ITSELF
+    ),
+    "compressed_file": Rule(
+        "error",
+        "The file is compressed (gzip or Zstandard).",
+        "Unpack it, or push it with Content-Encoding: gzip or zstd.",
+    ),
+    "pdf_document": Rule("error", "The file is a PDF.", _ITSELF),
+    "web_page": Rule(
+        "error", "The file is a web page (HTML), perhaps of a portal that asks to log in.", _ITSELF
+    ),
+    "xml_document": Rule("error", "The file is XML.", _ITSELF),
+    "json_document": Rule("error", "The file is JSON.", _ITSELF),
+    "utf16_text": Rule("error", "The file is text in UTF-16.", "Save it as plain text (ASCII or UTF-8)."),
     "not_x12": Rule(
         "error",
         "The file is not X12: it holds no ISA segment.",
-        "Send the 835 itself, as plain bytes: not zipped, not UTF-16, not a PDF or a report made from it.",
+        "Send the 835 itself, as plain bytes, not a report made from it.",
     ),
     "no_envelope": Rule(
         "error",

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from services.ingest.x12.beginnings import BEGINNING_BYTES, Kind, kind_of
 from services.ingest.x12.delimiters import BLANK, ENVELOPE_BYTES_MAX, Delimiters, Envelope, read_envelope
 
 SEGMENT_BYTES_MAX = 64 * 1024
@@ -114,7 +115,8 @@ class Foreign(msgspec.Struct, frozen=True):
     Bytes outside any interchange: before the first ISA, or behind an IEA.
 
     `blank`: only white space, padding or a byte order mark. `envelope_like`: "ISA" stands there, unreadable.
-    `remittance_like`: an 835 transaction set begins there, without an envelope.
+    `remittance_like`: an 835 transaction set begins there, without an envelope. `kind`: what begins there
+    instead; no envelope is looked for in a ZIP, which may hold one whole, a part of one, or none.
     """
 
     offset: int
@@ -122,6 +124,7 @@ class Foreign(msgspec.Struct, frozen=True):
     blank: bool
     envelope_like: bool
     remittance_like: bool
+    kind: Kind | None
 
 
 Token = Interchange | Batch | Oversized | Foreign
@@ -199,7 +202,8 @@ class _Tokenizer:
         self._foreign.add(self._take(found - self._at))
         if self._left < ENVELOPE_BYTES_MAX and not final:
             return
-        envelope = None if self._foreign.ends_in_word else self._envelope_at(self._at)
+        hidden = self._foreign.ends_in_word or self._foreign.kind == "zip_archive"
+        envelope = None if hidden else self._envelope_at(self._at)
         if envelope is None:
             self._foreign.add(self._take(3))
             return
@@ -341,10 +345,13 @@ class _ForeignBytes:
         self._envelope_like = False
         self._remittance_like = False
         self._memory = b""
+        self._beginning = b""
 
     def add(self, text: bytes) -> None:
         if not text:
             return
+        if len(self._beginning) < BEGINNING_BYTES:
+            self._beginning = (self._beginning + text).lstrip(_BLANK_OR_MARK)[:BEGINNING_BYTES]
         seen = self._memory + text
         self._length += len(text)
         self._blank = self._blank and not text.strip(_BLANK_OR_MARK)
@@ -357,6 +364,10 @@ class _ForeignBytes:
         """True where an ISA right here would be the end of a word."""
         return _ALPHANUMERIC_TAIL.search(self._memory) is not None
 
+    @property
+    def kind(self) -> Kind | None:
+        return kind_of(self._beginning)
+
     def flush(self, end: int) -> Iterator[Foreign]:
         if self._length:
             yield Foreign(
@@ -365,5 +376,6 @@ class _ForeignBytes:
                 blank=self._blank,
                 envelope_like=self._envelope_like,
                 remittance_like=self._remittance_like,
+                kind=self.kind,
             )
-        self._offset, self._length, self._memory = end, 0, b""
+        self._offset, self._length, self._memory, self._beginning = end, 0, b"", b""

@@ -1,4 +1,7 @@
+import gzip
+import io
 import random
+import zipfile
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,8 +121,14 @@ def test_no_damage_raises_and_no_byte_goes_uncounted(chance: random.Random, nois
     [
         (b"", "empty_file"),
         (b"\r\n \0\x1a", "empty_file"),
-        (b"%PDF-1.7 not an 835", "not_x12"),
-        (CLEAN.decode().encode("utf-16"), "not_x12"),
+        (b"Dear sir or madam", "not_x12"),
+        (b"%PDF-1.7 not an 835", "pdf_document"),
+        (b"\r\n<!DOCTYPE html><p>Your session ended</p>", "web_page"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><file>" + CLEAN[CLEAN.index(b"ST*") :], "xml_document"),
+        (b'{"file": "' + CLEAN[CLEAN.index(b"ST*") :] + b'"}', "json_document"),
+        (gzip.compress(CLEAN), "compressed_file"),
+        (zstandard.compress(CLEAN), "compressed_file"),
+        (CLEAN.decode().encode("utf-16"), "utf16_text"),
         (CLEAN[CLEAN.index(b"GS*") :], "no_envelope"),
         (CLEAN[CLEAN.index(b"ST*") :], "no_envelope"),
         (b"ISA*00*too short~GS*HP~", "envelope_unreadable"),
@@ -138,6 +148,23 @@ def test_what_holds_no_remittance_is_refused_with_a_remedy(content, code):
     assert not read.claims
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("name", ["one.835", "one.edi_"])  # behind the latter an ISA ends no word
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+def test_a_zip_is_refused_as_one_and_never_read_in_part(method, name, size):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr(name, CLEAN)
+        archive.writestr("two.835", CLEAN)
+    content = packed.getvalue()
+    read = reading(*(content[at : at + size] for at in range(0, len(content), size)))
+
+    assert read.closed.refusal.code == "zip_archive"
+    assert "Unzip it" in read.closed.refusal.remedy
+    assert read.closed.bytes_read == len(content)
+    assert not read.claims
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -150,7 +177,7 @@ def test_what_holds_no_remittance_is_refused_with_a_remedy(content, code):
 def test_a_file_without_an_envelope_is_not_told_of_text_before_it(content):
     read = reading(content)
 
-    assert read.closed.refusal.code == "not_x12"
+    assert not read.closed.accepted
     assert "text_before_envelope" not in read.codes
 
 
