@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.errors import ReprieveError, UnauthenticatedError
 from shared.http.parameters import check_characters, refuse_unknown
 from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
-from shared.http.problems import add_problem_handlers, problem, problem_of, too_large
+from shared.http.problems import add_problem_handlers, not_http, problem, problem_of, too_large
 from shared.observability import metrics
 from shared.security.principals import Authenticator, Principal
 
@@ -114,6 +114,11 @@ class _Visit:
 
     async def _answer(self) -> None:
         try:
+            if {"content-length", "transfer-encoding"} <= set(self._headers.keys()):
+                # RFC 9112 6.3: a proxy may believe the one and we the other, and what it takes for the body
+                # would be a request here.
+                await self._refuse(not_http(400, request_id=self._request_id))
+                return
             if self._scope["path"] not in OPEN_PATHS:
                 self._scope["state"]["principal"] = await self._authenticate()
             check_characters(self._scope)

@@ -87,6 +87,18 @@ def too_large(*, request_id: str | None = None) -> Response:
     return _problem_of_status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, request_id=request_id)
 
 
+def not_http(status: int, *, request_id: str) -> Response:
+    """Make the answer to what no app ever sees, because the server cannot parse it as a request."""
+    return problem(
+        status,
+        "malformed-request",
+        detail="This is no request that HTTP/1.1 allows, or its head is too long.",
+        remedy="Check the request line, the headers and how the body's length is told.",
+        request_id=request_id,
+        headers={"X-Request-Id": request_id, "Cache-Control": "no-store", "Connection": "close"},
+    )
+
+
 def _problem_of_status(
     status: HTTPStatus, *, request_id: str | None, headers: Mapping[str, str] | None = None
 ) -> Response:

@@ -3,14 +3,18 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import Iterator
+from uuid import uuid4
 
+import h11
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from shared.errors import InvalidInputError
+from shared.http.problems import not_http
 
 log = structlog.get_logger()
 
@@ -51,7 +55,11 @@ async def serve(app: ASGIApp, host: str, port: int, stop: asyncio.Event) -> None
 
 
 class _Connection(H11Protocol):
-    """One connection, closed when no head of a request arrives for too long: uvicorn would wait for ever."""
+    """
+    One connection, closed when no head of a request arrives for too long: uvicorn would wait for ever.
+
+    What is no HTTP is answered like any other mistake, where an answer can still begin.
+    """
 
     _before: object = None  # the request that was answered at the last look
 
@@ -62,6 +70,18 @@ class _Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._look_again.cancel()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's own words
+        """Answer what h11 could not parse. uvicorn calls this while it handles the parser's error."""
+        request_id = str(uuid4())
+        hint = getattr(sys.exception(), "error_status_hint", 400)  # 431 for a head that is too long
+        log.info("request_malformed", status=hint, request_id=request_id)
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            answer = not_http(hint, request_id=request_id)
+            head = h11.Response(status_code=hint, headers=answer.raw_headers)
+            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _look(self) -> None:
         latest: RequestResponseCycle | None = self.cycle  # None until the first request

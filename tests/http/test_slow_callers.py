@@ -1,12 +1,13 @@
 """Who dribbles, stands still, lies about a length or sends endless headers holds nothing up for long."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 
 from shared.http import app as app_module
 from shared.http import server as server_module
@@ -101,6 +102,46 @@ async def test_a_body_that_comes_at_a_walking_pace_is_taken(slow: Slow):
 
     assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
     assert slow.bodies == [4000]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_a_length_beside_chunks_is_refused_before_any_of_the_body(slow: Slow, order: int):
+    told_twice = ["Content-Length: 4", "Transfer-Encoding: chunked"][::order]
+    reader, writer = await slow.open(slow.head(*told_twice) + b"0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n")
+
+    told = await answer(reader)  # to the end: the connection is closed
+
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert b"urn:reprieve:problem:malformed-request" in told
+    assert told.count(b"HTTP/1.1") == 1 + told.count(b"that HTTP/1.1 allows")
+    assert slow.bodies == []
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/9\r\n\r\n", 400),
+        (b"\x16\x03\x01 TLS by mistake\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),  # no Host
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000, 431),
+    ],
+)
+async def test_what_the_server_cannot_parse_is_answered_by_a_problem_with_an_id(request_: bytes, status: int):
+    async with serving(FastAPI()) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(request_)
+        head, _, body = (await answer(reader)).partition(b"\r\n\r\n")
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert headers[b"content-type"] == b"application/problem+json"
+    told = json.loads(body)
+    assert (told["type"], told["status"]) == ("urn:reprieve:problem:malformed-request", status)
+    assert told["request_id"].encode() == headers[b"x-request-id"]
 
 
 @pytest.mark.parametrize("head", [b"", b"POST /take HTTP/1.1\r\nX-Long: "])
