@@ -98,7 +98,8 @@ def _page(content: UpFile, folder: DataFolder, summary: Any, sample: Path) -> li
         curl("biller", f"'{content.tracker_url}/v1/summary'"),
         curl(
             "submitter",
-            f"--data-binary @'{sample}' '{content.ingest_url}/v1/remittances?feed={content.feed}'",
+            "-H 'Content-Type: application/edi-x12'"
+            f" --data-binary @'{sample}' '{content.ingest_url}/v1/remittances?feed={content.feed}'",
         ),
         "",
         f"Logs are in {folder.logs}. Ctrl-C stops everything; the data stays.",

@@ -1,7 +1,10 @@
 """The door for files: what it unpacks, whom it believes, what it refuses, and that a refusal keeps nothing."""
 
 import asyncio
+import base64
 import gzip
+import io
+import zipfile
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,6 +74,8 @@ async def door(site: Site, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]
         ("gzip", gzip.compress(FILE)),
         ("x-gzip", gzip.compress(FILE)),
         ("GZIP", gzip.compress(FILE[:100]) + gzip.compress(FILE[100:])),
+        ("gzip", gzip.compress(FILE) + bytes(1)),
+        ("gzip", gzip.compress(FILE) + bytes(10_240)),
         ("zstd", zstandard.compress(FILE)),
         ("zstd", zstandard.compress(FILE[:100]) + zstandard.compress(FILE[100:])),
         ("identity", FILE),
@@ -92,6 +97,8 @@ async def test_a_compressed_file_is_the_file_itself(site: Site, encoding: str, p
         ("gzip", gzip.compress(FILE)[:-1]),
         ("gzip", gzip.compress(FILE)[:20]),
         ("gzip", gzip.compress(FILE) + b"trailing"),
+        ("gzip", gzip.compress(FILE) + bytes(5_000) + b"trailing"),
+        ("gzip", bytes(512) + gzip.compress(FILE)),
         ("gzip", FILE),
         ("gzip", zlib.compress(FILE)),
         ("gzip", gzip.compress(FILE)[:-8] + b"\0" * 8),
@@ -213,6 +220,7 @@ async def test_other_encodings_are_refused_with_a_remedy(site: Site, encoding: s
     ("content_type", "remedy"),
     [
         ("multipart/form-data; boundary=x", "--data-binary"),
+        ("application/x-www-form-urlencoded", "Content-Type: application/edi-x12"),
         ("application/json", "No JSON"),
         ("application/fhir+json", "No JSON"),
         ("application/zip", "Content-Encoding"),
@@ -231,11 +239,35 @@ async def test_other_kinds_of_body_are_refused_with_a_remedy(site: Site, content
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/EDI-X12", "application/octet-stream", "text/plain; charset=us-ascii",
-     "application/x-www-form-urlencoded"],
-)  # fmt: skip
+    ["application/EDI-X12", "application/octet-stream", "text/plain; charset=us-ascii"],
+)
 async def test_plain_bytes_are_taken_under_each_of_their_names(site: Site, content_type: str):
     assert (await push(site, FILE, content_type=content_type)).status_code == 202
+
+
+async def test_a_zip_is_kept_and_its_receipt_says_to_unzip_it(site: Site):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("one.835", FILE)
+
+    receipt = await site.take_in(packed.getvalue())
+
+    assert (receipt["status"], receipt["refused_reason"]) == ("refused", "zip_archive")
+    assert "Unzip it" in receipt["findings"][0]["remedy"]
+
+
+@pytest.mark.parametrize("encoding", ["base64", "Base64", "quoted-printable", "x-uuencode"])
+async def test_what_mail_would_have_rewritten_is_refused_with_a_remedy(site: Site, encoding: str):
+    answer = await push(site, base64.b64encode(FILE), content_transfer_encoding=encoding)
+
+    assert answer.status_code == 415
+    assert "without base64" in answer.json()["remedy"]
+    assert await nothing_was_kept(site)
+
+
+@pytest.mark.parametrize("encoding", ["binary", "8bit", "7BIT"])
+async def test_a_transfer_encoding_that_rewrites_nothing_is_taken(site: Site, encoding: str):
+    assert (await push(site, FILE, content_transfer_encoding=encoding)).status_code == 202
 
 
 # Idempotency keys

@@ -122,6 +122,7 @@ def push_router(reception: Reception) -> APIRouter:
 async def _take(reception: Reception, request: Request, sender: Sender, *, file_name: str | None) -> Deposit:
     """Let the body through every check on its way to the vault."""
     media.check_media_type(request.headers.get("content-type"))
+    media.check_transfer_encoding(request.headers.get("content-transfer-encoding"))
     encoding = media.encoding_of(", ".join(request.headers.getlist("content-encoding")))
     caller = str(sender.principal_id)
     await reception.allowance.take(caller)

@@ -9,7 +9,6 @@ Encoding = Literal["identity", "gzip", "zstd"]
 ACCEPTED_ENCODINGS = "gzip, zstd"
 """For the header Accept-Encoding of an answer (RFC 7694)."""
 
-# The form type is what curl --data-binary says unless told otherwise; the body is the file all the same.
 _MEDIA_TYPES = frozenset(
     {
         "application/edi-x12",
@@ -17,7 +16,6 @@ _MEDIA_TYPES = frozenset(
         "application/x12",
         "application/x-x12",
         "application/octet-stream",
-        "application/x-www-form-urlencoded",
         "text/plain",
         "text/x12",
     }
@@ -31,7 +29,9 @@ _ENCODINGS: dict[str, Encoding] = {
 }
 _REMEDY = "Send the bytes of the file as the body, with Content-Type: application/edi-x12."
 _REMEDIES = {
-    "multipart": _REMEDY + " No form around it: with curl that is --data-binary @FILE.",
+    # What curl says unless told otherwise. A form's body is the file with every + and % rewritten, mostly.
+    "form": _REMEDY
+    + " No form around it: with curl that is --data-binary @FILE -H 'Content-Type: application/edi-x12'.",
     "json": _REMEDY + " No JSON around it, and no base64.",
     "packed": _REMEDY + " Compressed bytes need Content-Encoding: gzip or zstd; archives, unpacking.",
 }
@@ -63,9 +63,22 @@ def check_media_type(content_type: str | None) -> None:
         )
 
 
+def check_transfer_encoding(content_transfer_encoding: str | None) -> None:
+    """
+    Raise MediaTypeError for a body that mail would have rewritten (RFC 2045 6), as base64.
+
+    HTTP has no such header (RFC 9110 B.1); senders that write it mean it all the same.
+    """
+    if (content_transfer_encoding or "").strip().lower() not in {"", "7bit", "8bit", "binary"}:
+        raise MediaTypeError(
+            "The body's Content-Transfer-Encoding rewrites the file.",
+            remedy="Send its bytes as they are, without base64 and without that header.",
+        )
+
+
 def _family(media_type: str) -> str:
-    if media_type.startswith("multipart/"):
-        return "multipart"
+    if media_type.startswith("multipart/") or media_type == "application/x-www-form-urlencoded":
+        return "form"
     if media_type.endswith(("json", "+json")):
         return "json"
     return "packed" if any(word in media_type for word in ("zip", "zstd", "compress", "tar")) else ""
