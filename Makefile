@@ -32,18 +32,20 @@ test: $(DEVELOPMENT) ## every test, on a real database and real brokers
 	@$(BIN)/pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder $(TEST)
 
 .PHONY: check
-check: $(DEVELOPMENT) ## ruff, mypy, import-linter, contract drift
+check: $(DEVELOPMENT) ## ruff, mypy, import-linter, drift of generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m shared.contracts.generate --check
+	$(BIN)/python -m services.triage.policies.schema --check
 
 .PHONY: fix
-fix: $(DEVELOPMENT) ## let ruff mend what it can; write the contract schemas again
+fix: $(DEVELOPMENT) ## let ruff mend what it can; write the schemas again
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m shared.contracts.generate
+	$(BIN)/python -m services.triage.policies.schema
 
 .PHONY: bench
 bench: $(DEVELOPMENT) ## measure reading, memory, doors, deciding, recording, and push to settled; BENCH=NAME for one

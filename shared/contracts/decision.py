@@ -73,6 +73,8 @@ FactKind = Literal[
     "denial_letter_date",
     "prior_decision_date",
     "claim_received_date",
+    "provider_enrolled_date",  # when the payer gave the provider its identifier
+    "filing_limit_date",  # the last day on which the payer takes this claim, corrected or new
     "urgency",  # emergency | urgent | elective
     "network_status",  # in | out
     "line_of_business",  # commercial | medicare_advantage | medicaid | exchange | tricare | medicare
@@ -84,6 +86,9 @@ FactKind = Literal[
     "other_coverage_primary",  # yes | no
     "retro_eligibility",  # yes | no
     "intraoperative_change",  # yes | no: the procedure changed during the operation
+    "after_hours",  # yes | no: served while the payer's authorization desk was closed
+    "short_stay",  # yes | no: within the days that the payer grants without notice
+    "extenuating_circumstances",  # yes | no: as the payer defines them
 ]
 UrgencyClass = Literal["emergency", "urgent", "elective", "unknown"]
 EvidenceStrength = Literal["defining", "supporting", "needs_remark", "none"]

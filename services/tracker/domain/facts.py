@@ -25,6 +25,9 @@ WORDS: Mapping[FactKind, tuple[str, ...]] = {
     "other_coverage_primary": _YES_NO,
     "retro_eligibility": _YES_NO,
     "intraoperative_change": _YES_NO,
+    "after_hours": _YES_NO,
+    "short_stay": _YES_NO,
+    "extenuating_circumstances": _YES_NO,
 }
 FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate"))
 HOURS: frozenset[FactKind] = frozenset(("admission_date", "discharge_date", "coverage_known_at"))

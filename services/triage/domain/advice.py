@@ -8,7 +8,6 @@ from msgspec import Struct
 from services.triage.domain.classification import Reading, ResponsibleParty
 from services.triage.domain.clocks import RunningClock, State, plan_for, state_of
 from services.triage.domain.cues import NO_APPEAL
-from services.triage.domain.policy_file import PolicyFile
 from services.triage.domain.ways import APPEALS, WAYS
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Action, ClockKind
@@ -72,6 +71,9 @@ _DOCUMENTS: dict[Action, tuple[str, ...]] = {
 }
 
 
+_CORRECTION: tuple[tuple[ClockKind, Action], ...] = (("corrected_claim", "send_corrected_claim"),)
+
+
 class Situation(Struct, frozen=True, kw_only=True):
     """
     All that advice hangs on beside the clocks: the reading to follow and whom it holds liable, and the day.
@@ -131,7 +133,9 @@ def _choose(situation: Situation, states: Sequence[tuple[RunningClock, State]]) 
     category = situation.main.category
     if situation.auth_related:
         if situation.found:
-            return _Choice("request_reconsideration" if situation.echoed else "send_corrected_claim")
+            if situation.echoed:
+                return _Choice("request_reconsideration")
+            return _Choice("send_corrected_claim", _governing(_CORRECTION, states))
         if situation.echoed and category in {"authorization_absent", "authorization_number_invalid"}:
             return _Choice("check_authorization_on_file", _governing(WAYS[category].first, states))
     if "MA130" in situation.remarks:
@@ -223,8 +227,8 @@ def _next_actions(
     if missing:
         words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))
         steps.append(f"Find out and record: {words}")
-    if choice.governing is not None and choice.governing.rule is not None:
-        steps += _patience(choice.governing.rule.policy)
+    if choice.governing is not None:
+        steps += _patience(choice.governing)
     if situation.party == "patient":
         steps.append("The payer makes the patient liable: check that before any bill goes out")
     elif situation.party == "provider":
@@ -238,11 +242,13 @@ def _waits(running: RunningClock) -> bool:
     return rule is not None and rule.entry.after is not None and running.clock.anchor_date is None
 
 
-def _patience(policy: PolicyFile) -> list[str]:
+def _patience(running: RunningClock) -> list[str]:
     steps = []
-    if policy.review_days is not None:
-        steps.append(f"The payer states {policy.review_days} days for its answer")
-    if policy.follow_up_days is not None:
+    if running.review is not None:
+        unit = running.review.unit.replace("_", " ")
+        steps.append(f"The payer states {running.review.amount} {unit} for its answer")
+    policy = None if running.rule is None else running.rule.policy
+    if policy is not None and policy.follow_up_days is not None:
         steps.append(f"Ask after it every {policy.follow_up_days} days")
     return steps
 

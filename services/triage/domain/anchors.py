@@ -6,14 +6,17 @@ the day from one side, and says so. A statement can begin after an admission (in
 the admission's latest day; a letter may precede the remittance, whose day is the letter's latest.
 """
 
+from calendar import monthrange
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.triage.domain.facts import EARLIEST_YEAR, LATEST_YEAR, Facts
 from services.triage.domain.policy_file import Anchor
+from services.triage.domain.repeats import TOLD_NOW, Told
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Category, FactKind
 
@@ -50,12 +53,16 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 class Dates(Struct, frozen=True, kw_only=True, eq=False):
-    """What there is to look a day up in: the denial, people's facts, and the lines that were denied."""
+    """
+    What there is to look a day up in: the denial, people's facts, the lines that were denied, and whether
+    the same was told before.
+    """
 
     event: ClaimDenied
     facts: Facts
     category: Category
     lines: frozenset[int | None]
+    told: Told = TOLD_NOW
 
 
 def start_of(anchors: Sequence[Anchor], choose: str, dates: Dates, *, later_level: bool) -> Start:
@@ -171,6 +178,15 @@ def _from_people(anchor: Anchor, kind: FactKind) -> Callable[[Dates, bool], Star
     return find
 
 
+def _month_end(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
+    start = _told("enrolment_month_end", "enrolment_month", dates)
+    if start is None or start.exact is None:
+        return Start(anchor="enrolment_month_end", missing="enrolment_month")
+    day = _plain(start.exact)
+    last = day.replace(day=monthrange(day.year, day.month)[1])
+    return replace(start, earliest=last, latest=last, source=f"{start.source}, its last day")
+
+
 def _claim_received(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     if told := _told("claim_received", "claim_received_date", dates):
         return told
@@ -189,7 +205,22 @@ def _claim_received(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
 
 
 def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
-    event = dates.event
+    now = _paper(dates.event)
+    if dates.told.first is None:
+        return now
+    first = _paper(dates.told.first)
+    if dates.told.sure:
+        source = f"{first.source}, of the earliest remittance that told this denial"
+        return replace(first, source=source)
+    return Start(
+        anchor="remit_date",
+        earliest=first.earliest,
+        latest=now.latest,
+        source="between an earlier remittance that may be of the same claim and this one",
+    )
+
+
+def _paper(event: ClaimDenied) -> Start:
     if not sane(event.payer_date):
         return Start(anchor="remit_date", missing="denial_letter_date")
     source = _PAYER_DATES.get(event.payer_date_source)
@@ -225,10 +256,11 @@ def _older(source: str | None) -> str:
 def _prior_decision(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
     if told := _told("prior_decision", "prior_decision_date", dates):
         return told
-    if not later_level and dates.category == "authorization_denied" and sane(dates.event.payer_date):
+    if not later_level and dates.category == "authorization_denied":
         source = "the remittance's day: the authorization was refused on or before it"
-        day = dates.event.payer_date
-        return Start(anchor="prior_decision", latest=day, source=source, missing="prior_decision_date")
+        day = _remittance(dates, later_level).latest
+        if day is not None:
+            return Start(anchor="prior_decision", latest=day, source=source, missing="prior_decision_date")
     return Start(anchor="prior_decision", missing="prior_decision_date")
 
 
@@ -239,6 +271,9 @@ _FINDERS: dict[Anchor, Callable[[Dates, bool], Start]] = {
     "discharge": _discharge,
     "eligibility_add": _from_people("eligibility_add", "eligibility_add_date"),
     "enrolment_month": _from_people("enrolment_month", "enrolment_month"),
+    "enrolment_month_end": _month_end,
+    "provider_enrolled": _from_people("provider_enrolled", "provider_enrolled_date"),
+    "filing_limit": _from_people("filing_limit", "filing_limit_date"),
     "coverage_known": _from_people("coverage_known", "coverage_known_at"),
     "claim_received": _claim_received,
     "remit_date": _remittance,

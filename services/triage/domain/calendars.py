@@ -5,7 +5,7 @@ Federal holidays count always, a state's where the policy names the state, and a
 taken away in its policy. Observed days (a Friday for a Saturday holiday) are holidays too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
@@ -37,15 +37,28 @@ class Calendar:
     closed: frozenset[date] = field(default=frozenset())
 
     def is_business_day(self, day: date, kept: ClosedDays) -> bool:
+        return self.day_off(day, kept) is None
+
+    def day_off(self, day: date, kept: ClosedDays) -> str | None:
+        """Say in words why a payer does not work on a day; None: it works."""
         if day.weekday() >= SATURDAY:
-            return False
-        if day in self.closed or day in kept.closed:
-            return False
+            return "weekend"
+        if day in self.closed:
+            return "closed at every payer"
+        if day in kept.closed:
+            return "the payer's own day off"
         if day in kept.open:
-            return True
-        if kept.federal and day in public_holidays(None, day.year):
-            return False
-        return not any(day in public_holidays(state, day.year) for state in kept.states)
+            return None
+        if kept.federal and (name := public_holidays(None, day.year).get(day)):
+            return name
+        found = ((state, public_holidays(state, day.year).get(day)) for state in kept.states)
+        return next((f"{name} in {state}" for state, name in found if name), None)
+
+    def holidays_between(self, start: date, end: date, kept: ClosedDays) -> list[tuple[date, str]]:
+        """List the weekdays off after `start` and before `end`, with their names."""
+        days = (start + timedelta(days=n) for n in range(1, (end - start).days))
+        found = ((day, self.day_off(day, kept)) for day in days if day.weekday() < SATURDAY)
+        return [(day, name) for day, name in found if name]
 
     def next_business_day(self, day: date, kept: ClosedDays) -> date:
         """Give the day itself if it is a business day, else the next one."""
@@ -69,10 +82,9 @@ class Calendar:
 
 
 @lru_cache(maxsize=2048)
-def public_holidays(state: str | None, year: int) -> frozenset[date]:
-    """Give a year's public holidays, of the United States or of one state, with their observed days."""
-    found: Iterable[date] = holidays.country_holidays("US", subdiv=state, years=year)
-    return frozenset(found)
+def public_holidays(state: str | None, year: int) -> Mapping[date, str]:
+    """Give a year's public holidays by day, of the country or of one state, with their observed days."""
+    return dict(holidays.country_holidays("US", subdiv=state, years=year))
 
 
 def state_is_known(state: str) -> bool:

@@ -10,10 +10,12 @@ from msgspec import Struct
 
 from services.triage.domain.anchors import Dates, Day, Start, last_moment, start_of
 from services.triage.domain.calendars import Calendar
-from services.triage.domain.conditions import Known, Questions, all_of, any_of, known_of
+from services.triage.domain.conditions import Known, Questions, all_of, any_of, ask, known_of
 from services.triage.domain.cues import APPEAL_DAYS, NO_APPEAL, appeal_cues
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
+from services.triage.domain.policy_file import Late, Review
+from services.triage.domain.repeats import TOLD_NOW
 from services.triage.domain.ways import APPEALS, KINDS, WAYS
 from services.triage.domain.windows import End, Window, end_of
 from shared.contracts.decision import Category, Clock, ClockKind, FactKind
@@ -31,11 +33,13 @@ class RunningClock(Struct, frozen=True, eq=False):
     """
     A clock with the policy's rule that made it; no rule where a remark on the remittance did.
 
-    Denials that share the rule, the answers and the days share it: what follows from it is remembered by it.
+    `review`: how long the payer takes for its answer. Denials that share the rule, the answers and the days
+    share it: what follows from it is remembered by it.
     """
 
     clock: Clock
     rule: ClockRule | None
+    review: Review | None = None
 
 
 class Permission(Struct, frozen=True, kw_only=True):
@@ -51,6 +55,7 @@ class Standing(NamedTuple):
 
     rule: ClockRule
     permission: Permission
+    review: Review | None
     silent: bool = False
 
 
@@ -123,11 +128,7 @@ def _standing(match: PayerMatch, known: Known, remarks: frozenset[str]) -> tuple
 def _questions(match: PayerMatch, category: Category) -> Questions:
     """Gather what the rules for a kind of denial ask of a claim."""
     rules = (*_rules(match, category), *_lendable(match, category))
-    return Questions.of(
-        condition
-        for rule in rules
-        for condition in (*rule.when, *rule.requires, *rule.requires_any, *rule.excludes)
-    )
+    return Questions.of(condition for rule in rules for condition in rule.conditions)
 
 
 def _lendable(match: PayerMatch, category: Category) -> list[ClockRule]:
@@ -149,7 +150,10 @@ def _rules(match: PayerMatch, category: Category) -> Iterator[ClockRule]:
 
 def _stands(rule: ClockRule, known: Known, remarks: frozenset[str]) -> Standing | None:
     concerns, _, missing = all_of(rule.when, known)
-    return None if concerns is False else Standing(rule, _permission(rule, known, missing, remarks))
+    if concerns is False:
+        return None
+    review = next((one for one, when in rule.reviews if all_of(when, known)[0]), None)
+    return Standing(rule, _permission(rule, known, missing, remarks), review)
 
 
 def _started(standing: Standing, dates: Dates, calendar: Calendar) -> RunningClock:
@@ -159,6 +163,8 @@ def _started(standing: Standing, dates: Dates, calendar: Calendar) -> RunningClo
     count = _running if dates.facts.dates else _remembered
     if rule.window is None:
         return count(standing, None, (), calendar)
+    if entry.restarts_on_repeat:
+        dates = msgspec.structs.replace(dates, told=TOLD_NOW)
     start = start_of(entry.anchors, entry.choose, dates, later_level=entry.after is not None)
     caps = [start_of((anchor,), "earliest", dates, later_level=False) for anchor, _ in rule.caps]
     return count(standing, start, tuple(caps), calendar)
@@ -181,7 +187,7 @@ def _running(
     standing: Standing, start: Start | None, caps: tuple[Start, ...], calendar: Calendar
 ) -> RunningClock:
     clock = _clock(standing, start, caps, calendar)
-    return RunningClock(_by_silence(clock) if standing.silent else clock, standing.rule)
+    return RunningClock(_by_silence(clock) if standing.silent else clock, standing.rule, standing.review)
 
 
 _remembered = lru_cache(maxsize=8192)(_running)
@@ -194,15 +200,16 @@ def _clock(standing: Standing, start: Start | None, caps: Sequence[Start], calen
     missing = list(permission.missing)
     reasons = list(permission.reasons)
     if start is not None:
-        low, high = _ends(rule, start, caps, calendar)
-        if start.missing:
-            missing.append(start.missing)
-        if start.exact is not None and low is not None and high is not None and low.at != high.at:
+        low, high = _bounds(rule, start, caps, calendar)
+        missing += [one.missing for one in (start, *caps) if one.missing]
+        if low is not None and high is not None and low.at != high.at:
             reasons += _why_a_range(rule, start, missing)
         if entry.after is not None and start.earliest is None and permission.permitted is not False:
             reasons.append(f"it opens with the decision on the {entry.after.replace('_', ' ')}")
     settled = low is not None and high is not None and low.at == high.at
     waits = entry.after is not None and start is not None and start.earliest is None
+    # Where a cap ends the clock, the day that the cap counts from is the one that matters.
+    governing = low.start if settled and low else start
     return Clock(
         kind=entry.kind,
         permitted=None if waits and permission.permitted else permission.permitted,
@@ -214,13 +221,13 @@ def _clock(standing: Standing, start: Start | None, caps: Sequence[Start], calen
         deadline_at=low.at if settled and low else None,
         earliest=None if settled or low is None else low.at,
         latest=None if settled or high is None else high.at,
-        anchor=start.anchor if start else None,
-        anchor_date=_anchor_date(start),
-        anchor_source=start.source if start else None,
+        anchor=governing.anchor if governing else None,
+        anchor_date=_anchor_date(governing),
+        anchor_source=governing.source if governing else None,
         steps=_steps(start, low, high),
         reasons=tuple(reasons),
         missing_facts=tuple(dict.fromkeys(missing)),
-        consequence=entry.consequence,
+        consequence=_consequence(rule, start, calendar),
     )
 
 
@@ -228,11 +235,11 @@ def _permission(
     rule: ClockRule, known: Known, missing_to_concern: Sequence[FactKind], remarks: frozenset[str]
 ) -> Permission:
     entry = rule.entry
-    barred = _barred(rule, remarks)
+    barred = _barred(rule, remarks) or _exempted(rule, known)
     if barred is not None:
         return barred
     if entry.certain and not (missing_to_concern or rule.requires or rule.excludes or rule.requires_any):
-        return _PERMITTED
+        return _PERMITTED if not rule.exempt else Permission(permitted=True, reasons=_unless(rule, known))
     required, failed, missing = all_of(rule.requires, known)
     excluded, missing_excludes = any_of(rule.excludes, known) if rule.excludes else (False, [])
     one_of, missing_any = any_of(rule.requires_any, known)
@@ -252,9 +259,9 @@ def _permission(
         )
     sure = bool(required) and excluded is False and bool(one_of) and not missing_to_concern
     if sure:
-        return _PERMITTED
+        return Permission(permitted=True, reasons=_unless(rule, known))
     asked = [*rule.requires, *rule.requires_any, *rule.excludes, *rule.when]
-    open_texts = [c.text for c in asked if c.subject in missing]
+    open_texts = [c.text for c in asked if any(term.subject in missing for term in c.terms)]
     reason = f"it hangs on {', '.join(_words(text) for text in dict.fromkeys(open_texts))}"
     return Permission(permitted=None, reasons=(reason,), missing=tuple(missing))
 
@@ -268,6 +275,20 @@ def _barred(rule: ClockRule, remarks: frozenset[str]) -> Permission | None:
     return None
 
 
+def _exempted(rule: ClockRule, known: Known) -> Permission | None:
+    held = next((one.text for one in rule.exempt if ask(one, known).holds), None)
+    if held is None:
+        return None
+    reason = f"the payer asks for none with {_words(held)}: the denial contradicts its rule"
+    return Permission(permitted=False, reasons=(reason, *_instead(rule)))
+
+
+def _unless(rule: ClockRule, known: Known) -> tuple[str, ...]:
+    """Name the exemptions that may hold: to ask where none was needed costs nothing, to be late does."""
+    open_texts = [_words(one.text) for one in rule.exempt if ask(one, known).holds is None]
+    return (f"none is needed with {', or '.join(open_texts)}",) if open_texts else ()
+
+
 def _instead(rule: ClockRule) -> tuple[str, ...]:
     return () if rule.entry.fallback is None else (f"instead: {rule.entry.fallback}",)
 
@@ -278,22 +299,38 @@ def _words(condition: str) -> str:
     return condition.replace("!=", " other than ").replace("=", ": ").replace("_", " ").replace("|", " or ")
 
 
-def _ends(
+class _Bound(NamedTuple):
+    """An end, and the day that it counts from."""
+
+    end: End
+    start: Start
+
+    @property
+    def at(self) -> datetime:
+        return self.end.at
+
+
+def _bounds(
     rule: ClockRule, start: Start, caps: Sequence[Start], calendar: Calendar
-) -> tuple[End | None, End | None]:
+) -> tuple[_Bound | None, _Bound | None]:
+    """Give the earliest and the latest end; a cap can only bring them forward, an unknown one unsettles."""
     assert rule.window is not None  # noqa: S101  (the caller asks only for clocks that count)
-    low = None if start.earliest is None else end_of(rule.window, start.earliest, calendar)
-    high = None if start.latest is None else _latest_end(rule.widest or rule.window, start.latest, calendar)
+    low = None if start.earliest is None else _Bound(end_of(rule.window, start.earliest, calendar), start)
+    high = _latest_bound(rule.widest or rule.window, start, calendar)
     for (_, window), cap in zip(rule.caps, caps, strict=True):
-        cap_low = None if cap.earliest is None else end_of(window, cap.earliest, calendar)
-        cap_high = None if cap.latest is None else _latest_end(window, cap.latest, calendar)
+        cap_low = None if cap.earliest is None else _Bound(end_of(window, cap.earliest, calendar), cap)
+        cap_high = _latest_bound(window, cap, calendar)
         low = None if low is None or cap_low is None else min(low, cap_low, key=_at)
         high = min((end for end in (high, cap_high) if end is not None), key=_at, default=None)
     return low, high
 
 
-def _at(end: End) -> datetime:
-    return end.at
+def _at(bound: _Bound) -> datetime:
+    return bound.at
+
+
+def _latest_bound(window: Window, start: Start, calendar: Calendar) -> _Bound | None:
+    return None if start.latest is None else _Bound(_latest_end(window, start.latest, calendar), start)
 
 
 def _latest_end(window: Window, day: Day, calendar: Calendar) -> End:
@@ -303,12 +340,40 @@ def _latest_end(window: Window, day: Day, calendar: Calendar) -> End:
 
 
 def _why_a_range(rule: ClockRule, start: Start, missing: list[FactKind]) -> list[str]:
+    if start.exact is None:
+        return []
     if rule.widest is not None:
         return ["sources state different lengths: the earliest and the latest are shown"]
+    if rule.window is None or rule.window.span.unit != "hours" or isinstance(start.exact, datetime):
+        return []
     told: dict[str, FactKind] = {"admission": "admission_date", "coverage_known": "coverage_known_at"}
     if start.anchor in told:
         missing.append(told[start.anchor])
     return ["hours are counted and only the day is known: record the hour"]
+
+
+def _consequence(rule: ClockRule, start: Start | None, calendar: Calendar) -> str | None:
+    """Say what being late costs; where the first day is known, with the day until which it costs that."""
+    texts = [] if rule.entry.consequence is None else [rule.entry.consequence]
+    exact = None if start is None else start.exact
+    for late, window in rule.late:
+        when = "late"
+        if window is not None:
+            end = None if exact is None else end_of(window, exact, calendar).at
+            until = f" (until {end:%Y-%m-%d %H:%M})" if end else ""
+            when = f"late, but within {window.span.words()}{until}"
+        texts.append(f"{when}: {_cost(late)}")
+    return "; ".join(texts) or None
+
+
+def _cost(late: Late) -> str:
+    words = {"denial": "denied", "day_cut": "days are cut", "penalty": "paid less instead of denied"}[
+        late.cost
+    ]
+    if late.percent is not None:
+        most = "" if late.percent_up_to is None else f" to {late.percent_up_to}"
+        words += f", by {late.percent}{most} percent"
+    return words if late.note is None else f"{words} ({late.note})"
 
 
 def _anchor_date(start: Start | None) -> date | None:
@@ -316,16 +381,20 @@ def _anchor_date(start: Start | None) -> date | None:
     return day.date() if isinstance(day, datetime) else day
 
 
-def _steps(start: Start | None, low: End | None, high: End | None) -> tuple[str, ...]:
-    if start is None or start.source is None:
-        return ()
-    origin = f"counted from {start.source}"
+def _steps(start: Start | None, low: _Bound | None, high: _Bound | None) -> tuple[str, ...]:
     if low is not None and (high is None or low.at == high.at):
         bound = () if high is not None else ("this is the earliest it can end",)
-        return (origin, *low.steps, *bound)
+        return (_origin(low.start), *low.end.steps, *bound)
     if low is None:
-        return (origin, *high.steps, "this is the latest it can end") if high is not None else (origin,)
+        if high is not None:
+            return (_origin(high.start), *high.end.steps, "this is the latest it can end")
+        return () if start is None or start.source is None else (_origin(start),)
     assert high is not None  # noqa: S101  (both ends are known and differ)
-    earliest = (f"earliest: {step}" for step in low.steps)
-    latest = (f"latest: {step}" for step in high.steps)
-    return (origin, *earliest, *latest)
+    earliest = (f"earliest: {step}" for step in low.end.steps)
+    latest = (f"latest: {step}" for step in high.end.steps)
+    again = () if high.start is low.start else (_origin(high.start),)
+    return (_origin(low.start), *earliest, *again, *latest)
+
+
+def _origin(start: Start) -> str:
+    return f"counted from {start.source}"

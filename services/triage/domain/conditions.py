@@ -1,5 +1,6 @@
 """
-What a policy may ask of a claim: `fact=word`, `fact=word|word`, `fact!=word`, `no_claim_submitted`.
+What a policy may ask of a claim: `fact=word`, `fact=word|word`, `fact!=word`, `no_claim_submitted`, and
+several of these joined by ` and `.
 
 Each condition is true, false, or unknown with the fact that would settle it. People's facts come first, then
 what the remittance itself proves.
@@ -20,7 +21,7 @@ NO_CLAIM_SUBMITTED = "no_claim_submitted"
 
 _NO_CARE = Care()
 _CATEGORIES = frozenset(get_args(Category))
-_ASKABLE: frozenset[FactKind] = frozenset((*WORDS, "service_category", "delegate"))
+ASKABLE: frozenset[FactKind] = frozenset((*WORDS, "service_category", "delegate"))
 
 LINES_OF_BUSINESS = {
     "12": "commercial",
@@ -38,13 +39,20 @@ LINES_OF_BUSINESS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """One question to a claim. `negated` turns it round. `text` is as the policy's author wrote it."""
+class Term:
+    """One question to a claim. `negated` turns it round."""
 
-    text: str
     subject: str
     words: tuple[str, ...] = ()
     negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Questions that must all be answered with yes. `text` is as the policy's author wrote it."""
+
+    text: str
+    terms: tuple[Term, ...]
 
 
 class Questions(Struct, frozen=True, kw_only=True):
@@ -56,7 +64,7 @@ class Questions(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, conditions: Iterable[Condition]) -> "Questions":
         """Gather the questions of conditions."""
-        asked = list(conditions)
+        asked = [term for condition in conditions for term in condition.terms]
         care = [word for one in asked if one.subject == "service_category" for word in one.words]
         return cls(subjects=frozenset(one.subject for one in asked), care=frozenset(care))
 
@@ -78,10 +86,10 @@ class Known(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`holds` None: unknown, and `missing` names the fact that settles it."""
+    """`holds` None: unknown, and `missing` names the facts that settle it."""
 
     holds: bool | None
-    missing: FactKind | None = None
+    missing: tuple[FactKind, ...] = ()
 
 
 def known_of(
@@ -101,21 +109,25 @@ def known_of(
 
 def parse_condition(text: str) -> Condition:
     """Read one condition. Raises ValueError with what is wrong."""
+    return Condition(text=text, terms=tuple(_term(part.strip()) for part in text.split(" and ")))
+
+
+def _term(text: str) -> Term:
     if text == NO_CLAIM_SUBMITTED:
-        return Condition(text=text, subject=text)
+        return Term(subject=text)
     subject, operator, rest = _split(text)
     words = tuple(word.strip() for word in rest.split("|"))
     if subject == "category":
         allowed: frozenset[str] | None = _CATEGORIES
-    elif subject in _ASKABLE:
+    elif subject in ASKABLE:
         allowed = WORDS.get(subject)
     else:
-        raise ValueError(f"{subject!r} cannot be asked; ask one of {', '.join(sorted(_ASKABLE))}, category")
+        raise ValueError(f"{subject!r} cannot be asked; ask one of {', '.join(sorted(ASKABLE))}, category")
     for word in words:
         if not word or (allowed is not None and word not in allowed):
             choices = f"one of {', '.join(sorted(allowed))}" if allowed else "a word"
             raise ValueError(f"{word!r} is no value of {subject}; it takes {choices}")
-    return Condition(text=text, subject=subject, words=words, negated=operator == "!=")
+    return Term(subject=subject, words=words, negated=operator == "!=")
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -128,29 +140,39 @@ def _split(text: str) -> tuple[str, str, str]:
 
 def ask(condition: Condition, known: Known) -> Answer:
     """Answer one condition for one claim."""
-    if condition.subject == NO_CLAIM_SUBMITTED:
+    if len(condition.terms) == 1:
+        return _answer(condition.terms[0], known)
+    answers = [_answer(term, known) for term in condition.terms]
+    if any(answer.holds is False for answer in answers):
+        return Answer(holds=False)
+    missing = tuple(kind for answer in answers for kind in answer.missing)
+    return Answer(holds=None if missing else True, missing=missing)
+
+
+def _answer(term: Term, known: Known) -> Answer:
+    if term.subject == NO_CLAIM_SUBMITTED:
         # A remittance about a claim proves that the claim was submitted.
         return Answer(holds=False)
-    if condition.subject == "category":
-        return Answer(holds=(known.category in condition.words) != condition.negated)
-    kind: FactKind = condition.subject  # type: ignore[assignment]
+    if term.subject == "category":
+        return Answer(holds=(known.category in term.words) != term.negated)
+    kind: FactKind = term.subject  # type: ignore[assignment]
     told = dict(known.words).get(kind)
     if told is not None:
-        return Answer(holds=(told in condition.words) != condition.negated)
+        return Answer(holds=(told in term.words) != term.negated)
     evidence = _EVIDENCE.get(kind)
-    proven = None if evidence is None else evidence(known, condition.words)
-    return Answer(holds=None, missing=kind) if proven is None else Answer(holds=proven != condition.negated)
+    proven = None if evidence is None else evidence(known, term.words)
+    return Answer(holds=None, missing=(kind,)) if proven is None else Answer(holds=proven != term.negated)
 
 
 def all_of(conditions: Sequence[Condition], known: Known) -> tuple[bool | None, list[str], list[FactKind]]:
     """Say whether every condition holds; the texts of those that do not, and the facts that are missing."""
-    failed, missing = [], []
+    failed: list[str] = []
+    missing: list[FactKind] = []
     for condition in conditions:
         answer = ask(condition, known)
         if answer.holds is False:
             failed.append(condition.text)
-        elif answer.missing is not None:
-            missing.append(answer.missing)
+        missing += answer.missing
     return (False if failed else None if missing else True), failed, missing
 
 
@@ -161,8 +183,7 @@ def any_of(conditions: Sequence[Condition], known: Known) -> tuple[bool | None, 
         answer = ask(condition, known)
         if answer.holds:
             return True, []
-        if answer.missing is not None:
-            missing.append(answer.missing)
+        missing += answer.missing
     return (None if missing else not conditions), missing
 
 

@@ -13,7 +13,9 @@ from services.triage.domain.facts import Facts, weigh
 from services.triage.domain.outlook import Outlook, outlook_of
 from services.triage.domain.policies import Policies
 from services.triage.domain.priority import confidence_of, priority_of
+from services.triage.domain.repeats import TOLD_NOW, Told, told_before
 from services.triage.domain.urgency import emergency_evidence
+from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Decision, DeniedItem, UrgencyClass
 from shared.contracts.fact_recorded import FactRecorded
@@ -29,19 +31,29 @@ def decide(
     calendar: Calendar,
     as_of: date,
     decision_revision: int = 1,
+    history: Sequence[ClaimObserved] = (),
 ) -> Decision:
     """
     Say what a denial means, what can still be done, and until when, as of a day.
 
     Pure: the same arguments give the same bytes. `facts` may hold facts of other denials; those that name
-    this event are weighed, and `fact_ids` lists them all, replaced and unreadable ones too.
+    this event are weighed, and `fact_ids` lists them all, replaced and unreadable ones too. `history` are
+    the other observations of the event's claim key, in any order: where an earlier one told the same denial
+    its clocks govern.
     """
     told = weigh(facts, event.event_id)
     classification = classify(event)
     evidence = emergency_evidence(event)
     situation = _situation(event, classification, told, as_of)
     match = policies.match(event, told)
-    dates = Dates(event=event, facts=told, category=classification.main.category, lines=classification.lines)
+    before = told_before(event, classification, history) if history else TOLD_NOW
+    dates = Dates(
+        event=event,
+        facts=told,
+        category=classification.main.category,
+        lines=classification.lines,
+        told=before,
+    )
     running = clocks_of(match, dates, calendar, situation.remarks, emergency=bool(evidence))
     outlook = outlook_of(situation, match, running)
     advice = outlook.advice
@@ -77,6 +89,7 @@ def decide(
         explanation=(
             *map(_item_line, classification.items),
             *classification.notes,
+            *_history_lines(before),
             *outlook.explanation,
             how,
         ),
@@ -120,6 +133,19 @@ def _human_reasons(
         reasons.append("the remittance's date cannot be true")
     reasons += [f"the recorded {kind.replace('_', ' ')} cannot be read" for kind in facts.unreadable]
     return tuple(reasons)
+
+
+def _history_lines(before: Told) -> list[str]:
+    lines = []
+    if before.first is not None:
+        perhaps = "" if before.sure else "perhaps "
+        lines.append(f"The remittance of {before.first.payer_date} {perhaps}told this denial first")
+    if before.paid is not None:
+        lines.append(
+            f"This takes back what the remittance of {before.paid.payer_date} paid: clocks that count from "
+            "the remittance start now, those that count from the service do not"
+        )
+    return lines
 
 
 def _item_line(item: DeniedItem) -> str:

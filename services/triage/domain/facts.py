@@ -23,6 +23,9 @@ WORDS: Mapping[FactKind, frozenset[str]] = {
     "other_coverage_primary": frozenset(("yes", "no")),
     "retro_eligibility": frozenset(("yes", "no")),
     "intraoperative_change": frozenset(("yes", "no")),
+    "after_hours": frozenset(("yes", "no")),
+    "short_stay": frozenset(("yes", "no")),
+    "extenuating_circumstances": frozenset(("yes", "no")),
 }
 FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate", "authorization_found"))
 _WORD = re.compile(r"[a-z][a-z0-9_]*")

@@ -221,12 +221,13 @@ def _overlap(policies: Sequence[Policy]) -> bool:
 
 def _overlapping_versions(policies: Sequence[Policy]) -> list[str]:
     mistakes = []
-    for index, policy in enumerate(policies):
-        for other in policies[:index]:
-            if other.id != policy.id:
-                continue
+    seen: dict[str, list[Policy]] = {}
+    for policy in policies:
+        others = seen.setdefault(policy.id, [])
+        for other in others:
             start = max(policy.file.effective_from or date.min, other.file.effective_from or date.min)
             end = min(policy.file.effective_to or date.max, other.file.effective_to or date.max)
             if start <= end:
                 mistakes.append(f"{policy.id} stands twice for the same days: give effective_from or _to")
+        others.append(policy)
     return mistakes

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from services.triage.domain.calendars import ClosedDays, state_is_known
 from services.triage.domain.conditions import Condition, parse_condition
 from services.triage.domain.facts import read_date, read_word
-from services.triage.domain.policy_file import Anchor, ClockEntry, OtherSpan, PolicyFile, read_table
+from services.triage.domain.policy_file import Anchor, ClockEntry, Late, OtherSpan, PolicyFile, Review
+from services.triage.domain.policy_reading import located, read_table
 from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window
 from shared.contracts.decision import ClockKind, FactKind
 
@@ -28,10 +29,21 @@ class ClockRule:
     window: Window | None
     widest: Window | None
     caps: tuple[tuple[Anchor, Window], ...]
+    late: tuple[tuple[Late, Window | None], ...]
+    reviews: tuple[tuple[Review, tuple[Condition, ...]], ...]
     when: tuple[Condition, ...]
     requires: tuple[Condition, ...]
     requires_any: tuple[Condition, ...]
     excludes: tuple[Condition, ...]
+    exempt: tuple[Condition, ...]
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All that the rule asks of a claim."""
+        reviews = (condition for _, conditions in self.reviews for condition in conditions)
+        return (
+            *self.when, *self.requires, *self.requires_any, *self.excludes, *self.exempt, *reviews,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,19 +60,28 @@ class Policy:
 
 
 def read_policy(text: bytes, mistakes: list[str]) -> Policy | None:
-    """Read one TOML file, and add what is wrong with it to `mistakes`, each named by its key."""
+    """Read one TOML file, and add what is wrong with it to `mistakes`, each named by its line and key."""
     try:
         table = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         mistakes.append(f"is no TOML: {error}")
         return None
-    file: PolicyFile | None = read_table(table, PolicyFile, at="", mistakes=mistakes)
-    if file is None:
-        return None
+    found: list[str] = []
+    file: PolicyFile | None = read_table(table, PolicyFile, at="", mistakes=found)
+    policy = None if file is None else _policy(file, found)
+    mistakes += located(found, text.decode()) if found else ()
+    return policy
+
+
+def _policy(file: PolicyFile, mistakes: list[str]) -> Policy:
     _check_policy(file, mistakes)
     kept = ClosedDays(states=file.states, closed=frozenset(file.closed_days), open=frozenset(file.open_days))
+    reviews = tuple(
+        (review, _conditions(review.when, at=f"reviews[{number}].when", mistakes=mistakes))
+        for number, review in enumerate(file.reviews, start=1)
+    )
     rules = tuple(
-        _rule(entry, file, kept, at=f"clocks[{number}]", mistakes=mistakes)
+        _rule(entry, file, kept, reviews=reviews, at=f"clocks[{number}]", mistakes=mistakes)
         for number, entry in enumerate(file.clocks, start=1)
     )
     return Policy(file=file, rules=rules, kinds=frozenset(entry.kind for entry in file.clocks))
@@ -110,7 +131,13 @@ def zone_is_known(zone: str) -> bool:
 
 
 def _rule(
-    entry: ClockEntry, file: PolicyFile, kept: ClosedDays, *, at: str, mistakes: list[str]
+    entry: ClockEntry,
+    file: PolicyFile,
+    kept: ClosedDays,
+    *,
+    reviews: tuple[tuple[Review, tuple[Condition, ...]], ...],
+    at: str,
+    mistakes: list[str],
 ) -> ClockRule:
     _check_clock(entry, at=at, mistakes=mistakes)
     off_day = (
@@ -121,7 +148,7 @@ def _rule(
         if entry.unit is None:
             return None
         span = _span(
-            amount or 1,
+            1 if amount is None else amount,
             entry.unit,
             roll=entry.roll,
             count_from=entry.count_from,
@@ -140,10 +167,16 @@ def _rule(
             _cap(cap, file, kept, at=f"{at}.caps[{n}]", mistakes=mistakes)
             for n, cap in enumerate(entry.caps, 1)
         ),
+        late=tuple(
+            _late(late, file, kept, at=f"{at}.late[{n}]", mistakes=mistakes)
+            for n, late in enumerate(entry.late, 1)
+        ),
+        reviews=reviews,
         when=_conditions(entry.when, at=f"{at}.when", mistakes=mistakes),
         requires=_conditions(entry.requires, at=f"{at}.requires", mistakes=mistakes),
         requires_any=_conditions(entry.requires_any, at=f"{at}.requires_any", mistakes=mistakes),
         excludes=_conditions(entry.excludes, at=f"{at}.excludes", mistakes=mistakes),
+        exempt=_conditions(entry.exempt, at=f"{at}.exempt", mistakes=mistakes),
     )
 
 
@@ -156,16 +189,31 @@ def _check_clock(entry: ClockEntry, *, at: str, mistakes: list[str]) -> None:
     if counted and not entry.anchors:
         mistakes.append(f"{at}.anchors is missing: say what the time is counted from")
     if entry.amount_latest and entry.amount and entry.amount_latest < entry.amount:
-        mistakes.append(f"{at}.amount_latest: lies below amount")
+        mistakes.append(f"{at}.amount_latest: lies below amount; it is the widest reading")
+    if entry.after == entry.kind:
+        mistakes.append(f"{at}.after: a clock cannot wait for its own kind; name the level before it")
+    if entry.late and not counted:
+        mistakes.append(f"{at}.late: nothing can be late without an amount and a unit; leave it out")
 
 
 def _cap(
     cap: OtherSpan, file: PolicyFile, kept: ClosedDays, *, at: str, mistakes: list[str]
 ) -> tuple[Anchor, Window]:
     if cap.anchor is None:
-        mistakes.append(f"{at}.anchor is missing")
+        mistakes.append(f"{at}.anchor is missing: say what the cap is counted from")
     span = _other_span(cap, at=at, mistakes=mistakes)
     return cap.anchor or "dos_first", Window(span=span, zone=file.zone, kept=kept)
+
+
+def _late(
+    late: Late, file: PolicyFile, kept: ClosedDays, *, at: str, mistakes: list[str]
+) -> tuple[Late, Window | None]:
+    if late.cost != "penalty" and (late.percent or late.percent_up_to):
+        mistakes.append(f"{at}.percent: belongs to a penalty; write it into note instead")
+    if late.within is None:
+        return late, None
+    span = _other_span(late.within, at=f"{at}.within", mistakes=mistakes)
+    return late, Window(span=span, zone=file.zone, kept=kept)
 
 
 def _other_span(other: OtherSpan, *, at: str, mistakes: list[str]) -> Span:
@@ -190,6 +238,10 @@ def _span(
     at: str,
     mistakes: list[str],
 ) -> Span:
+    if unit == "hours" and (roll != "none" or count_from != "day_after" or cut_off):
+        mistakes.append(f"{at}.unit: hours really pass; leave out roll, count_from and cut_off")
+    if amount == 0 and (unit != "calendar_days" or count_from == "same_day"):
+        mistakes.append(f"{at}.amount: 0 is the day itself; it takes calendar_days counted from day_after")
     hour: time | None = None
     if cut_off is not None:
         try:

@@ -1,14 +1,13 @@
 """
-The form of a policy file, field by field, and a reading that lists every mistake at once.
+The form of a policy file, field by field.
 
-docs/policies.md tells authors how to write one. This module knows the form; policies.py gives it meaning.
+docs/policies.md tells authors how to write one. policy_reading.py reads a file into this form, policy.py
+gives it meaning, and services/triage/policies/schema.py makes the schema for editors from it.
 """
 
 from datetime import date
-from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from services.triage.domain.windows import CountFrom, Roll, Unit
@@ -21,15 +20,21 @@ Anchor = Literal[
     "discharge",
     "eligibility_add",
     "enrolment_month",
+    "enrolment_month_end",
     "coverage_known",
+    "provider_enrolled",
     "claim_received",
     "remit_date",
     "denial_letter",
     "prior_decision",
+    "filing_limit",
 ]
 Status = Literal["confirmed", "unconfirmed"]
+Cost = Literal["denial", "penalty", "day_cut"]
 Text = Annotated[str, Meta(min_length=1)]
-Amount = Annotated[int, Meta(ge=1, le=3650)]
+Amount = Annotated[int, Meta(ge=0, le=3650)]
+"""Zero is the day itself: 0 calendar days from a filing limit."""
+Percent = Annotated[int, Meta(ge=1, le=100)]
 
 
 class Match(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +63,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OtherSpan(Struct, frozen=True, forbid_unknown_fields=True):
-    """Another length of time: for a start on a day off, or a cap. `anchor` only for caps."""
+    """Another length of time: for a start on a day off, a cap, or lateness. `anchor` only for caps."""
 
     unit: Unit
     amount: Amount = 1
@@ -68,14 +73,38 @@ class OtherSpan(Struct, frozen=True, forbid_unknown_fields=True):
     anchor: Anchor | None = None
 
 
+class Late(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What being late costs. `within` is counted like the clock itself, from the same day; without it: for ever.
+
+    `percent` and `percent_up_to` belong to a penalty: the payer pays less instead of denying.
+    """
+
+    cost: Cost
+    within: OtherSpan | None = None
+    percent: Percent | None = None
+    percent_up_to: Percent | None = None
+    note: Text | None = None
+
+
+class Review(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the payer takes for its answer. Of several, the first whose `when` holds counts."""
+
+    amount: Amount
+    unit: Literal["hours", "calendar_days", "business_days"] = "calendar_days"
+    when: tuple[Text, ...] = ()
+
+
 class ClockEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """
     One time limit. `when`: conditions without which it does not concern a claim at all.
 
     `requires` (all) and `requires_any` (one): without them the payer does not permit it, and the reason is
-    shown. `excludes`: any of them forbids it. `amount_latest`: the widest reading, where sources differ.
-    `open_ended`: permitted without a time limit. `certain` false: whether it is permitted is not known.
-    `caps`: it ends with the earliest of itself and these. `after`: it opens with the decision of that level.
+    shown. `excludes`: any of them forbids it. `exempt`: where one holds the payer asks for nothing, so the
+    denial is its error; while that is unknown the way stays as it is. `amount_latest`: the widest reading,
+    where sources differ. `open_ended`: permitted without a time limit. `certain` false: whether it is
+    permitted is not known. `caps`: it ends with the earliest of itself and these. `after`: it opens with the
+    decision of that level. `restarts_on_repeat`: a remittance that repeats the denial starts it anew.
     """
 
     kind: ClockKind
@@ -97,9 +126,12 @@ class ClockEntry(Struct, frozen=True, forbid_unknown_fields=True):
     requires: tuple[Text, ...] = ()
     requires_any: tuple[Text, ...] = ()
     excludes: tuple[Text, ...] = ()
+    exempt: tuple[Text, ...] = ()
+    restarts_on_repeat: bool = False
     after: ClockKind | None = None
     fallback: Text | None = None
     consequence: Text | None = None
+    late: tuple[Late, ...] = ()
     channel: Text | None = None
 
 
@@ -111,7 +143,12 @@ class Contact(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExampleDenial(Struct, frozen=True, forbid_unknown_fields=True):
-    """The denial of a worked example: one line, refused whole."""
+    """
+    The denial of a worked example: one line, refused whole.
+
+    `first_told`: an earlier remittance of that day told the same. `paid_on`: one of that day paid the claim,
+    and this denial takes the payment back.
+    """
 
     payer_date: date
     reason: Text = "197"
@@ -125,6 +162,8 @@ class ExampleDenial(Struct, frozen=True, forbid_unknown_fields=True):
     filing_indicator: Text | None = None
     facility_type: Text | None = None
     claim_status: Text = "1"
+    first_told: date | None = None
+    paid_on: date | None = None
     procedure: Text | None = None
     revenue_code: Text | None = None
     drg: Text | None = None
@@ -181,67 +220,6 @@ class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
     channel: Text | None = None
     documents: tuple[Text, ...] = ()
     contacts: tuple[Contact, ...] = ()
-    review_days: Amount | None = None
+    reviews: tuple[Review, ...] = ()
     follow_up_days: Amount | None = None
     notes: tuple[Text, ...] = ()
-
-
-def read_table(table: Any, form: type[Any], *, at: str, mistakes: list[str]) -> Any:
-    """
-    Read one TOML table into its form; None and new `mistakes` if it does not fit.
-
-    Every key is looked at, so that an author sees all mistakes of a file in one go.
-    """
-    if not isinstance(table, dict):
-        mistakes.append(f"{at} must be a table")
-        return None
-    before = len(mistakes)
-    fields = {field.name: field for field in msgspec.structs.fields(form)}
-    mistakes += [f"{_path(at, key)} is no known key" for key in table if key not in fields]
-    values: dict[str, Any] = {}
-    for name, field in fields.items():
-        if name in table:
-            values[name] = _read_value(table[name], field.type, at=_path(at, name), mistakes=mistakes)
-        elif field.required:
-            mistakes.append(f"{_path(at, name)} is missing")
-    return form(**values) if len(mistakes) == before else None
-
-
-def _read_value(value: Any, wanted: Any, *, at: str, mistakes: list[str]) -> Any:
-    inner = _struct_in(wanted)
-    if inner is not None and get_origin(wanted) is tuple:
-        if not isinstance(value, list):
-            mistakes.append(f"{at} must be a list of tables")
-            return None
-        rows = enumerate(value, start=1)
-        return tuple(read_table(row, inner, at=f"{at}[{n}]", mistakes=mistakes) for n, row in rows)
-    if inner is not None:
-        return read_table(value, inner, at=at, mistakes=mistakes)
-    try:
-        return msgspec.convert(value, type=wanted)
-    except msgspec.ValidationError as error:
-        mistakes.append(f"{at}: {_in_words(str(error), wanted)}")
-        return None
-
-
-def _struct_in(wanted: Any) -> type[Struct] | None:
-    """Give the form inside `X`, `X | None` or `tuple[X, ...]`, if it is one."""
-    candidates = get_args(wanted) if get_origin(wanted) in {tuple, UnionType} else (wanted,)
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, Struct)), None)
-
-
-def _in_words(message: str, wanted: Any) -> str:
-    literals = _literals(wanted)
-    if message.startswith("Invalid enum value") and literals:
-        return f"must be one of {', '.join(map(str, literals))}"
-    return message[:1].lower() + message[1:]
-
-
-def _literals(wanted: Any) -> tuple[Any, ...]:
-    if get_origin(wanted) is Literal:
-        return get_args(wanted)
-    return tuple(value for part in get_args(wanted) for value in _literals(part))
-
-
-def _path(at: str, key: str) -> str:
-    return f"{at}.{key}" if at else key

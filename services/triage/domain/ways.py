@@ -10,15 +10,18 @@ class Ways:
     """
     `first` are the ways that cure the defect itself: a clock's kind, and the action while it is open.
 
-    `then` are those left once the first are shut or forbidden.
+    `then` are those left once the first are shut or forbidden. `beside` are clocks that bound the way out
+    whichever it is: a corrected claim must still be in time once the authorization is found, granted or
+    amended. They are shown and never chosen.
     """
 
     first: tuple[tuple[ClockKind, Action], ...]
     then: tuple[tuple[ClockKind, Action], ...]
+    beside: frozenset[ClockKind] = frozenset(("corrected_claim",))
 
     @property
     def kinds(self) -> frozenset[ClockKind]:
-        return frozenset(kind for kind, _ in (*self.first, *self.then))
+        return self.beside.union(kind for kind, _ in (*self.first, *self.then))
 
 
 _DISPUTE: tuple[tuple[ClockKind, Action], ...] = (
@@ -46,14 +49,14 @@ WAYS: dict[Category, Ways] = {
         (("corrected_claim", "send_corrected_claim"), ("retro_authorization", "request_retro_authorization")),
         _DISPUTE,
     ),
-    "authorization_untimely": Ways((), _DISPUTE),
-    "authorization_denied": Ways((), _DISPUTE),
-    "notification_untimely": Ways((("notification", "notify_payer"),), _DISPUTE),
+    "authorization_untimely": Ways((), _DISPUTE, frozenset()),
+    "authorization_denied": Ways((), _DISPUTE, frozenset()),
+    "notification_untimely": Ways((("notification", "notify_payer"),), _DISPUTE, frozenset()),
     "referral_absent": _retro("obtain_referral"),
     "referral_exceeded": _retro("obtain_referral"),
     "referral_not_authorized": _retro("obtain_referral"),
-    "not_authorization": Ways((), ()),
-    "unclear": Ways((), ()),
+    "not_authorization": Ways((), (), frozenset()),
+    "unclear": Ways((), (), frozenset()),
 }
 KINDS: dict[Category, frozenset[ClockKind]] = {category: ways.kinds for category, ways in WAYS.items()}
 APPEALS: frozenset[ClockKind] = frozenset(kind for kind, _ in _DISPUTE) - {"respond"}

@@ -75,15 +75,18 @@ def end_of(window: Window, start: date | datetime, calendar: Calendar) -> End:
     span, steps = window.span, []
     if window.off_day is not None and not calendar.is_business_day(day, window.kept):
         span = window.off_day
-        steps.append(f"{_day(day)} is no business day: {span.words()} instead")
+        why = calendar.day_off(day, window.kept)
+        steps.append(f"{_day(day)} is no business day ({why}): {span.words()} instead")
     if span.unit == "hours":
         return _after_hours(span, moment, zone, steps)
     last = _last_day(span, day, window.kept, calendar)
-    steps.append(f"{_day(day)} plus {span.words()}{_counted(span)} is {_day(last)}")
+    skipped = _skipped(span, day, last, window.kept, calendar=calendar)
+    steps.append(f"{_day(day)} plus {span.words()}{_counted(span)} is {_day(last)}{skipped}")
     rolled = _rolled(last, span.roll, window.kept, calendar)
     if rolled != last:
         way = "next" if rolled > last else "previous"
-        steps.append(f"{_day(last)} is no business day: the {way} one is {_day(rolled)}")
+        why = calendar.day_off(last, window.kept)
+        steps.append(f"{_day(last)} is no business day ({why}): the {way} one is {_day(rolled)}")
     at = datetime.combine(rolled, span.cut_off or END_OF_DAY, zone)
     steps.append(f"it ends at {_clock(at)} {window.zone}")
     return End(_with_offset(at), tuple(steps))
@@ -107,10 +110,9 @@ def _last_day(span: Span, start: date, kept: ClosedDays, calendar: Calendar) -> 
             if span.count_from == "same_day":
                 return calendar.add_business_days(calendar.next_business_day(start, kept), counted, kept)
             return calendar.add_business_days(start, counted, kept)
-        case "months":
-            return add_months(start, span.amount)
-        case "years":
-            return add_months(start, 12 * span.amount)
+        case "months" | "years":
+            months = span.amount if span.unit == "months" else 12 * span.amount
+            return add_months(start, months) - timedelta(days=span.count_from == "same_day")
         case "end_of_next_month":
             following = add_months(start.replace(day=1), 1)
             return following.replace(day=monthrange(following.year, following.month)[1])
@@ -133,9 +135,19 @@ def _rolled(day: date, roll: Roll, kept: ClosedDays, calendar: Calendar) -> date
 
 
 def _counted(span: Span) -> str:
-    if span.unit not in {"calendar_days", "business_days"}:
+    if span.unit == "end_of_next_month" or (
+        span.unit in {"months", "years"} and span.count_from != "same_day"
+    ):
         return ""
     return " (the first day counts)" if span.count_from == "same_day" else " (the first day is day zero)"
+
+
+def _skipped(span: Span, start: date, last: date, kept: ClosedDays, *, calendar: Calendar) -> str:
+    """Name the holidays that a count of business days passed over: nobody knows all of them by heart."""
+    if span.unit != "business_days":
+        return ""
+    found = calendar.holidays_between(start, last, kept)
+    return f", not counting {', '.join(f'{_day(day)} {name}' for day, name in found)}" if found else ""
 
 
 def _with_offset(at: datetime) -> datetime:

@@ -79,7 +79,7 @@ def test_every_mistake_of_a_file_is_named_at_once():
         SOUND.replace('zone = "America/Denver"', 'zone = "America/Gotham"\ncolour = "red"')
         .replace('status = "unconfirmed"', 'status = "maybe"')
         .replace("seen_on = 2026-11-21", 'seen_on = "yesterday"')
-        .replace("amount = 30", 'amount = 0\ncut_of = "17:00"')
+        .replace("amount = 30", 'amount = -1\ncut_of = "17:00"')
         .replace('unit = "calendar_days"', 'unit = "fortnights"')
         .replace('version = "1"\n', "")
     )
@@ -88,11 +88,11 @@ def test_every_mistake_of_a_file_is_named_at_once():
 
     assert "7 mistake(s)" in found
     for words in (
-        "plan.toml: colour is no known key",
+        "plan.toml: line 6: colour is no known key: it takes channel, clocks",
         "plan.toml: version is missing",
         "status: must be one of confirmed, unconfirmed",
         "sources[1].seen_on:",
-        "clocks[1].cut_of is no known key",
+        "line 19: clocks[1].cut_of is no known key: did you mean cut_off?",
         "clocks[1].amount:",
         "clocks[1].unit: must be one of hours, calendar_days, business_days",
     ):

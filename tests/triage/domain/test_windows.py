@@ -110,7 +110,7 @@ def test_the_steps_let_a_person_recompute():
 
     assert steps == (
         "2026-01-05 (Mon) plus 180 calendar days (the first day is day zero) is 2026-07-04 (Sat)",
-        "2026-07-04 (Sat) is no business day: the next one is 2026-07-06 (Mon)",
+        "2026-07-04 (Sat) is no business day (weekend): the next one is 2026-07-06 (Mon)",
         "it ends at 23:59:59 America/Detroit",
     )
 
