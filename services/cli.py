@@ -86,6 +86,9 @@ COMMANDS = (
     Command("feeds", "services.ingest.feed_commands:feeds", "Where files come from.", _OPERATIONS),
     Command("keys", "services.key_rotation:keys", "API keys; a new master key.", _OPERATIONS),
     Command("purge", "services.purge:purge", "Destroy what is kept longer than it should be.", _OPERATIONS),
+    Command(
+        "audit", "services.audit:audit", "Is every entry of the audit logs there, as written?", _OPERATIONS
+    ),
     Command("bench", "services.operations:bench", "Measure this machine.", _OPERATIONS),
 )
 
