@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.errors import UnavailableError
 from shared.http.auth import require
 from shared.observability import metrics
+from shared.postgres import transaction
 
 log = structlog.get_logger()
 
@@ -92,7 +93,7 @@ def database_check(engine: AsyncEngine) -> Check:
     wanted = ScriptDirectory.from_config(config).get_current_head() or ""
 
     async def check() -> None:
-        async with engine.connect() as connection:
+        async with transaction(engine) as connection:
             found = await connection.scalar(_REVISION)
         # Revisions are numbered. A newer database is fine: that is how a deployment rolls.
         if found is None or str(found) < wanted:

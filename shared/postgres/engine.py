@@ -60,7 +60,6 @@ def create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=True,
         connect_args={"server_settings": settings, "timeout": 10},
     )
 
@@ -89,9 +88,25 @@ async def transaction(
         "submitters": ",".join(sorted({str(one) for one in submitters})),
     }
     with database_must_answer():
-        async with engine.begin() as connection:
-            await connection.execute(_set_scope(may_be_lost, planned_once), scope)
+        async with engine.connect() as connection:
+            await _begin(connection, _set_scope(may_be_lost, planned_once), scope)
             yield connection
+            await connection.commit()
+
+
+async def _begin(connection: AsyncConnection, set_scope: TextClause, scope: dict[str, str]) -> None:
+    """
+    Send a transaction's first statement; over a new connection where the pool's had died unnoticed.
+
+    Asking every connection first whether it lives, as the pool would, is three round trips a transaction.
+    """
+    try:
+        await connection.execute(set_scope, scope)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        await connection.rollback()
+        await connection.execute(set_scope, scope)
 
 
 @cache
