@@ -134,8 +134,10 @@ class ApacheKafka:
         )
 
     def _java(self) -> list[str]:
+        # As for one small machine: the second compiler would use more of the processor than the broker itself
+        # for as long as our runs last.
         return [
-            "java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto",
+            "java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
             f"-Dlog4j2.configurationFile={_POM.with_name('log4j2.properties')}",
             "-cp", f"{self.jars}/*",
         ]  # fmt: skip
