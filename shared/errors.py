@@ -14,6 +14,8 @@ Anything else that is raised is a defect and is allowed to crash its unit of wor
 The text of an error is read by people: it says what, where, and what to do, and never names a patient.
 """
 
+from collections.abc import Sequence
+
 
 class ReprieveError(Exception):
     """The root of errors that Reprieve raises on purpose."""
@@ -32,10 +34,17 @@ class ReprieveError(Exception):
 
 
 class InvalidInputError(ReprieveError):
-    """What was sent is wrong; repeating it cannot help."""
+    """What was sent is wrong; repeating it cannot help. `errors` name the places, each with its problem."""
 
     status = 422
     slug = "invalid-input"
+
+    def __init__(
+        self, message: str, *, remedy: str | None = None, errors: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """`errors` are pairs of a field and what is wrong with it."""
+        super().__init__(message, remedy=remedy)
+        self.errors = tuple(errors)
 
 
 class UnreadableError(InvalidInputError):

@@ -15,14 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.api.decisions import decisions_router
 from services.triage.api.policies import policies_router
+from services.triage.api.publishing import publishing_router
 from services.triage.api.reconciliation import reconciliation_router
 from services.triage.domain.calendars import Calendar
-from services.triage.domain.policies import Policies
-from services.triage.policies import shipped_policies
+from services.triage.domain.policies import Policies, load_policies
+from services.triage.policies import policy_texts, shipped_policies
 from services.triage.settings import TriageSettings, read_settings
 from services.triage.store.decisions import DECISIONS
+from services.triage.store.policy_sets import PolicySets
 from services.triage.workers.deciding import Rules
 from services.triage.workers.handling import GROUP, TOPICS, batch_handler
+from services.triage.workers.shipped import keep_shipped
 from shared.http.app import create_app
 from shared.http.probes import Health
 from shared.http.server import serve
@@ -43,7 +46,10 @@ _STATEMENT_SECONDS = 30.0
 async def run_worker(stop: asyncio.Event) -> None:
     """Decide, relay and settle until `stop` is set; the batch under way is finished."""
     settings = read_settings()
-    rules = Rules(policies=shipped_policies(settings.policies_dir), calendar=Calendar())
+    texts = policy_texts(settings.policies_dir)
+    reference = load_policies(texts)
+    shipped = list(zip([one.file for one in reference.policies], texts.values(), strict=True))
+    rules = Rules(policies=PolicySets(reference), calendar=Calendar())
     broker = settings.kafka_bootstrap_servers
     health = Health()
     async with _engine(settings, "triage-worker") as engine, open_producer(broker) as producer:
@@ -77,6 +83,7 @@ async def run_worker(stop: asyncio.Event) -> None:
             loops.create_task(consuming)
             loops.create_task(relay.run(stop))
             loops.create_task(settling)
+            loops.create_task(keep_shipped(engine, shipped, stop))
             loops.create_task(serve(app, settings.host, _port(settings, WORKER_PORT), stop))
 
 
@@ -89,9 +96,11 @@ async def run_api(stop: asyncio.Event) -> None:
 
 
 def api(engine: AsyncEngine, policies: Policies) -> FastAPI:
-    """Put the API together."""
+    """Put the API together. `policies` are those that Reprieve ships; what was published lies over them."""
+    sets = PolicySets(policies)
     app = create_app(title="triage", version=version("reprieve"), engine=engine, health=Health())
-    app.include_router(policies_router(policies))
+    app.include_router(policies_router(engine, sets))
+    app.include_router(publishing_router(engine, sets))
     app.include_router(decisions_router(engine))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(DECISIONS, engine))

@@ -52,6 +52,7 @@ def problem_of(error: ReprieveError, *, request_id: str | None = None) -> Respon
         error.slug,
         detail=error.message,
         remedy=error.remedy,
+        errors=[{"field": field, "problem": what} for field, what in getattr(error, "errors", ())],
         request_id=request_id,
         headers=headers,
     )

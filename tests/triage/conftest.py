@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.triage.domain.calendars import Calendar
 from services.triage.policies import shipped_policies
 from services.triage.store.decisions import DECISIONS
+from services.triage.store.policy_sets import PolicySets
 from services.triage.workers.deciding import Rules
 from services.triage.workers.handling import batch_handler
 from shared.contracts.base import Event
@@ -116,9 +117,13 @@ def _logs_of_production() -> Iterator[None]:
     logging.root.handlers[:], logging.root.level = handlers, level
 
 
-@pytest.fixture(scope="session")
+SHIPPED = shipped_policies()
+
+
+@pytest.fixture
 def rules() -> Rules:
-    return Rules(policies=shipped_policies(), calendar=Calendar())
+    """Each database has versions of its own, so each test remembers its own."""
+    return Rules(policies=PolicySets(SHIPPED), calendar=Calendar())
 
 
 @pytest.fixture

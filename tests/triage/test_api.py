@@ -59,7 +59,7 @@ async def served(triage: Triage, database: Database) -> AsyncIterator[Api]:
         )
         keys[role] = (await create_principal_with_key(owner, role=role, name=role, **place)).text
     await owner.dispose()
-    transport = httpx2.ASGITransport(app=api(triage.engine, triage.rules.policies))
+    transport = httpx2.ASGITransport(app=api(triage.engine, triage.rules.policies.reference))
     async with httpx2.AsyncClient(transport=transport, base_url="http://triage") as client:
         yield Api(client, keys, mine, theirs)
 

@@ -2,63 +2,72 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter
 from fastapi.responses import Response
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.triage.api.policy_views import Layer, in_short, version_view
 from services.triage.domain.meanings import CARC_MEANINGS, RARC_MEANINGS, RARC_SUPPORTING, Meaning
-from services.triage.domain.policies import Policies
-from services.triage.domain.policy_file import ClockEntry, PolicyFile
+from services.triage.domain.policy_file import PolicyFile
+from services.triage.store.policy_sets import INSTALLATION, PolicySets
+from services.triage.store.policy_versions import PolicyVersion, content_of, visible_versions
+from services.triage.store.publishing import find_version
 from shared.errors import NotFoundError
-from shared.http.auth import require
+from shared.http.auth import require, scope_of
+from shared.postgres import transaction
+from shared.security.principals import Principal
+
+Anybody = Annotated[Principal, require()]
+Reader = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin", "operator")]
 
 
-class ClockShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A time limit in short, e.g. 30 calendar_days from dos_last; no amount: see the policy."""
-
-    kind: str
-    label: str
-    permitted: bool
-    amount: int | None
-    unit: str | None
-    anchors: tuple[str, ...]
+_UNKNOWN: tuple[Layer, int | None] = ("reference", None)
 
 
-class PolicyShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy in short."""
-
-    id: str
-    version: str
-    status: str
-    name: str
-    default: bool
-    payer_names: tuple[str, ...]
-    effective_from: date | None
-    effective_to: date | None
-    clocks: tuple[ClockShown, ...]
-
-
-def policies_router(policies: Policies) -> APIRouter:
-    """Make the routes, for every known caller: rules are about payers, not about patients."""
-    router = APIRouter(tags=["rules"], dependencies=[require()])
-    files = [policy.file for policy in policies.policies]
+def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
+    """Make the routes that read. What is in force is for every known caller: it is about payers."""
+    router = APIRouter(tags=["rules"])
 
     @router.get("/v1/policies", operation_id="list_policies")
-    async def list_policies() -> Response:
-        return _json({"data": [_in_short(file) for file in files]})
+    async def list_policies(principal: Anybody) -> Response:
+        """List the policies in force for the caller."""
+        async with transaction(engine, **scope_of(principal)) as connection:
+            in_force = (await sets.in_force(connection)).of(principal.organization_id)
+            known = _places(await visible_versions(connection))
+        shown = []
+        for policy in in_force.policies:
+            layer, number = known.get((policy.id, policy.file.version), _UNKNOWN)
+            shown.append(in_short(policy.file, layer=layer, number=number))
+        return _json({"data": shown})
 
     @router.get("/v1/policies/{policy_id}", operation_id="get_policy")
-    async def get_policy(policy_id: str) -> Response:
-        """Give every version of a policy, each as its file has it."""
-        versions = [file for file in files if file.id == policy_id]
-        if not versions:
+    async def get_policy(principal: Anybody, policy_id: str) -> Response:
+        """Give what is in force of a policy as its file has it; `history` has every version, for people."""
+        async with transaction(engine, **_seen_by(principal)) as connection:
+            in_force = (await sets.in_force(connection)).of(principal.organization_id)
+            history = await visible_versions(connection, policy_id)
+        versions: list[PolicyFile] = [one.file for one in in_force.policies if one.id == policy_id]
+        if not versions and not history:
             raise NotFoundError("There is no such policy.", remedy="GET /v1/policies lists them.")
-        return _json({"id": policy_id, "versions": versions})
+        told = [] if principal.role == "submitter" else [version_view(one) for one in history]
+        return _json({"id": policy_id, "versions": versions, "history": told})
 
-    @router.get("/v1/codes", operation_id="list_codes")
+    @router.get("/v1/policies/{policy_id}/versions/{number}", operation_id="get_policy_version")
+    async def get_version(
+        principal: Reader, policy_id: str, number: int, layer: Layer | None = None
+    ) -> Response:
+        """Give one version with its `content` as it was written; your own unless `layer` says otherwise."""
+        own = principal.organization_id if layer in {None, "organization"} else None
+        scope = own or INSTALLATION
+        async with transaction(engine, **_seen_by(principal)) as connection:
+            found = await find_version(connection, scope, policy_id, number)
+            content = await content_of(connection, scope, policy_id, number)
+        return _json(version_view(found, content=content))
+
+    @router.get("/v1/codes", operation_id="list_codes", dependencies=[require()])
     async def list_codes() -> Response:
         """Give what codes mean; `supporting_remarks` are evidence beside a code, nothing by themselves."""
         return _json(
@@ -72,29 +81,23 @@ def policies_router(policies: Policies) -> APIRouter:
     return router
 
 
-def _in_short(file: PolicyFile) -> PolicyShown:
-    return PolicyShown(
-        id=file.id,
-        version=file.version,
-        status=file.status,
-        name=file.name,
-        default=file.default,
-        payer_names=file.match.names,
-        effective_from=file.effective_from,
-        effective_to=file.effective_to,
-        clocks=tuple(map(_clock, file.clocks)),
-    )
+def _seen_by(principal: Principal) -> dict[str, Any]:
+    """Give the walls of a reader: the operator's own rows are the installation's, drafts too."""
+    if principal.role == "operator":
+        return {"organizations": (INSTALLATION,)}
+    return {**scope_of(principal)}
 
 
-def _clock(entry: ClockEntry) -> ClockShown:
-    return ClockShown(
-        kind=entry.kind,
-        label=entry.label,
-        permitted=entry.permitted,
-        amount=entry.amount,
-        unit=entry.unit,
-        anchors=entry.anchors,
-    )
+def _places(versions: list[PolicyVersion]) -> dict[tuple[str, str], tuple[Layer, int]]:
+    """Give layer and number of what is in force, by policy and version; the upper layer counts."""
+    found: dict[tuple[str, str], tuple[Layer, int]] = {}
+    for one in versions:
+        if one.status == "reference":
+            found.setdefault((one.policy_id, one.version), ("reference", one.number))
+    for one in sorted(versions, key=lambda one: one.layer == "organization"):
+        if one.status == "published":
+            found[one.policy_id, one.version] = (one.layer, one.number)
+    return found
 
 
 def _codes(meanings: Mapping[str, Meaning]) -> list[dict[str, Any]]:

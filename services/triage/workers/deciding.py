@@ -27,6 +27,7 @@ from services.triage.store.decisions import (
 from services.triage.store.events import EventKey, StoredDenial, denials_named_by, insert_events, key_of
 from services.triage.store.facts import FactKey, facts_of_keys, insert_facts
 from services.triage.store.organizations import time_zones
+from services.triage.store.policy_sets import InForce, PolicySets
 from services.triage.workers.batch import Batch
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
@@ -41,9 +42,9 @@ from shared.postgres import lock_shards
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decisions are made with."""
+    """What decisions are made with. A batch takes the policies that are in force when it has its locks."""
 
-    policies: Policies
+    policies: PolicySets
     calendar: Calendar
 
 
@@ -65,6 +66,7 @@ class BatchResult:
 async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) -> BatchResult:
     """Keep what is new of a batch and decide it; see to the receipts of what is not. The caller commits."""
     await lock_shards(connection, "triage", batch.shards())
+    in_force = await rules.policies.in_force(connection)
     new_events = await insert_events(connection, batch.events, batch.payloads())
     new_facts = await insert_facts(connection, batch.facts)
 
@@ -74,7 +76,7 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
         connection, [fact for key, fact in batch.facts.items() if key in new_facts]
     )
     reopened = [denial for denial in named if key_of(denial.event) not in fresh_keys]
-    decisions = await _decisions(connection, fresh, reopened, rules)
+    decisions = await _decisions(connection, fresh, reopened, in_force, rules.calendar)
     await insert_decisions(connection, decisions, batch.trace_parents())
 
     askers = await _askers(connection, batch, new_events=new_events, new_facts=new_facts)
@@ -107,7 +109,8 @@ async def _decisions(
     connection: AsyncConnection,
     fresh: Sequence[ClaimObserved],
     reopened: Sequence[StoredDenial],
-    rules: Rules,
+    in_force: InForce,
+    calendar: Calendar,
 ) -> list[DenialTriaged | ClaimOutcomeSeen]:
     """Decide the new events in their order, then again the denials that new facts name."""
     denials = [event for event in fresh if isinstance(event, ClaimDenied)]
@@ -119,16 +122,27 @@ async def _decisions(
 
     def triage(event: ClaimDenied, decision_revision: int) -> DenialTriaged:
         about = facts.get((event.organization_id, event.event_id), []) if facts else []
-        return _triage(
-            event, about, rules, zone=zones.get(event.organization_id, UTC), revision=decision_revision
+        return triage_denial(
+            event,
+            about,
+            in_force.of(event.organization_id),
+            calendar,
+            as_of=_as_of(event, about, zones.get(event.organization_id, UTC)),
+            revision=decision_revision,
         )
 
     first = [triage(event, 1) if isinstance(event, ClaimDenied) else _outcome(event) for event in fresh]
     return first + [triage(denial.event, (denial.decided or 0) + 1) for denial in reopened]
 
 
-def _triage(
-    event: ClaimDenied, facts: Sequence[FactRecorded], rules: Rules, *, zone: tzinfo, revision: int
+def triage_denial(
+    event: ClaimDenied,
+    facts: Sequence[FactRecorded],
+    policies: Policies,
+    calendar: Calendar,
+    *,
+    as_of: date,
+    revision: int,
 ) -> DenialTriaged:
     """Decide one denial with its facts, given earliest first."""
     latest = {fact.kind: fact for fact in facts}
@@ -136,9 +150,9 @@ def _triage(
     decision = decide(
         event,
         tuple(latest.values()),
-        policies=rules.policies,
-        calendar=rules.calendar,
-        as_of=_as_of(event, facts, zone),
+        policies=policies,
+        calendar=calendar,
+        as_of=as_of,
         decision_revision=revision,
     )
     metrics.DECIDE_SECONDS.observe(time.perf_counter() - started)

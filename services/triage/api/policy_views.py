@@ -1,0 +1,142 @@
+"""What triage shows of policies, in force and through time, and what it takes to change them."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.triage.domain.policy_file import ClockEntry, PolicyFile
+from services.triage.store.policy_versions import PolicyVersion
+
+Layer = Literal["reference", "installation", "organization"]
+Reason = Annotated[str, Field(min_length=3, max_length=500, pattern=r"^[^\x00]+$")]
+
+
+class ClockShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A time limit in short, e.g. 30 calendar_days from dos_last; no amount: see the policy."""
+
+    kind: str
+    label: str
+    permitted: bool
+    amount: int | None
+    unit: str | None
+    anchors: tuple[str, ...]
+
+
+class PolicyShown(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A policy in force, in short.
+
+    `layer` says where it comes from: shipped with Reprieve, published by the operator, or by the
+    organization; `number` is its number there.
+    """
+
+    id: str
+    version: str
+    layer: Layer
+    number: int | None
+    status: str
+    name: str
+    default: bool
+    payer_names: tuple[str, ...]
+    effective_from: date | None
+    effective_to: date | None
+    clocks: tuple[ClockShown, ...]
+
+
+class VersionShown(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One version of a policy as somebody wrote it.
+
+    `status`: `reference` (shipped with Reprieve), `draft`, `published`, or `retired`. `digest` is the SHA-256
+    of its content.
+    """
+
+    policy_id: str
+    number: int
+    layer: str
+    status: str
+    version: str
+    name: str
+    effective_from: date | None
+    effective_to: date | None
+    digest: str
+    author: str
+    author_role: str
+    reason: str
+    created_at: datetime
+    published_by: str | None
+    published_reason: str | None
+    published_at: datetime | None
+    retired_by: str | None
+    retired_reason: str | None
+    retired_at: datetime | None
+    content: str | None = None
+    reevaluations: int | None = None
+
+
+class NewVersion(BaseModel):
+    """
+    A policy as its file has it.
+
+    `based_on` is the highest number that you saw of it in your scope, 0 for none: who saw less than there is
+    gets 409.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: str = Field(min_length=1, max_length=500_000)
+    reason: Reason
+    based_on: int = Field(ge=0)
+
+
+class Change(BaseModel):
+    """Why a version is put in force or taken out of it: the timelines of the cases that it changes say so."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason
+
+
+def in_short(file: PolicyFile, *, layer: Layer, number: int | None) -> PolicyShown:
+    return PolicyShown(
+        id=file.id,
+        version=file.version,
+        layer=layer,
+        number=number,
+        status=file.status,
+        name=file.name,
+        default=file.default,
+        payer_names=file.match.names,
+        effective_from=file.effective_from,
+        effective_to=file.effective_to,
+        clocks=tuple(map(_clock, file.clocks)),
+    )
+
+
+def _clock(entry: ClockEntry) -> ClockShown:
+    return ClockShown(
+        kind=entry.kind,
+        label=entry.label,
+        permitted=entry.permitted,
+        amount=entry.amount,
+        unit=entry.unit,
+        anchors=entry.anchors,
+    )
+
+
+def version_view(
+    version: PolicyVersion, *, content: bytes | None = None, reevaluations: int | None = None
+) -> VersionShown:
+    members = {
+        name: getattr(version, name)
+        for name in VersionShown.__struct_fields__
+        if name not in {"digest", "content", "reevaluations"}
+    }
+    return VersionShown(
+        **members,
+        digest=version.digest.hex(),
+        content=None if content is None else content.decode(),
+        reevaluations=reevaluations,
+    )
