@@ -124,7 +124,10 @@ class Services:
     ) -> httpx2.Response:
         """Call a route, with an id that nobody knows in its path."""
         method, _, template = route.partition(" ")
-        path = "/".join(str(uuid4()) if part.startswith("{") else part for part in template.split("/"))
+        path = "/".join(
+            "1" if part == "{number}" else str(uuid4()) if part.startswith("{") else part
+            for part in template.split("/")
+        )
         headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
         return await self.clients[service].request(
             method, path + query, json=BODIES.get(route), headers=headers
@@ -193,7 +196,7 @@ def test_who_may_send_again_may_see_what_is_missing():
 
 async def test_an_id_that_nobody_knows_is_not_there_for_those_who_may_ask(services: Services):
     for service, route, roles in routes():
-        if "{" in route:
+        if "{" in route and not route.startswith("PUT"):  # which makes it
             for role in roles or ():
                 answer = await services.ask(service, route, role)
                 assert answer.status_code == 404, (service, route, role, answer.text)

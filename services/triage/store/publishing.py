@@ -33,7 +33,7 @@ from services.triage.store.reevaluations import Cause, ask_reevaluations
 from shared.clock import now
 from shared.errors import ConflictError, InvalidInputError, NotFoundError
 
-_KEY = re.compile(r"([A-Za-z_][\w.\[\]-]*)(?:: | (?=is |must ))(.+)", re.DOTALL)
+_KEY = re.compile(r"(line \d+: )?([A-Za-z_][\w.\[\]-]*)(?:: | (?=is |must ))(.+)", re.DOTALL)
 
 
 def read_content(content: bytes, policy_id: str | None = None) -> Policy:
@@ -53,7 +53,7 @@ def read_content(content: bytes, policy_id: str | None = None) -> Policy:
 
 def _by_key(mistake: str) -> tuple[str, str]:
     found = _KEY.fullmatch(mistake)
-    return (found[1], found[2]) if found else ("content", mistake)
+    return (found[2], f"{found[1] or ''}{found[3]}") if found else ("content", mistake)
 
 
 async def keep_draft(
