@@ -71,6 +71,12 @@ COMMANDS = (
         _RUNNING,
     ),
     Command(
+        "quarantine",
+        "services.ingest.quarantine_commands:quarantine",
+        "Claims that could not be read: look, release, dismiss.",
+        _RUNNING,
+    ),
+    Command(
         "replay",
         "services.ingest.replay_commands:replay",
         "Read remittances again after an update.",

@@ -173,5 +173,5 @@ def _say(found: Found) -> None:
     if found.unread_files:
         typer.echo(
             f"kept all the same: {found.unread_files:,} files with claims that nobody could read yet;"
-            " supply what they lack first (/v1/quarantine)"
+            " release or dismiss them first (`reprieve quarantine list`)"
         )

@@ -44,6 +44,8 @@ class RemittanceLine(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_charge_amount: Decimal
     quarantined: int
     quarantined_charge_amount: Decimal
+    dismissed: int = 0  # an ingest of the version before says nothing of them
+    dismissed_charge_amount: Decimal = Decimal(0)
     denied_amount: Decimal
     released: bool
 

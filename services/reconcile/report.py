@@ -23,6 +23,7 @@ _CLAIMS = {
     "no_event": "+ no event",
     "duplicates": "+ duplicate",
     "quarantined": "+ quarantined",
+    "dismissed": "+ dismissed",
 }
 _EVENTS = {
     "events": "events",
@@ -54,8 +55,11 @@ def render_table(comparison: Comparison, *, repaired: int) -> RenderableType:
     tallies = list(comparison.remittances())
     if len(tallies) > REMITTANCES_SHOWN_MAX:
         tallies = [tally for tally in tallies if not _is_quiet(tally)]
+    claims = dict(_CLAIMS)
+    if not comparison.total.dismissed.count:  # a column that is nearly always empty
+        del claims["dismissed"]
     parts: list[RenderableType] = [
-        _table("Claims, with what was charged", _CLAIMS, tallies, comparison, amount="charged"),
+        _table("Claims, with what was charged", claims, tallies, comparison, amount="charged"),
         _table("Events, with what is denied", _EVENTS, tallies, comparison, amount="denied"),
     ]
     parts.extend(_absences(comparison))

@@ -49,6 +49,7 @@ class Tally:
     no_event: Sum = field(default_factory=Sum)
     duplicates: Sum = field(default_factory=Sum)
     quarantined: Sum = field(default_factory=Sum)
+    dismissed: Sum = field(default_factory=Sum)
     events: Sum = field(default_factory=Sum)
     decided: Sum = field(default_factory=Sum)
     recorded: Sum = field(default_factory=Sum)
@@ -64,6 +65,7 @@ class Tally:
         self.no_event.add(line.no_event, line.no_event_charge_amount)
         self.duplicates.add(line.duplicates, line.duplicate_charge_amount)
         self.quarantined.add(line.quarantined, line.quarantined_charge_amount)
+        self.dismissed.add(line.dismissed, line.dismissed_charge_amount)
 
     def add_event(self, joined: Joined, finding: Finding | None) -> None:
         """Add one event, as far as it came."""
@@ -87,7 +89,7 @@ class Tally:
         """Say which of the remittance's own sums do not add up; nothing while it is still being read."""
         if not self.released:
             return []
-        parts = (self.evented, self.no_event, self.duplicates, self.quarantined)
+        parts = (self.evented, self.no_event, self.duplicates, self.quarantined, self.dismissed)
         faults = []
         if self.read.count != sum(part.count for part in parts):
             faults.append(f"{self.read.count} claims read, {sum(part.count for part in parts)} accounted for")

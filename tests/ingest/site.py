@@ -122,12 +122,13 @@ class Site:
         return lines
 
 
-PARTS: Sequence[str] = ("evented", "no_event", "duplicates", "quarantined")
+PARTS: Sequence[str] = ("evented", "no_event", "duplicates", "quarantined", "dismissed")
 AMOUNTS: Sequence[str] = (
     "evented_charge_amount",
     "no_event_charge_amount",
     "duplicate_charge_amount",
     "quarantined_charge_amount",
+    "dismissed_charge_amount",
 )
 
 

@@ -1,15 +1,21 @@
 """What could not be read: listed, looked at without seeing whose it is, supplied by a person, read again."""
 
+import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from services.ingest.api.quarantine_views import Release
 from services.ingest.domain import events as domain_events
 from services.ingest.store.quarantine import count_quarantined
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
+from shared.postgres.migrate import downgrade, upgrade
 from tests.ingest.remittances import TestSet, denied, paid, remittance
 from tests.ingest.site import Site
+from tests.support.database import Database
 
 GARBLED = "5OO"
 
@@ -224,3 +230,67 @@ async def test_who_may_have_what_read_again(site: Site):
     assert (
         await site.client.post("/v1/replays", json=twice, headers=site.headers("admin"))
     ).status_code == 422
+
+
+async def dismiss(site: Site, quarantine_id: str, who: str = "admin", **told: Any):
+    return await site.client.post(
+        f"/v1/quarantine/{quarantine_id}/dismiss", json=told, headers=site.headers(who)
+    )
+
+
+async def test_a_dismissed_claim_waits_no_more_and_is_counted_apart_until_it_is_released(site: Site):
+    await site.take_in(garbled(remittance(TestSet([denied("A1"), denied("A2"), paid("A3")]))))
+    (one,) = await listed(site)
+    why = {"reason": "the payer sent it again"}
+
+    assert (await dismiss(site, one["quarantine_id"], "viewer", **why)).status_code == 403
+    assert (await dismiss(site, one["quarantine_id"])).status_code == 422
+    told = (await dismiss(site, one["quarantine_id"], **why)).json()
+    assert (told["state"], told["reason"]) == ("dismissed", why["reason"])
+    assert told["dismissed_at"] is not None
+    (entry,) = await site.rows("select * from ingest.audit_log where action = 'quarantine_dismissed'")
+    assert (str(entry.subject_id), str(entry.principal_id)) == (one["quarantine_id"], told["dismissed_by"])
+    assert await listed(site, state="quarantined") == []
+    assert await count_quarantined(site.engine) == 0
+    (sums,) = await site.reconciled()
+    assert (sums["evented"], sums["quarantined"], sums["dismissed"]) == (1, 0, 1)
+    await replay(site, remittance_id=one["remittance_id"])  # the same reader cannot read it either
+    assert [row["state"] for row in await listed(site)] == ["dismissed"]
+
+    released = await release(site, one["quarantine_id"], charge_amount="500")
+    assert (released.status_code, released.json()["dismissed_by"]) == (202, None)
+    assert (await dismiss(site, one["quarantine_id"], **why)).status_code == 409
+    await site.read_due()
+    assert [row["state"] for row in await listed(site)] == ["released"]
+    assert (await dismiss(site, one["quarantine_id"], **why)).status_code == 409
+    (sums,) = await site.reconciled()
+    assert (sums["evented"], sums["quarantined"], sums["dismissed"]) == (2, 0, 0)
+
+
+async def test_going_back_before_dismissals_lets_the_claim_wait_again(site: Site, database: Database):
+    await site.take_in(garbled(remittance(TestSet([denied("A1"), denied("A2")]))))
+    (one,) = await listed(site)
+    await dismiss(site, one["quarantine_id"], reason="sent again")
+    await site.engine.dispose()
+
+    await asyncio.to_thread(downgrade, database.owner, "0011")
+    await asyncio.to_thread(upgrade, database.owner)
+
+    (after,) = await listed(site)
+    assert (after["state"], after["reason"], after["dismissed_by"]) == ("quarantined", "sent again", None)
+    assert await count_quarantined(site.engine) == 1
+
+
+@pytest.mark.parametrize(
+    "amount", ["1e3", "5E2", "NaN", "Infinity", "500.001", "+500", "500.", "5,00", 500.5]
+)
+def test_an_amount_is_a_plain_decimal_with_two_places_at_most(amount: str | float):
+    with pytest.raises(ValidationError, match=r"500\.00"):
+        Release.model_validate({"reason": "the portal", "charge_amount": amount})
+
+
+@pytest.mark.parametrize("amount", ["500", "500.5", "-500.25", "0", 500])
+def test_plain_amounts_are_taken(amount: str | int):
+    told = Release.model_validate({"reason": "the portal", "charge_amount": amount})
+
+    assert told.charge_amount == Decimal(str(amount))

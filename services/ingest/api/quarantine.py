@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest.api.quarantine_views import (
+    Dismissal,
     QuarantinedDetail,
     QuarantinedPage,
     QuarantinedView,
@@ -70,7 +71,8 @@ def quarantine_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -
     @router.get("/v1/quarantine/{quarantine_id}", operation_id="get_quarantined")
     async def get_quarantined(principal: _Reader, quarantine_id: UUID) -> QuarantinedDetail:
         """Give one claim with its segments, masked; the look is written to the audit log."""
-        row, stored = await _claim(engine, principal, quarantine_id)
+        row = await _claim(engine, principal, quarantine_id)
+        stored = await _file(engine, row)
         async with transaction(engine, **scope_of(principal)) as connection:
             await _audit(connection, "quarantine_opened", principal, row)
         loop = await _loop(vault, stored, row)
@@ -83,7 +85,8 @@ def quarantine_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -
         principal: _Releaser, quarantine_id: UUID, told: Release
     ) -> QuarantinedDetail:
         """Supply what could not be read; the claim is read with it in a moment. A mistake is mended alike."""
-        row, stored = await _claim(engine, principal, quarantine_id)
+        row = await _claim(engine, principal, quarantine_id)
+        stored = await _file(engine, row)
         if row.state == "reread":
             raise ConflictError("A newer reader has read this claim.", remedy="Nothing is to be supplied.")
         loop = await _loop(vault, stored, row)
@@ -104,8 +107,24 @@ def quarantine_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -
             if not await mark_replay(connection, row.remittance_id, row.submitter_id, row.receipt_id):
                 raise file_gone()
             await _audit(connection, "quarantine_supplied", principal, row, {"supplied": supplied.names})
-        row, _ = await _claim(engine, principal, quarantine_id)
-        return _detail(row, header, loop)
+        return _detail(await _claim(engine, principal, quarantine_id), header, loop)
+
+    @router.post("/v1/quarantine/{quarantine_id}/dismiss", operation_id="dismiss_quarantined")
+    async def dismiss_quarantined(
+        principal: _Releaser, quarantine_id: UUID, told: Dismissal
+    ) -> QuarantinedView:
+        """Say that nothing is to be done about a claim, and why. It is counted apart, and may be released."""
+        row = await _claim(engine, principal, quarantine_id)
+        async with transaction(engine, **scope_of(principal)) as connection:
+            if not await quarantine.dismiss(
+                connection, quarantine_id=quarantine_id, by=principal.principal_id, reason=told.reason
+            ):
+                raise ConflictError(
+                    "The claim was read, or is being read with what was supplied for it.",
+                    remedy="Nothing is left to dismiss; its case says what to do.",
+                )
+            await _audit(connection, "quarantine_dismissed", principal, row)
+        return _view(await _claim(engine, principal, quarantine_id))
 
     return router
 
@@ -117,18 +136,22 @@ async def organizations_of(engine: AsyncEngine, principal: Principal) -> Sequenc
     return await organizations_of_installation(engine)
 
 
-async def _claim(engine: AsyncEngine, principal: Principal, quarantine_id: UUID) -> tuple[Any, StoredFile]:
-    """Give a row of the caller's organization and where its file lies."""
+async def _claim(engine: AsyncEngine, principal: Principal, quarantine_id: UUID) -> Any:
+    """Give a row of the caller's organization."""
     async with transaction(engine, **scope_of(principal)) as connection:
         row = await quarantine.quarantined_claim(connection, quarantine_id)
     if row is None:
         raise NotFoundError(
             "There is no such quarantined claim.", remedy="`GET /v1/quarantine` lists those that you may see."
         )
+    return row
+
+
+async def _file(engine: AsyncEngine, row: Any) -> StoredFile:
     stored = await receipts.stored_file(engine, submitter_id=row.submitter_id, receipt_id=row.receipt_id)
     if stored is None:
         raise file_gone()
-    return row, stored
+    return stored
 
 
 async def _loop(vault: Vault, stored: StoredFile, row: Any) -> bytes:
@@ -156,11 +179,19 @@ def _header(row: Any) -> SetHeader:
     return msgspec.json.decode(row.header, type=SetHeader)
 
 
+def _view(row: Any) -> QuarantinedView:
+    return QuarantinedView(**_shown(row))
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in row._asdict().items() if name in QuarantinedView.model_fields}
+
+
 def _detail(row: Any, header: SetHeader, loop: bytes) -> QuarantinedDetail:
     shown = mask_loop(loop, header.delimiters)
     wanted = wanted_of(loop, header.delimiters)
     return QuarantinedDetail(
-        **{name: value for name, value in row._asdict().items() if name in QuarantinedView.model_fields},
+        **_shown(row),
         segments=[SegmentView(segment_id=one.segment_id, elements=list(one.elements)) for one in shown],
         segments_cut=len(shown) == SEGMENTS_MAX,
         needed=list(wanted.needed),

@@ -1,18 +1,41 @@
 """What is shown of quarantined claims, and what a person may supply for them."""
 
+import re
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from services.ingest.api.views import FindingView
+from services.ingest.store.quarantine import State
 
 _Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"^[ -~]+$")
 ]
-_Amount = Annotated[Decimal, Field(max_digits=10, decimal_places=2)]
+_Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500)]
+_PLAIN = re.compile(r"-?\d{1,8}(\.\d{1,2})?", re.ASCII)
+
+
+def _plain(amount: object) -> object:
+    """Take dollars as people write them: 1e3 and NaN are decimals too, and mostly slips of the hand."""
+    whole = isinstance(amount, int) and not isinstance(amount, bool)
+    if whole or (isinstance(amount, str) and _PLAIN.fullmatch(amount)):
+        return amount
+    raise PydanticCustomError("no_plain_decimal_such_as_500.00", "No plain decimal such as 500.00.")
+
+
+_Amount = Annotated[Decimal, Field(max_digits=10, decimal_places=2), BeforeValidator(_plain)]
 
 
 class QuarantinedView(BaseModel):
@@ -20,7 +43,8 @@ class QuarantinedView(BaseModel):
     A claim that could not be read. `charge_amount` null: not even that could be.
 
     `released`: read with what a person supplied; `reread`: read by a newer reader. Then `event_id` is the
-    claim's. `being_read_again`: what was supplied or asked for is under way.
+    claim's. `dismissed`: a person said that nothing is to be done. `reason` is that person's, or the one of
+    who supplied. `being_read_again`: what was supplied or asked for is under way.
     """
 
     quarantine_id: UUID
@@ -38,12 +62,14 @@ class QuarantinedView(BaseModel):
     charge_amount: Decimal | None
     findings: list[FindingView]
     reader_revision: int
-    state: Literal["quarantined", "released", "reread"]
+    state: State
     being_read_again: bool
     quarantined_at: AwareDatetime
     changed_at: AwareDatetime
     supplied_by: UUID | None
     supplied_at: AwareDatetime | None
+    dismissed_by: UUID | None
+    dismissed_at: AwareDatetime | None
     reason: str | None
     event_id: UUID | None
 
@@ -75,12 +101,20 @@ class Release(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500)]
+    reason: _Reason
     claim_number: _Text | None = None
     claim_status: Annotated[str, StringConstraints(pattern=r"^\d{1,2}$")] | None = None
     charge_amount: _Amount | None = None
     paid_amount: _Amount | None = None
     payer_claim_number: _Text | None = None
+
+
+class Dismissal(BaseModel):
+    """Why nothing is to be done about a claim that cannot be read, for example that it was sent again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: _Reason
 
 
 class ReplayWanted(BaseModel):

@@ -30,7 +30,7 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
     async def remittances(
         principal: _Reader, since: _Since = None, remittance_id: _Remittance = None
     ) -> StreamingResponse:
-        """Per remittance: claims read = evented + no event + duplicates + quarantined."""
+        """Per remittance: claims read = evented + no event + duplicates + quarantined + dismissed."""
         found = reconciliation.remittance_sums(
             engine, organizations=await scope(principal), since=since, remittance_id=remittance_id
         )

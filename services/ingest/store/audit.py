@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Action = Literal["quarantine_opened", "quarantine_supplied", "replay_asked"]
+Action = Literal["quarantine_opened", "quarantine_supplied", "quarantine_dismissed", "replay_asked"]
 
 _ADD = text("""
     insert into ingest.audit_log (organization_id, principal_id, action, subject_id, detail)

@@ -19,8 +19,11 @@ from services.ingest.domain.events import READER_REVISION
 from services.ingest.domain.remittance import ClaimQuarantined
 from shared.postgres import transaction
 
-State = Literal["quarantined", "released", "reread"]
-"""released: read with what a person supplied. reread: read by a newer reader, without help."""
+State = Literal["quarantined", "released", "reread", "dismissed"]
+"""
+released: read with what a person supplied. reread: read by a newer reader, without help. dismissed: a person
+said that nothing is to be done; should a newer reader read it after all, it is reread.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +62,20 @@ _SUPPLIED = text("""
 """)
 _SUPPLY = text("""
     update ingest.quarantined_claims set supplied = cast(:supplied as jsonb), supplied_by = :by,
-        supplied_at = now(), reason = :reason
+        supplied_at = now(), reason = :reason, dismissed_by = null, dismissed_at = null,
+        state = case state when 'dismissed' then 'quarantined' else state end
     where quarantine_id = :quarantine_id
+""")
+_DISMISS = text("""
+    update ingest.quarantined_claims set state = 'dismissed', dismissed_by = :by, dismissed_at = now(),
+        reason = :reason, changed_at = now()
+    where quarantine_id = :quarantine_id and supplied is null and state in ('quarantined', 'dismissed')
 """)
 _COLUMNS = """
     q.organization_id, q.quarantine_id, q.remittance_id, r.receipt_id, r.feed, r.payer_name, r.trace_number,
     r.received_at, r.payer_date, r.is_test, r.replay_asked_at is not null as being_read_again, q.position,
     q.byte_offset, q.byte_length, q.charge_amount, q.findings, q.reader_revision, q.state, q.quarantined_at,
-    q.changed_at, q.supplied_by, q.supplied_at, q.reason, q.event_id
+    q.changed_at, q.supplied_by, q.supplied_at, q.dismissed_by, q.dismissed_at, q.reason, q.event_id
 """
 _PAGE = text(f"""
     select {_COLUMNS}
@@ -163,6 +172,12 @@ async def supply(
     """Keep what a person knows of a claim that could not be read; the next reading uses it."""
     told = {"supplied": msgspec.json.encode(supplied).decode(), "by": by, "reason": reason}
     await connection.execute(_SUPPLY, {"quarantine_id": quarantine_id, **told})
+
+
+async def dismiss(connection: AsyncConnection, *, quarantine_id: UUID, by: UUID, reason: str) -> bool:
+    """Note that nothing is to be done about a claim; False where something was done, or is under way."""
+    told = {"quarantine_id": quarantine_id, "by": by, "reason": reason}
+    return bool((await connection.execute(_DISMISS, told)).rowcount)
 
 
 async def quarantined_claim(connection: AsyncConnection, quarantine_id: UUID) -> Any | None:

@@ -28,8 +28,9 @@ _REMITTANCES = text("""
     )
     select r.organization_id, r.remittance_id, r.receipt_id, r.claims_read, r.charge_read_amount,
         c.evented, c.evented_charge_amount, c.no_event, c.no_event_charge_amount,
-        r.duplicates, r.duplicate_charge_amount, r.quarantined, r.quarantined_charge_amount,
-        e.denied_amount, r.released_at is not null as released
+        r.duplicates, r.duplicate_charge_amount, r.quarantined - q.dismissed as quarantined,
+        r.quarantined_charge_amount - q.dismissed_charge_amount as quarantined_charge_amount,
+        q.dismissed, q.dismissed_charge_amount, e.denied_amount, r.released_at is not null as released
     from page r
     cross join lateral (
         select count(*) filter (where evented) as evented,
@@ -42,6 +43,12 @@ _REMITTANCES = text("""
             order by position, revision desc
         ) as latest
     ) c
+    cross join lateral (
+        select count(*) as dismissed, coalesce(sum(charge_amount), 0) as dismissed_charge_amount
+        from ingest.quarantined_claims d
+        where d.organization_id = r.organization_id and d.remittance_id = r.remittance_id
+            and d.state = 'dismissed'
+    ) q
     cross join lateral (
         select coalesce(sum(denied_amount), 0) as denied_amount from (
             select distinct on (message_id) denied_amount from ingest.claim_events e

@@ -104,7 +104,7 @@ _FORGET_SUPPLIED = text("""
     update ingest.quarantined_claims q set supplied = null, reason = null
     from ingest.remittances m
     where m.receipt_id = any (cast(:receipts as uuid[])) and q.organization_id = m.organization_id
-        and q.remittance_id = m.remittance_id and q.supplied is not null
+        and q.remittance_id = m.remittance_id and q.reason is not null
 """)
 _FORGET_REFERENCES = text("""
     update ingest.remittances m set provider_adjustments =
