@@ -273,7 +273,7 @@ async def test_going_back_before_dismissals_lets_the_claim_wait_again(site: Site
     await dismiss(site, one["quarantine_id"], reason="sent again")
     await site.engine.dispose()
 
-    await asyncio.to_thread(downgrade, database.owner, "0011")
+    await asyncio.to_thread(downgrade, database.owner, "0012")
     await asyncio.to_thread(upgrade, database.owner)
 
     (after,) = await listed(site)
