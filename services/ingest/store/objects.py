@@ -4,7 +4,8 @@ Where sealed files lie: a local folder or an object store, reached through the s
 An object appears under its key whole and durable, or not at all. An object store promises that itself. A
 folder gets it here, because obstore does not sync: what is complete is synced in `incoming/`, then renamed.
 
-An object store's credentials come from its own variables (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL …).
+An object store's credentials come from its own variables (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT,
+AZURE_STORAGE_ACCOUNT_NAME …).
 """
 
 import errno
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import LocalStore, ObjectStore, S3Store
+from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from shared.clock import now
 from shared.errors import InvalidInputError, ReprieveError, UnavailableError, UnreadableError
@@ -55,7 +56,11 @@ class Objects:
     """Objects by key. All methods block: call them in a thread."""
 
     def __init__(self, where: Path | str) -> None:
-        """Open a folder, or what a URL names (file:///…, s3://bucket/prefix). Raises InvalidInputError."""
+        """
+        Open a folder, or what a URL names (file:///…, s3://bucket/prefix, gs://…, az://…).
+
+        Raises InvalidInputError.
+        """
         if isinstance(where, str) and where.startswith("file://"):
             where = Path(where.removeprefix("file://"))
         if isinstance(where, Path):
@@ -226,24 +231,34 @@ def place(key: str) -> str:
 
 
 def _remote(url: str) -> ObjectStore:
-    if not url.startswith("s3://"):
+    scheme = url.partition("://")[0]
+    if scheme not in _REMOTE:
         raise InvalidInputError(
             "REPRIEVE_RAW_URL is no place that raw files can be kept in.",
-            remedy="Use file:///folder or s3://bucket/prefix.",
+            remedy="Use file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.",
         )
+    store, variables = _REMOTE[scheme]
     client: ClientConfig = {
         "timeout": _TIMEOUT,
         "connect_timeout": _CONNECT_TIMEOUT,
         # One of the store's own variables, which obstore forgets as soon as it is given any option.
-        "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true",
+        "allow_http": os.environ.get(f"{variables}_ALLOW_HTTP", "").lower() == "true",
     }
     try:
-        return S3Store.from_url(url, client_options=client, retry_config=_RETRY)
+        return store.from_url(url, client_options=client, retry_config=_RETRY)
     except (BaseError, ValueError) as error:
         raise InvalidInputError(
             "The object store of REPRIEVE_RAW_URL cannot be set up.",
-            remedy="Check the URL and the AWS_… variables.",
+            remedy=f"Check the URL and the {variables}_… variables.",
         ) from error
+
+
+_REMOTE: dict[str, tuple[type[S3Store | GCSStore | AzureStore], str]] = {
+    "s3": (S3Store, "AWS"),
+    "gs": (GCSStore, "GOOGLE"),
+    "az": (AzureStore, "AZURE"),
+}
+"""By the URL's scheme: the store, and how the names of its own variables begin."""
 
 
 def _sync(path: Path) -> None:
