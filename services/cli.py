@@ -48,7 +48,10 @@ COMMANDS = (
         "simulate", "services.ingest.commands:simulate", "Write a synthetic 835 with invented people.", _FILES
     ),
     Command(
-        "codes", "services.triage.commands:codes", "The reason codes and what Reprieve makes of them.", _FILES
+        "codes",
+        "services.triage.code_table:codes",
+        "The reason codes and what Reprieve makes of them.",
+        _FILES,
     ),
     Command(
         "policies", "services.triage.commands:policies", "The payers' rules: list and check them.", _FILES

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from rich.console import Console
 from typer.testing import CliRunner
 
-from services.triage.commands import classification_page, policies
+from services.triage.code_table import classification_page
+from services.triage.commands import policies
 from services.triage.policies import shipped_policies
 from services.triage.render import CSV_COLUMNS, explain_rows, render
 from shared.contracts.claim import Party
@@ -193,7 +194,7 @@ def test_policies_check_names_mistakes_and_fails(tmp_path):
     result = CliRunner().invoke(policies, ["check", str(tmp_path)])
 
     assert result.exit_code == 1
-    assert "plan.toml: colour is no known key" in result.output
+    assert "plan.toml: line 2: colour is no known key" in result.output
 
 
 def test_policies_list_names_every_program():

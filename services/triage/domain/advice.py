@@ -5,9 +5,10 @@ from datetime import date
 
 from msgspec import Struct
 
-from services.triage.domain.classification import Reading, ResponsibleParty
+from services.triage.domain.classification import Reading
 from services.triage.domain.clocks import RunningClock, State, plan_for, state_of
 from services.triage.domain.cues import NO_APPEAL
+from services.triage.domain.meanings import ResponsibleParty
 from services.triage.domain.ways import APPEALS, WAYS
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Action, ClockKind

@@ -8,22 +8,34 @@ read alone, Alerts never explain, the word "authorization" is never a key, and w
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from services.triage.domain.codes import carc_status, group_allowed, is_alert, rarc_status, requires_remark
-from services.triage.domain.meanings import CARC_MEANINGS, RARC_MEANINGS, RARC_SUPPORTING, Meaning
+from services.triage.domain.code_lists import CARC_DATES, CARC_SUCCESSORS
+from services.triage.domain.codes import (
+    CodeStatus,
+    carc_status,
+    group_allowed,
+    is_alert,
+    rarc_status,
+)
+from services.triage.domain.meanings import (
+    CARC_MEANINGS,
+    GROUPS,
+    RARC_MEANINGS,
+    RARC_ROUTING,
+    RARC_SUPPORTING,
+    Meaning,
+    ResponsibleParty,
+)
 from shared.contracts.claim import ServiceLine
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Action, Category, DeniedItem, EvidenceStrength, Route
 
-ResponsibleParty = Literal["provider", "patient", "payer", "unknown"]
-
 NOT_ABOUT_AUTHORIZATION: frozenset[Category] = frozenset(("not_authorization", "unclear"))
 
 _NOTHING = Decimal(0)
-_PARTIES: dict[str, ResponsibleParty] = {"CO": "provider", "PI": "provider", "PR": "patient"}
 
 
 class Reading(Struct, frozen=True, kw_only=True, eq=False):
@@ -69,22 +81,29 @@ class Classification(Struct, frozen=True, kw_only=True):
     def amount_basis(self) -> str:
         if not self.auth_related:
             return "all denied charges of the claim"
+        basis = "denied charges about authorization"
         if self.dependent_amount:
-            return (
-                f"denied charges about authorization {self.authorization_amount:,.2f}, "
+            basis += (
+                f" {self.authorization_amount:,.2f}, "
                 f"and of lines that fell with them {self.dependent_amount:,.2f}"
             )
-        return "denied charges about authorization"
+        left_out = self.denied_amount - self.amount_at_stake
+        return f"{basis}; denied for other reasons and left out: {left_out:,.2f}" if left_out else basis
 
 
 class _Refusal(NamedTuple):
-    """What a denied adjustment is read by. `whole_charge` is asked only of the code that it matters for."""
+    """
+    What a denied adjustment is read by. `whole_charge` is asked only of the code that it matters for.
+
+    `status` is the reason code's on the remittance's day, None where it has been the same on every day.
+    """
 
     line_number: int | None
     group: str
     reason: str
     remarks: tuple[str, ...]
     whole_charge: bool
+    status: CodeStatus | None
 
 
 class _Pattern(Struct, frozen=True, kw_only=True, eq=False):
@@ -150,22 +169,23 @@ def _refusals(event: ClaimDenied) -> tuple[_Refusal, ...]:
             charge = event.charge_amount if line is None else line.charge_amount
             whole_charge = denied.amount >= charge > 0
         remarks = _remarks(line, claim_remarks)
-        refusals.append(_Refusal(denied.line_number, denied.group, denied.reason, remarks, whole_charge))
+        status = carc_status(denied.reason, event.payer_date) if denied.reason in CARC_DATES else None
+        refusals.append(
+            _Refusal(denied.line_number, denied.group, denied.reason, remarks, whole_charge, status)
+        )
     return tuple(refusals)
 
 
 # Payers deny in few ways: most claims repeat the codes of another one, with other money.
 @lru_cache(maxsize=8192)
 def _pattern(refusals: tuple[_Refusal, ...]) -> _Pattern:
-    readings = tuple(
-        _reading(refusal.reason, refusal.remarks, whole_charge=refusal.whole_charge) for refusal in refusals
-    )
+    readings = tuple(_reading(refusal) for refusal in refusals)
     authorization = tuple(
         index for index, reading in enumerate(readings) if reading.category not in NOT_ABOUT_AUTHORIZATION
     )
     lines = frozenset(refusals[index].line_number for index in authorization)
     relevant = authorization or tuple(range(len(readings)))
-    parties = {_PARTIES.get(refusals[index].group, "unknown") for index in relevant}
+    parties = {_party(refusals[index].group) for index in relevant}
     return _Pattern(
         readings=readings,
         authorization=authorization,
@@ -181,6 +201,11 @@ def _pattern(refusals: tuple[_Refusal, ...]) -> _Pattern:
         human=_human(readings, authorization, relevant),
         notes=_all_notes(refusals, readings),
     )
+
+
+def _party(group: str) -> ResponsibleParty:
+    known = GROUPS.get(group)
+    return "unknown" if known is None else known.party
 
 
 def _human(
@@ -233,40 +258,89 @@ def _remarks(line: ServiceLine | None, claim_remarks: tuple[str, ...]) -> tuple[
     return tuple(dict.fromkeys(own + claim_remarks))
 
 
-def _reading(reason: str, remarks: tuple[str, ...], *, whole_charge: bool) -> Reading:
+def _reading(refusal: _Refusal) -> Reading:
     # The usage note of 45: it cannot equal the whole charge. Then something else refused the service.
-    if reason == "45" and whole_charge:
+    if refusal.reason == "45" and refusal.whole_charge:
         return _WHOLE_CHARGE
-    return read_codes(reason, remarks)
+    return read_codes(refusal.reason, refusal.remarks, refusal.status)
 
 
 @lru_cache(maxsize=16_384)
-def read_codes(reason: str, remarks: tuple[str, ...]) -> Reading:
-    """Say what a reason code (CAS02) and the remark codes beside it, Alerts included, mean together."""
+def read_codes(reason: str, remarks: tuple[str, ...], status: CodeStatus | None = None) -> Reading:
+    """
+    Say what a reason code (CAS02) and the remark codes beside it, Alerts included, mean together.
+
+    `status` is the reason code's on the day of the remittance, where its dates are known.
+    """
     if not reason:
         return _UNEXPLAINED
+    status = status or carc_status(reason)
     explaining = [code for code in remarks if not is_alert(code)]
-    notes = _notes(reason, explaining)
+    notes = _notes(reason, explaining, status)
     meaning = CARC_MEANINGS.get(reason)
     refined = _refined(meaning, explaining)
     if refined is not None:
         return _by_remark(reason, refined, explaining, meaning=meaning, notes=notes)
     if meaning is None:
         return _unclear(_no_rule(reason), notes=notes)
-    if requires_remark(reason) and not any(rarc_status(code) != "unknown" for code in explaining):
-        human = f"{reason} says nothing without a remark, and there is none that explains"
-        return _unclear(human, notes=notes, strength="needs_remark")
+    if meaning.strength == "needs_remark":
+        return _explained(reason, meaning, explaining, notes)
+    if status == "not_yet":
+        return _too_early(reason, meaning, notes)
     confirmed = _confirmed(meaning, explaining)
     return Reading(
         category=meaning.category,
         why=meaning.why,
         action=meaning.action,
         route=meaning.route,
-        strength="supporting" if meaning.strength == "needs_remark" else meaning.strength,
+        strength=meaning.strength,
         confidence=0.95 if confirmed else meaning.confidence,
         human=None if confirmed else meaning.human,
         notes=notes,
         depends=meaning.depends,
+    )
+
+
+def _explained(reason: str, meaning: Meaning, explaining: Sequence[str], notes: tuple[str, ...]) -> Reading:
+    """Read a code that says nothing alone by the remark beside it, if there is one that explains."""
+    told = next((code for code in explaining if code in RARC_ROUTING), None)
+    if told is not None:
+        routing = RARC_ROUTING[told]
+        return Reading(
+            category="not_authorization",
+            why=f"{meaning.why} Remark {told}: {routing.why[0].lower()}{routing.why[1:]}",
+            action=routing.action,
+            route=routing.route,
+            strength="defining",
+            confidence=0.9,
+            notes=notes,
+        )
+    published = next((code for code in explaining if rarc_status(code) != "unknown"), None)
+    if published is None:
+        human = f"{reason} says nothing without a remark, and there is none that explains"
+        return _unclear(human, notes=notes, strength="needs_remark")
+    return Reading(
+        category=meaning.category,
+        why=f"{meaning.why} Remark {published} says more: look it up.",
+        action=meaning.action,
+        route=meaning.route,
+        strength="supporting",
+        confidence=meaning.confidence,
+        notes=notes,
+    )
+
+
+def _too_early(reason: str, meaning: Meaning, notes: tuple[str, ...]) -> Reading:
+    start, _ = CARC_DATES[reason]
+    return Reading(
+        category=meaning.category,
+        why=meaning.why,
+        action=meaning.action,
+        route=meaning.route,
+        strength="supporting",
+        confidence=0.5,
+        human=f"{reason} began on {start}, after the date of this remittance: the code or the date is wrong",
+        notes=notes,
     )
 
 
@@ -305,10 +379,12 @@ def _confirmed(meaning: Meaning, explaining: Sequence[str]) -> bool:
     )
 
 
-def _notes(reason: str, explaining: Sequence[str]) -> tuple[str, ...]:
+def _notes(reason: str, explaining: Sequence[str], status: CodeStatus) -> tuple[str, ...]:
     notes = []
-    if carc_status(reason) == "deactivated":
-        notes.append(f"{reason} is a retired reason code, read as payers used it")
+    if status == "deactivated":
+        successor = CARC_SUCCESSORS.get(reason)
+        instead = f" (now {successor})" if successor else ""
+        notes.append(f"{reason} is a retired reason code{instead}, read as payers used it")
     notes += [f"{code} is no published remark code" for code in explaining if rarc_status(code) == "unknown"]
     notes += [
         f"{code} supports: {RARC_SUPPORTING[code]}; it decides nothing by itself"

@@ -6,6 +6,8 @@ Only codes and flags: the wording belongs to X12, a site may load the official l
 means to a biller stands in meanings.py. Refreshing these lists is replacing the blocks of codes.
 """
 
+from datetime import date
+
 SEEN_ON = "2026-08-17"
 
 CARC_CURRENT = frozenset(
@@ -161,3 +163,35 @@ RARC_ALERT = frozenset(
     """.split(),
 )
 """Remarks that only inform: they never explain an adjustment."""
+
+CARC_DATES: dict[str, tuple[date | None, date | None]] = {
+    "15": (date(1995, 1, 1), None),
+    "38": (None, date(2013, 1, 1)),
+    "39": (date(1995, 1, 1), None),
+    "62": (None, date(2007, 4, 1)),
+    "165": (date(2004, 10, 31), None),
+    "197": (date(2006, 10, 31), None),
+    "198": (date(2006, 10, 31), None),
+    "210": (date(2007, 7, 9), None),
+    "226": (date(2008, 9, 21), None),
+    "227": (date(2008, 9, 21), None),
+    "242": (date(2012, 6, 3), None),
+    "243": (date(2012, 6, 3), None),
+}
+"""
+First day of use, and first day out of use, of the reason codes near authorization; None where not found.
+
+From dated copies of the list of 2012 and 2013. Other codes are only known as current or retired.
+"""
+
+CARC_SUCCESSORS: dict[str, str] = {
+    "15": "197, 284 or 296",
+    "17": "226 or 227",
+    "38": "242 or 243",
+    "42": "45",
+    "62": "197 or 198",
+    "138": "285 or 286",
+    "165": "287 or 288",
+    "W6": "P17",
+}
+"""Which codes payers should send instead of a retired one."""

@@ -1,9 +1,11 @@
 """What the published lists say of a code: is it known, in use, an Alert, in need of a remark?"""
 
+from datetime import date
 from typing import Literal
 
 from services.triage.domain.code_lists import (
     CARC_CURRENT,
+    CARC_DATES,
     CARC_DEACTIVATED,
     CARC_GROUPS,
     CARC_REQUIRES_REMARK,
@@ -12,10 +14,22 @@ from services.triage.domain.code_lists import (
     RARC_DEACTIVATED,
 )
 
-CodeStatus = Literal["current", "deactivated", "unknown"]
+CodeStatus = Literal["current", "deactivated", "not_yet", "unknown"]
+
+_NO_DATES: tuple[date | None, date | None] = (None, None)
 
 
-def carc_status(code: str) -> CodeStatus:
+def carc_status(code: str, on: date | None = None) -> CodeStatus:
+    """
+    Give a reason code's status today, or on a day: as far as its dates are known.
+
+    A retired code whose last day was not found counts as retired on every day.
+    """
+    start, stop = CARC_DATES.get(code, _NO_DATES) if on is not None else _NO_DATES
+    if start is not None and on is not None and on < start:
+        return "not_yet"
+    if stop is not None and on is not None and on < stop:
+        return "current"
     if code in CARC_CURRENT:
         return "current"
     return "deactivated" if code in CARC_DEACTIVATED else "unknown"

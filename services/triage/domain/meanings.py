@@ -3,12 +3,18 @@ The one table of what reason and remark codes mean to a biller.
 
 `reprieve codes` and docs/classification.md print it. Words here are ours. Sources: X12's published lists
 (status, usage notes), CAQH CORE 360, payers' pages. What counts as an authorization denial changes here and
-nowhere else; how rows combine stands in classification.py.
+nowhere else; how rows combine stands in classification.py. Two long parts have files of their own: the
+reason codes of other teams (look_alikes.py) and the remarks (remarks.py).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
+from services.triage.domain.look_alikes import LOOK_ALIKES
+from services.triage.domain.remarks import RARC_DEFINING, RARC_ROUTING, RARC_SUPPORTING
 from shared.contracts.decision import Action, Category, EvidenceStrength, Route
+
+ResponsibleParty = Literal["provider", "patient", "payer", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +153,12 @@ CARC_MEANINGS: dict[str, Meaning] = {
         why="Property and casualty: the attending provider did not authorize the referral.",
         action="obtain_referral",
     ),
+    "W6": Meaning(
+        category="referral_not_authorized",
+        why="Retired code: the attending provider did not authorize the referral.",
+        action="obtain_referral",
+        confidence=0.8,
+    ),
     "242": _elsewhere(
         "other",
         "The service was given outside the network: a retro-authorization cannot cure it, an exception may.",
@@ -225,6 +237,16 @@ CARC_MEANINGS: dict[str, Meaning] = {
     "17": _remark_decides(
         "missing_information", "Retired code: information asked for did not come.", "send_records"
     ),
+    "201": _remark_decides(
+        "coordination_of_benefits",
+        "The patient answers for it under a set-aside or another agreement.",
+        "route_elsewhere",
+    ),
+    "267": _remark_decides("coding", "The claim spans several months.", "send_corrected_claim"),
+    "307": _remark_decides("contractual", "A refund under the drug price programme.", "route_elsewhere"),
+    "D23": _remark_decides(
+        "coordination_of_benefits", "Retired code: Medicare Part D covers the patient.", "route_elsewhere"
+    ),
     "163": _elsewhere(
         "missing_information",
         "The attachment named on the claim did not come.",
@@ -234,215 +256,86 @@ CARC_MEANINGS: dict[str, Meaning] = {
     "164": _elsewhere(
         "missing_information", "The attachment came late.", action="send_records", refinable=True
     ),
-    # -- look-alikes: somebody else's problem -------------------------------------------------------------
-    "19": _elsewhere("coordination_of_benefits", "A work injury: the workers' compensation carrier pays."),
-    "20": _elsewhere("coordination_of_benefits", "Another liability carrier pays."),
-    "21": _elsewhere("coordination_of_benefits", "A no-fault carrier pays."),
-    "22": _elsewhere("coordination_of_benefits", "Another payer may come first."),
-    "23": _elsewhere("coordination_of_benefits", "The effect of an earlier payer's decision."),
-    "109": _elsewhere("coordination_of_benefits", "Another payer or contractor covers it: send it there."),
-    "136": _elsewhere(
-        "coordination_of_benefits", "The earlier payer's rules were not followed: mend that first."
+    "P1": _elsewhere(
+        "other",
+        "Property and casualty: a state requirement; the remark explains it.",
+        action="review_by_hand",
     ),
-    "26": _elsewhere("eligibility", "The service came before coverage began."),
-    "27": _elsewhere("eligibility", "The service came after coverage ended."),
-    "31": _elsewhere("eligibility", "The patient is not known as insured."),
-    "32": _elsewhere("eligibility", "The patient does not count as an eligible dependent."),
-    "33": _elsewhere("eligibility", "The insured has no dependent coverage."),
-    "34": _elsewhere("eligibility", "The insured has no coverage for newborns."),
-    "141": _elsewhere("eligibility", "Retired code: the claim spans covered and uncovered days."),
-    "177": _elsewhere("eligibility", "Eligibility conditions were not met."),
-    "200": _elsewhere("eligibility", "The service fell into a lapse of coverage."),
-    "29": _elsewhere("timely_filing", "The claim came after the filing limit."),
-    "4": _elsewhere("coding", "The modifier does not fit, or one is missing.", action="send_corrected_claim"),
-    "5": _elsewhere("coding", "Procedure and place of service do not fit.", action="send_corrected_claim"),
-    "6": _elsewhere("coding", "Procedure and age do not fit.", action="send_corrected_claim"),
-    "7": _elsewhere("coding", "Procedure and sex do not fit.", action="send_corrected_claim"),
-    "8": _elsewhere("coding", "Procedure and provider type do not fit.", action="send_corrected_claim"),
-    "9": _elsewhere("coding", "Diagnosis and age do not fit.", action="send_corrected_claim"),
-    "10": _elsewhere("coding", "Diagnosis and sex do not fit.", action="send_corrected_claim"),
-    "11": _elsewhere("coding", "Diagnosis and procedure do not fit.", action="send_corrected_claim"),
-    "12": _elsewhere("coding", "Diagnosis and provider type do not fit.", action="send_corrected_claim"),
-    "146": _elsewhere("coding", "The diagnosis was not valid on the day.", action="send_corrected_claim"),
-    "181": _elsewhere(
-        "coding", "The procedure code was not valid on the day.", action="send_corrected_claim"
+    "P3": _elsewhere(
+        "coordination_of_benefits", "Workers' compensation was settled: a set-aside or the patient pays."
     ),
-    "182": _elsewhere("coding", "The modifier was not valid on the day.", action="send_corrected_claim"),
-    "199": _elsewhere("coding", "Revenue code and procedure do not fit.", action="send_corrected_claim"),
-    "54": _elsewhere("coding", "Assistants or several physicians are not covered here."),
-    "55": _elsewhere("medical_necessity", "The payer calls the treatment experimental.", action="appeal"),
-    "56": _elsewhere("medical_necessity", "The payer calls the treatment unproven.", action="appeal"),
-    "150": _elsewhere("medical_necessity", "The records do not support this level.", action="appeal"),
-    "151": _elsewhere("medical_necessity", "The records do not support this many.", action="appeal"),
-    "152": _elsewhere("medical_necessity", "The records do not support this length.", action="appeal"),
-    "18": _elsewhere("duplicate", "The payer has this claim already: find the first one's outcome."),
-    "59": _elsewhere("bundling", "Reduced under the rules for several procedures."),
+    "162": _elsewhere(
+        "other", "Retired code: a state requirement; the remark explains it.", action="review_by_hand"
+    ),
+    # -- what falls with a line that was refused ----------------------------------------------------------
     "97": _elsewhere("bundling", "Paid for within another service.", depends=True),
-    "231": _elsewhere("bundling", "Excluded by another procedure of the same day."),
-    "236": _elsewhere("bundling", "Excluded by a coding edit."),
     "B15": _elsewhere("bundling", "Needs a qualifying service, which was not paid.", depends=True),
-    "35": _elsewhere("benefit_limit", "The lifetime benefit is used up."),
-    "49": _elsewhere("benefit_limit", "Routine or screening services are not covered."),
-    "51": _elsewhere("benefit_limit", "A pre-existing condition is not covered."),
-    "119": _elsewhere("benefit_limit", "The benefit maximum is used up."),
-    "149": _elsewhere("benefit_limit", "The lifetime benefit for this kind of service is used up."),
-    "167": _elsewhere("benefit_limit", "The diagnosis is not covered."),
-    "169": _elsewhere("benefit_limit", "Another benefit was paid instead."),
-    "204": _elsewhere("benefit_limit", "The plan does not cover the service."),
-    "222": _elsewhere("benefit_limit", "More than the contract allows in the period."),
-    "24": _elsewhere("contractual", "Covered by a capitation agreement."),
-    "42": _elsewhere("contractual", "Retired code: above the fee schedule."),
-    "44": _elsewhere("contractual", "A prompt-payment discount."),
-    "45": _elsewhere("contractual", "Above the fee schedule or contract."),
-    "94": _elsewhere("contractual", "Processed above the charges."),
-    "101": _elsewhere("contractual", "A predetermination: nothing was billed yet."),
-    "104": _elsewhere("contractual", "A withhold under the contract."),
-    "131": _elsewhere("contractual", "A negotiated discount."),
-    "144": _elsewhere("contractual", "An incentive adjustment."),
-    "253": _elsewhere("contractual", "Sequestration."),
-    "A2": _elsewhere("contractual", "Retired code: a contractual adjustment."),
-    "13": _elsewhere("eligibility", "The patient's date of death precedes the service."),
-    "14": _elsewhere("eligibility", "The patient's date of birth follows the service."),
-    "140": _elsewhere("eligibility", "The patient's id and name do not fit each other."),
-    "166": _elsewhere("eligibility", "Sent after the payer's responsibility had ended."),
-    "276": _elsewhere("coordination_of_benefits", "What the earlier payer refused is not covered here."),
-    "B11": _elsewhere("coordination_of_benefits", "Passed on to the payer or processor in charge."),
-    "58": _elsewhere(
-        "coding", "The place of service is invalid or does not fit.", action="send_corrected_claim"
-    ),
-    "110": _elsewhere("coding", "Billed before the service was given.", action="send_corrected_claim"),
-    "189": _elsewhere(
-        "coding", "Billed with an unlisted code where a listed one exists.", action="send_corrected_claim"
-    ),
-    "B16": _elsewhere("coding", "The rules for a new patient were not met.", action="send_corrected_claim"),
-    "B22": _elsewhere("coding", "Adjusted because of the diagnosis.", action="send_corrected_claim"),
-    "107": _elsewhere(
-        "missing_information", "The related claim was not found.", action="send_corrected_claim"
-    ),
-    "206": _elsewhere("missing_information", "The NPI is missing.", action="send_corrected_claim"),
-    "207": _elsewhere("missing_information", "The NPI has no valid form.", action="send_corrected_claim"),
-    "208": _elsewhere(
-        "missing_information", "The NPI is not the one on file.", action="send_corrected_claim"
-    ),
-    "114": _elsewhere("medical_necessity", "The product is not approved.", action="appeal"),
-    "216": _elsewhere("medical_necessity", "A review organization found against it.", action="appeal"),
-    "B8": _elsewhere(
-        "medical_necessity", "Another service was available and should have been used.", action="appeal"
-    ),
-    "B13": _elsewhere("duplicate", "Paid before, perhaps with another claim."),
-    "60": _elsewhere("bundling", "An outpatient service too near an inpatient stay."),
-    "B10": _elsewhere("bundling", "A part of it was paid already."),
-    "53": _elsewhere("benefit_limit", "Care by a relative is not covered."),
-    "202": _elsewhere("benefit_limit", "Personal comfort is not covered."),
-    "B1": _elsewhere("benefit_limit", "The visits are not covered."),
-    "B14": _elsewhere("benefit_limit", "One visit a day is covered."),
-    "256": _elsewhere("contractual", "Not payable under the managed care contract."),
-    "133": _elsewhere("other", "Pending: the payer reviews it still.", action="review_by_hand"),
-    "170": _elsewhere("other", "This type of provider is not paid for it."),
-    "171": _elsewhere("other", "This type of provider is not paid for it in this setting."),
-    "172": _elsewhere("other", "A provider of this specialty is not paid for it."),
-    "183": _elsewhere("other", "The referring provider may not refer it."),
-    "184": _elsewhere("other", "The ordering provider may not order it."),
-    "185": _elsewhere("other", "The rendering provider may not perform it."),
-    "299": _elsewhere("other", "The billing provider may not be paid for it."),
-    "B7": _elsewhere("other", "The provider was not certified or eligible on the day."),
-    "B9": _elsewhere("coordination_of_benefits", "The patient is in a hospice: Medicare Part A may pay."),
-    "B20": _elsewhere("other", "Another provider furnished the service in whole or part."),
+    # -- somebody else's problem --------------------------------------------------------------------------
+    **{
+        code: _elsewhere(route, why, action=action)
+        for route, action, rows in LOOK_ALIKES
+        for code, why in rows.items()
+    },
 }
 """
 Reason codes (CAS02 and its repeats). A code that is not here is `unclear`, in the open.
 
-Some rows are for look-ups only (23, 24, 42, 44, 59, 94, 101, 104, 131, 144, 253, A2): ingest takes these
-for ordinary (docs/x12-835.md) and never sends them as a denial.
+The patient's share and the price (1, 2, 3, 24, 45 and others of docs/x12-835.md) are here for
+look-ups: ingest takes them for ordinary and never sends them as a denial.
 """
 
-_REFERRAL_FORM = "A referral form is missing or incomplete."
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What a group code (CAS01) says: who bears the amount, and what follows for the patient's account."""
+
+    party: ResponsibleParty
+    why: str
+    billing: str
+
+
+GROUPS: dict[str, Group] = {
+    "CO": Group(
+        party="provider",
+        why="A contract or the law makes it the provider's loss.",
+        billing="Never bill the patient for it",
+    ),
+    "PR": Group(
+        party="patient",
+        why="The payer says that the patient, or another payer, may be billed.",
+        billing="Review before any bill: the payer's word alone does not make the patient liable",
+    ),
+    "OA": Group(
+        party="unknown",
+        why="Neither the contract nor the patient: used where no other group fits.",
+        billing="Do not bill the patient on the strength of it",
+    ),
+    "PI": Group(
+        party="provider",
+        why="The payer holds the patient not liable, and no contract says so.",
+        billing="Do not bill the patient for it",
+    ),
+    "CR": Group(
+        party="unknown",
+        why="004010 only: a correction or reversal; the first decision says who bears it.",
+        billing="Do not bill the patient before the first decision is read",
+    ),
+}
+"""Group codes. CORE and the code list limit some reason codes to some groups: see codes.group_allowed."""
 
 RARC_MEANINGS: dict[str, Meaning] = {
-    "M62": Meaning(
-        category="authorization_number_invalid",
-        why="The treatment authorization number is missing or invalid.",
-        action="search_existing_authorization",
-        confidence=0.9,
-    ),
-    "N752": Meaning(
-        category="authorization_number_invalid",
-        why="The treatment authorization code that carries the HIPPS code is missing or invalid.",
-        action="search_existing_authorization",
-        confidence=0.9,
-    ),
-    "N54": Meaning(
-        category="authorization_not_for_service",
-        why="The claim differs from the services that were authorized.",
-        action="amend_authorization",
-        confidence=0.9,
-    ),
-    "N188": Meaning(
-        category="authorization_not_for_service",
-        why="The approved level of care differs from the code billed.",
-        action="amend_authorization",
-        confidence=0.9,
-    ),
-    "N351": Meaning(
-        category="authorization_expired",
-        why="The service date lies outside the approved plan.",
-        action="request_date_change",
-        confidence=0.9,
-    ),
-    "N175": Meaning(
-        category="authorization_absent",
-        why="The review organization's approval is missing.",
-        action="search_existing_authorization",
-        confidence=0.9,
-    ),
-    "N385": Meaning(
-        category="notification_untimely",
-        why="The notice of admission came late.",
-        action="request_reconsideration",
-        confidence=0.9,
-    ),
-    "N758": Meaning(
-        category="authorization_denied",
-        why="Paid according to the authorization decision, which refused or cut the service.",
-        action="appeal",
-        confidence=0.85,
-    ),
-    "N41": Meaning(
-        category="authorization_denied",
-        why="Retired code: the authorization was asked for and refused.",
-        action="appeal",
-        confidence=0.8,
-    ),
-    "N630": Meaning(
-        category="referral_not_authorized",
-        why="The attending provider did not authorize the referral.",
-        action="obtain_referral",
-        confidence=0.9,
-    ),
-    "N475": Meaning(
-        category="referral_absent", why=_REFERRAL_FORM, action="obtain_referral", confidence=0.85
-    ),
-    "N476": Meaning(
-        category="referral_absent", why=_REFERRAL_FORM, action="obtain_referral", confidence=0.85
-    ),
-    "N489": Meaning(
-        category="referral_absent", why=_REFERRAL_FORM, action="obtain_referral", confidence=0.85
-    ),
-    "N490": Meaning(
-        category="referral_absent", why=_REFERRAL_FORM, action="obtain_referral", confidence=0.85
-    ),
+    code: Meaning(category=row.category, why=row.why, action=row.action, confidence=row.confidence)
+    for code, row in RARC_DEFINING.items()
 }
 """Remarks that define an authorization problem. Alerts can never stand here."""
 
-RARC_SUPPORTING: dict[str, str] = {
-    "N640": "more than the approved or allowed number or frequency",
-    "N335": "a referral date is missing or wrong",
-    "N362": "more units than the maximum",
-    "N386": "a national coverage determination",
-    "N517": "the payer wants a new claim",
-    "N706": "documentation is missing",
-    "N29": "documentation is missing (retired code)",
-    "M44": "a condition code is missing or wrong",
-    "N669": "the Medicare fee schedule applies",
-}
-"""Remarks that sound like authorization and are not it by themselves: evidence beside a code, no more."""
+__all__ = [
+    "CARC_MEANINGS",
+    "GROUPS",
+    "RARC_MEANINGS",
+    "RARC_ROUTING",
+    "RARC_SUPPORTING",
+    "Group",
+    "Meaning",
+    "ResponsibleParty",
+]

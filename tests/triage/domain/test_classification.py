@@ -1,13 +1,16 @@
 """What the codes mean, row by row, written from the research and not from the table."""
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
 
 from services.triage.domain.classification import classify
+from services.triage.domain.code_lists import CARC_CURRENT
 from services.triage.domain.meanings import CARC_MEANINGS, RARC_MEANINGS
 from shared.contracts.claim import Remark
+from shared.contracts.decision import Category, Route
 from tests.triage.domain.denials import denial, line, refused
 
 # reason code: category, action
@@ -27,6 +30,7 @@ AUTHORIZATION = {
     "288": ("referral_absent", "obtain_referral"),
     "287": ("referral_exceeded", "obtain_referral"),
     "P17": ("referral_not_authorized", "obtain_referral"),
+    "W6": ("referral_not_authorized", "obtain_referral"),
 }
 
 # route: reason codes that are somebody else's problem
@@ -44,7 +48,26 @@ ROUTES = {
     "other": "95 133 138 170 171 172 183 184 185 242 285 286 299 B7 B20",
 }
 UNCLEAR = {"61", "78", "193"}
-NEED_A_REMARK = {"16", "17", "96", "125", "129", "148", "226", "227", "234", "237", "250", "251", "252", "A1"}
+NEED_A_REMARK = {
+    "16",
+    "17",
+    "96",
+    "125",
+    "129",
+    "148",
+    "201",
+    "226",
+    "227",
+    "234",
+    "237",
+    "250",
+    "251",
+    "252",
+    "267",
+    "307",
+    "A1",
+    "D23",
+}
 
 # remark code: category, beside a reason code that says nothing alone
 DEFINING_REMARKS = {
@@ -54,6 +77,7 @@ DEFINING_REMARKS = {
     "N188": "authorization_not_for_service",
     "N351": "authorization_expired",
     "N175": "authorization_absent",
+    "N241": "authorization_number_invalid",
     "N385": "notification_untimely",
     "N758": "authorization_denied",
     "N41": "authorization_denied",
@@ -65,11 +89,122 @@ DEFINING_REMARKS = {
 }
 
 
-def test_every_row_of_the_table_is_expected_here():
-    routed = {code for codes in ROUTES.values() for code in codes.split()}
+# remark code, beside 16, 96 or A1: whose problem it is
+ROUTING_REMARKS = {
+    "MA130": "missing_information",
+    "N290": "missing_information",
+    "N286": "missing_information",
+    "M127": "missing_information",
+    "N391": "missing_information",
+    "N479": "coordination_of_benefits",
+    "MA04": "coordination_of_benefits",
+    "M76": "coding",
+    "M51": "coding",
+    "M53": "coding",
+    "N115": "medical_necessity",
+    "N130": "benefit_limit",
+    "N30": "eligibility",
+    "N619": "eligibility",
+    "M15": "bundling",
+    "N522": "duplicate",
+    "N448": "contractual",
+    "N95": "other",
+}
 
-    assert set(CARC_MEANINGS) == set(AUTHORIZATION) | routed | UNCLEAR | NEED_A_REMARK
+
+def test_only_these_codes_are_about_authorization_unclear_or_in_need_of_a_remark():
+    rows = CARC_MEANINGS.items()
+    about = {code for code, row in rows if row.category not in {"not_authorization", "unclear"}}
+
+    assert about == set(AUTHORIZATION)
+    assert {code for code, row in rows if row.category == "unclear"} == UNCLEAR
+    assert {code for code, row in rows if row.strength == "needs_remark"} == NEED_A_REMARK
     assert set(RARC_MEANINGS) == set(DEFINING_REMARKS)
+
+
+def test_every_reason_code_in_use_has_a_row():
+    assert set(CARC_CURRENT) <= set(CARC_MEANINGS)
+
+
+def test_every_category_and_every_route_is_reached():
+    reasons = [refused(code, "80.00") for code in CARC_MEANINGS]
+    alone = [classify(denial(one)).main for one in reasons]
+    refined = [classify(denial(refused("16"), lines=[line(remarks=[code])])).main for code in RARC_MEANINGS]
+
+    assert {one.category for one in alone + refined} == set(Category.__args__)
+    assert {one.route for one in alone} - {None} == set(Route.__args__)
+
+
+@pytest.mark.parametrize(("remark", "route"), ROUTING_REMARKS.items())
+@pytest.mark.parametrize("code", ["16", "96", "226", "A1"])
+def test_a_remark_says_whose_problem_a_code_is_that_says_nothing_alone(remark, route, code):
+    found = classify(denial(refused(code), lines=[line(remarks=["MA01", remark])]))
+
+    assert (found.main.category, found.main.route) == ("not_authorization", route)
+    assert f"Remark {remark}: " in found.items[0].why
+    assert not found.human
+
+
+@pytest.mark.parametrize("code", ["50", "272", "29", "97"])
+def test_a_code_that_speaks_for_itself_is_not_routed_by_a_remark(code):
+    alone = classify(denial(refused(code))).main
+
+    assert classify(denial(refused(code), lines=[line(remarks=["N30"])])).main.route == alone.route
+
+
+def test_a_defining_remark_goes_before_a_routing_one():
+    found = classify(denial(refused("16"), lines=[line(remarks=["N290", "M62"])]))
+
+    assert found.main.category == "authorization_number_invalid"
+
+
+@pytest.mark.parametrize(
+    ("code", "day", "retired"),
+    [
+        ("62", date(2007, 3, 31), False),
+        ("62", date(2007, 4, 1), True),
+        ("38", date(2012, 12, 31), False),
+        ("38", date(2013, 1, 1), True),
+        ("15", date(2026, 3, 20), True),
+    ],
+)
+def test_a_retired_code_is_read_and_noted_from_the_day_on_which_it_stopped(code, day, retired):
+    found = classify(denial(refused(code), payer_date=day))
+
+    assert found.auth_related
+    assert any("retired" in note for note in found.notes) == retired
+
+
+def test_a_retired_code_names_its_successors():
+    assert (
+        "38 is a retired reason code (now 242 or 243), read as payers used it"
+        in classify(denial(refused("38"))).notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "day", "early"),
+    [
+        ("197", date(2006, 10, 30), True),
+        ("197", date(2006, 10, 31), False),
+        ("210", date(2007, 7, 8), True),
+        ("243", date(2012, 6, 2), True),
+        ("243", date(2012, 6, 3), False),
+    ],
+)
+def test_a_code_that_had_not_begun_wants_a_person(code, day, early):
+    found = classify(denial(refused(code), payer_date=day))
+
+    assert found.auth_related
+    assert any("began on" in reason for reason in found.human) == early
+
+
+def test_what_is_denied_for_other_reasons_is_left_out_and_told():
+    lines = [line(1), line(2, charge="9.90")]
+    found = classify(denial(refused("197"), refused("29", "9.90", line_number=2), lines=lines))
+
+    assert found.amount_at_stake == Decimal("500.00")
+    assert "left out: 9.90" in found.amount_basis
 
 
 @pytest.mark.parametrize(("code", "expected"), AUTHORIZATION.items())
@@ -179,7 +314,7 @@ def test_an_unknown_code_is_unclear_and_in_the_open():
 
 
 def test_a_published_code_without_a_rule_is_unclear():
-    found = classify(denial(refused("303")))
+    found = classify(denial(refused("B2")))
 
     assert found.main.category == "unclear"
     assert "no rule" in found.human[0]

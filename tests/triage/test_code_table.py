@@ -1,0 +1,81 @@
+"""`reprieve codes`: the one table, whole or in part."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from services.triage.code_table import all_rows, codes
+from services.triage.domain.code_lists import RARC_ALERT
+
+
+def run(*arguments):
+    app = typer.Typer()
+    app.command()(codes)
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
+
+
+def rows(*arguments):
+    result = run(*arguments, "--format", "json")
+    return [json.loads(text) for text in result.stdout.splitlines()]
+
+
+def test_codes_are_found_alone_or_with_their_group():
+    assert [row["code"] for row in rows("CO-197")] == ["CO", "197"]
+    assert [row["code"] for row in rows("n351")] == ["N351"]
+
+
+@pytest.mark.parametrize("name", ["authorization_expired", "authorization-expired"])
+def test_a_category_is_filtered(name):
+    assert {row["code"] for row in rows("--category", name)} == {"302", "N351"}
+
+
+def test_a_route_is_filtered():
+    found = rows("--category", "timely_filing")
+
+    assert found
+    assert {row["route"] for row in found} == {"timely_filing"}
+
+
+@pytest.mark.parametrize(
+    ("code", "day", "status"),
+    [
+        ("38", "2012-12-31", "current"),
+        ("38", "2013-01-01", "deactivated"),
+        ("242", "2012-06-02", "not yet"),
+        ("242", "2012-06-03", "current"),
+        ("197", "2026-11-21", "current"),
+    ],
+)
+def test_the_status_is_that_of_the_day(code, day, status):
+    assert [row["status"] for row in rows(code, "--as-of", day)] == [status]
+
+
+def test_a_day_that_is_none_is_refused():
+    result = run("--as-of", "yesterday")
+
+    assert result.exit_code == 2
+    assert "is no day" in result.output
+
+
+def test_an_unknown_code_is_told_and_fails():
+    result = run("ZZ9")
+
+    assert result.exit_code == 1
+    assert "unclear" in result.output
+
+
+def test_the_table_prints_all_kinds():
+    printed = run().stdout
+
+    assert "Group codes" in printed
+    assert "Remarks that only support" in printed
+
+
+def test_no_alert_carries_a_category():
+    assert not [row.code for row in all_rows() if row.code in RARC_ALERT and row.category]
+
+
+def test_no_words_of_the_table_break_the_page():
+    assert not [row.code for row in all_rows() if "|" in row.why or "\n" in row.why]
