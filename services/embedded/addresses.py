@@ -3,8 +3,13 @@ Where the processes of one machine listen: where they did last time, else at the
 anywhere.
 """
 
+import fcntl
+import os
 import socket
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 HOST = "127.0.0.1"
 
@@ -17,6 +22,25 @@ USUAL_PORTS = {
     "tracker-worker": 8093,
     "broker": 19092,
 }
+
+
+@contextmanager
+def ports_to_choose(say: Callable[[str], None]) -> Iterator[None]:
+    """
+    Keep this person's other `reprieve up` from choosing ports meanwhile: what is chosen here and not bound
+    yet looks free to it.
+    """
+    path = Path(tempfile.gettempdir()) / f"reprieve-ports-{os.getuid()}.lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another `reprieve up` that is starting …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def choose_ports(last: Mapping[str, int]) -> dict[str, int]:

@@ -61,6 +61,7 @@ async def keep_running(
             await _end(process, exited)
             break
         child.deaths += 1
+        child.pid = None  # another program may get that number
         wait_seconds = 1.0 if monotonic() - started > _STEADY_SECONDS else wait_seconds
         say(f"{child.name} ended ({exited.result()}); again in {wait_seconds:.0f} s. See {child.log}.")
         await asyncio.wait({stopping}, timeout=wait_seconds)

@@ -3,11 +3,13 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
 import httpx2
 import msgspec
+import psutil
 import typer
 
 from services.embedded.children import Child, keep_running, rotate
@@ -25,13 +27,17 @@ _POSTGRES_WATCH_SECONDS = 2
 
 @dataclass(slots=True)
 class Stack:
-    """`broker` is None where Kafka is somebody else's. `content` is what up.json tells."""
+    """
+    `broker` is None where Kafka is somebody else's. `content` is what up.json tells. `ports_bound` is called
+    when every process listens.
+    """
 
     folder: DataFolder
     postgres: EmbeddedPostgres
     broker: Child | None
     services: list[Child]
     content: UpFile
+    ports_bound: Callable[[], None]
 
     @property
     def children(self) -> list[Child]:
@@ -67,6 +73,7 @@ class Stack:
 
     async def _work(self, *, demo: bool) -> None:
         await self._until_ready()
+        self.ports_bound()
         await open_feed(self.content)
         self._write()
         where = ", ".join(f"{child.name} {child.url}" for child in self.services if "-api" in child.name)
@@ -107,9 +114,19 @@ async def _end(children: list[Child], running: list[asyncio.Task[None]]) -> None
 
 async def _answers(client: httpx2.AsyncClient, child: Child) -> bool:
     try:
-        return (await client.get(f"{child.url}/readyz")).is_success
+        return (await client.get(f"{child.url}/readyz")).is_success and _listens(child)
     except httpx2.HTTPError:
         return False
+
+
+def _listens(child: Child) -> bool:
+    """Tell whether it was this child that answered, and not whoever was faster to take its port."""
+    try:
+        found = psutil.Process(child.pid).net_connections("inet") if child.pid else []
+    except psutil.Error:
+        return False
+    port = httpx2.URL(child.url or "").port
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
 
 
 def _not_ready(waiting: list[Child]) -> UnavailableError:

@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from services.embedded import postgres as embedded_postgres
-from services.embedded.addresses import HOST, choose_ports
+from services.embedded.addresses import HOST, choose_ports, ports_to_choose
 from services.embedded.children import wait_for_leftovers
 from services.embedded.first_run import prepare_database, prepare_site
 from services.embedded.folder import DataFolder
@@ -71,10 +71,12 @@ def _run(folder: DataFolder, *, tether: int, demo: bool, kafka: str | None, log_
         settings=_POSTGRES_SETTINGS,
     )
     guard = _guard_postgres(postgres.pgdata, tether)
+    choosing = ExitStack()
     try:
         owner_url = postgres.url("reprieve_owner", DATABASE)
         prepare_database(postgres, secrets)
         site = asyncio.run(prepare_site(owner_url, secrets.master_key, last))
+        choosing.enter_context(ports_to_choose(say))
         ports = choose_ports(last.ports() if last else {})
         used = Kafka.elsewhere(kafka) if kafka else Kafka.embedded(ports)
         content = UpFile(
@@ -102,9 +104,11 @@ def _run(folder: DataFolder, *, tether: int, demo: bool, kafka: str | None, log_
                 folder, secrets, postgres, kafka=used, ports=ports, log_level=log_level
             ),
             content=content,
+            ports_bound=choosing.close,
         )
         asyncio.run(stack.run(tether=tether, demo=demo))
     finally:
+        choosing.close()
         postgres.stop()
         say("Stopped.")
 
