@@ -54,7 +54,7 @@ def validate(
         readable = [path for path in openers if not reports[path].unreadable]
         judged: dict[Path, Judged] = {}
         if ack:
-            asked = [(path.name, openers[path]) for path in readable]
+            asked = [("stdin" if str(path) == "-" else path.name, openers[path]) for path in readable]
             judged = dict(zip(readable, asyncio.run(judge_and_acknowledge(asked, ack)), strict=True))
     for path, one in judged.items():
         add_conformance(reports[path], one.findings)

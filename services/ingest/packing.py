@@ -38,6 +38,11 @@ class Body:
 
 def read_secret(text: str) -> bytes:
     """Read `whsec_BASE64`. Raises InvalidInputError, which never shows the text."""
+    if not text.strip():
+        raise InvalidInputError(
+            "There is no signing secret.",
+            remedy="Set REPRIEVE_SIGNING_SECRET to what `reprieve feeds sign NAME` printed, or omit --sign.",
+        )
     try:
         secret = base64.b64decode(text.strip().removeprefix(_SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):

@@ -1,5 +1,6 @@
 """What `reprieve push` prints: a receipt per file, the first findings of each, and what was not pushed."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.ingest.domain.findings import Finding
 from services.ingest.pushing import NotPushed, Pushed
 
 _SHOWN_FILES = 100
+_ID_CHARACTERS = 36
 _SHOWN_FINDINGS = 5  # of each file; `reprieve validate` shows them all
 
 
@@ -54,27 +56,31 @@ def _wants_a_look(one: Pushed) -> bool:
 
 
 def _summary(outcomes: Sequence[Pushed | NotPushed]) -> str:
-    pushed = [one.receipt for one in outcomes if isinstance(one, Pushed)]
-    new = sum(not receipt["duplicate"] for receipt in pushed)
-    refused = sum(receipt["status"] == "refused" for receipt in pushed)
-    size = sum(receipt["size_bytes"] for receipt in pushed)
-    return (
-        f"{len(outcomes):,} files: {new:,} new, {len(pushed) - new:,} there before, {refused:,} refused,"
-        f" {len(outcomes) - len(pushed):,} not pushed; {size:,} bytes."
-    )
+    """Count each file once: one that was refused is that, whether it is new or was there before."""
+    counts = Counter(map(_kind, outcomes))
+    size = sum(one.receipt["size_bytes"] for one in outcomes if isinstance(one, Pushed))
+    told = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("new", "there before", "refused", "not pushed"))
+    return f"{len(outcomes):,} files: {told}; {size:,} bytes."
+
+
+def _kind(one: Pushed | NotPushed) -> str:
+    if isinstance(one, NotPushed):
+        return "not pushed"
+    if one.receipt["status"] == "refused":
+        return "refused"
+    return "there before" if one.receipt["duplicate"] else "new"
 
 
 def _table(pushed: Sequence[Pushed]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("file", overflow="fold")
-    table.add_column("receipt", no_wrap=True)
+    # One below the other: beside each other they would not fit on a screen, and neither may be cut.
+    table.add_column("file, receipt", overflow="fold", min_width=_ID_CHARACTERS)
     table.add_column("status", no_wrap=True)
     table.add_column("claims", justify="right", no_wrap=True)
     table.add_column("notes")
     for one in pushed:
         table.add_row(
-            escape(one.name.rpartition("/")[2]),
-            str(one.receipt["receipt_id"]),
+            f"{escape(one.name.rpartition('/')[2])}\n{one.receipt['receipt_id']}",
             str(one.receipt["status"]),
             str(one.receipt["claims_read"]),
             ", ".join(_notes(one.receipt)),

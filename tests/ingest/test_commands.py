@@ -107,5 +107,5 @@ def test_validate_ack_of_a_clean_file_from_standard_input(tmp_path):
     told = reprieve("validate", "--ack", tmp_path, "-", input=reprieve("simulate", "--claims", 30).stdout)
 
     assert (told.returncode, told.stderr) == (0, b"")
-    assert [path.name for path in tmp_path.iterdir()] == ["-.001.999"]
-    assert b"*AK9*A*" in (tmp_path / "-.001.999").read_bytes().replace(b"~", b"*")
+    assert [path.name for path in tmp_path.iterdir()] == ["stdin.001.999"]
+    assert b"*AK9*A*" in (tmp_path / "stdin.001.999").read_bytes().replace(b"~", b"*")

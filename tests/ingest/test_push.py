@@ -16,6 +16,8 @@ from sqlalchemy import text
 
 from services.ingest.app import api_app
 from services.ingest.packing import Packing, pack
+from services.ingest.push_report import print_table
+from services.ingest.pushing import NotPushed, Outcome, Pushed
 from services.ingest.settings import IngestSettings
 from services.ingest.simulate import Simulation, simulate
 from shared.http.probes import Health
@@ -133,8 +135,9 @@ async def test_findings_are_told_with_their_place_and_remedy(push, site: Site, t
     (found,) = [line for line in told.out.splitlines() if "An amount cannot be read" in line]
     assert "(CAS), element 3, byte " in found
     assert "Tell the payer" in found
-    (refused,) = [line for line in told.out.splitlines() if "no ISA segment" in line]
+    (refused,) = [line for line in told.out.splitlines() if "The file is a PDF" in line]
     assert "byte 0" in refused
+    assert "2 files: 0 new, 1 there before, 1 refused, 0 not pushed" in told.out
     assert "1 finding" in told.out
     assert "1 findings" not in told.out
 
@@ -199,7 +202,8 @@ async def test_a_signing_feed_takes_what_push_signs(
     large = tmp_path / "large.835"
     large.write_bytes(b"".join(simulate(Simulation(claims=400))))
     assert (await push(GOOD)).status == 2, "unsigned"
-    assert (await push("--sign", GOOD)).status == 2, "no secret"
+    unset = await push("--sign", GOOD)
+    assert (unset.status, "There is no signing secret" in unset.err) == (2, True)
     monkeypatch.setenv("REPRIEVE_SIGNING_SECRET", made.json()["secret"])
 
     told = await push("--sign", "--format", "json", GOOD, large)
@@ -225,6 +229,36 @@ def test_what_pays_is_compressed(tmp_path: Path, content: bytes, encoding: str |
     assert body.headers.get("Content-Encoding") == encoding
     assert int(body.headers["Content-Length"]) == len(sent)
     assert (zstandard.ZstdDecompressor().decompressobj().decompress(sent) if encoding else sent) == content
+
+
+def test_a_receipt_stays_whole_on_a_narrow_screen_and_each_file_is_counted_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    receipt = {
+        "receipt_id": "0f0e0d0c-0b0a-4a0b-8c0d-0e0f00010203",
+        "status": "processed",
+        "claims_read": 123456,
+        "held_transaction_sets": 12,
+        "finding_count": 0,
+        "findings": [],
+        "size_bytes": 1,
+    }
+    name = "a-rather-long-name-of-a-clearinghouse-20261104-0600.835"
+    outcomes: list[Outcome] = [
+        *(Pushed(name, {**receipt, "duplicate": duplicate}) for duplicate in (True, False)),
+        Pushed(name, {**receipt, "duplicate": True, "status": "refused"}),
+        NotPushed(name, "It is empty.", "Fetch it again."),
+    ]
+
+    print_table(outcomes)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert text.count(receipt["receipt_id"]) == 3
+    assert "…" not in text
+    assert "4 files: 1 new, 1 there before, 1 refused, 1 not pushed" in text
 
 
 async def test_help_names_the_argument():

@@ -1,9 +1,13 @@
 """Our own small samples: each keeps a shape, or a fault seen in the wild, with invented people."""
 
+from datetime import date
+
 import pytest
 
+from services.demo import remittances
 from services.ingest.domain.events import claim_event
 from services.ingest.domain.identity import event_id
+from tests.ingest.acknowledgments.answers import answers
 from tests.ingest.domain.files import ORGANIZATION, SAMPLES, context, reading
 
 EXPECTED = {
@@ -62,6 +66,16 @@ def test_a_sample_is_read_as_expected(name):
 
 def test_every_sample_is_expected():
     assert {str(path.relative_to(SAMPLES)) for path in SAMPLES.rglob("*.835")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.835")), ids=lambda path: path.name)
+def test_a_sound_sample_is_acknowledged_as_accepted(path):
+    assert [(one.kind in ("999", "997"), one.code) for one in answers(path.read_bytes())] == [(True, "A")]
+
+
+@pytest.mark.parametrize(("name", "content"), list(remittances(date(2026, 11, 21))))
+def test_the_samples_of_the_demo_are_acknowledged_as_accepted(name, content):
+    assert [(one.kind, one.code) for one in answers(content)] == [("999", "A")]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2])
