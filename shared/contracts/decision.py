@@ -89,6 +89,7 @@ FactKind = Literal[
     "after_hours",  # yes | no: served while the payer's authorization desk was closed
     "short_stay",  # yes | no: within the days that the payer grants without notice
     "extenuating_circumstances",  # yes | no: as the payer defines them
+    "provider_newly_enrolled",  # yes | no: its identifier is so new that nothing could be asked before
 ]
 UrgencyClass = Literal["emergency", "urgent", "elective", "unknown"]
 EvidenceStrength = Literal["defining", "supporting", "needs_remark", "none"]

@@ -28,9 +28,12 @@ WORDS: Mapping[FactKind, tuple[str, ...]] = {
     "after_hours": _YES_NO,
     "short_stay": _YES_NO,
     "extenuating_circumstances": _YES_NO,
+    "provider_newly_enrolled": _YES_NO,
 }
 FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate"))
-HOURS: frozenset[FactKind] = frozenset(("admission_date", "discharge_date", "coverage_known_at"))
+HOURS: frozenset[FactKind] = frozenset(
+    ("admission_date", "discharge_date", "service_date", "coverage_known_at")
+)
 """Kinds whose hour may be stated, since payers' windows may be in hours. The other kinds are dates."""
 
 Day = TypeVar("Day", date, datetime)

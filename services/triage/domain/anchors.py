@@ -127,7 +127,8 @@ def _service(dates: Dates, *, last: bool) -> Start:
     anchor: Anchor = "dos_last" if last else "dos_first"
     told = dates.facts.dates.get("service_date")
     day, source = _service_day(dates, last=last)
-    if told is not None and (day is None or not last or day < _plain(told)):
+    # Of the last day known already, a person may still tell the hour.
+    if told is not None and (day is None or not last or day <= _plain(told)):
         return Start(anchor=anchor, earliest=told, latest=told, source=_by_person("service_date"))
     if day is None:
         return Start(anchor=anchor, missing="service_date")

@@ -357,11 +357,11 @@ def _consequence(rule: ClockRule, start: Start | None, calendar: Calendar) -> st
     texts = [] if rule.entry.consequence is None else [rule.entry.consequence]
     exact = None if start is None else start.exact
     for late, window in rule.late:
-        when = "late"
+        when = "if late"
         if window is not None:
             end = None if exact is None else end_of(window, exact, calendar).at
             until = f" (until {end:%Y-%m-%d %H:%M})" if end else ""
-            when = f"late, but within {window.span.words()}{until}"
+            when = f"if late, but within {window.span.words()}{until}"
         texts.append(f"{when}: {_cost(late)}")
     return "; ".join(texts) or None
 

@@ -12,7 +12,7 @@ from typing import get_args
 
 from msgspec import Struct
 
-from services.triage.domain.care import Care, care_of, has_category
+from services.triage.domain.care import SETTINGS, Care, care_of, has_category
 from services.triage.domain.facts import WORDS, Facts
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Category, FactKind
@@ -157,7 +157,10 @@ def _answer(term: Term, known: Known) -> Answer:
         return Answer(holds=(known.category in term.words) != term.negated)
     kind: FactKind = term.subject  # type: ignore[assignment]
     told = dict(known.words).get(kind)
-    if told is not None:
+    # A program (maternity, imaging) does not say whether the patient stayed: the codes may.
+    if told is not None and (
+        kind != "service_category" or told in SETTINGS or SETTINGS.isdisjoint(term.words)
+    ):
         return Answer(holds=(told in term.words) != term.negated)
     evidence = _EVIDENCE.get(kind)
     proven = None if evidence is None else evidence(known, term.words)

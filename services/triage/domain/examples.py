@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import cast
 from uuid import UUID, uuid5
 
+from msgspec.structs import replace
+
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import Policies
@@ -13,6 +15,7 @@ from services.triage.domain.policy import Policy
 from services.triage.domain.policy_file import Example, ExpectedClock
 from shared.contracts.claim import (
     Adjustment,
+    ClaimObserved,
     DateSource,
     DeniedAdjustment,
     Party,
@@ -20,6 +23,7 @@ from shared.contracts.claim import (
     Remark,
     ServiceLine,
 )
+from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Clock, Decision, FactKind
 from shared.contracts.fact_recorded import FactRecorded
@@ -33,7 +37,7 @@ def failures(policy: Policy, policies: Policies, calendar: Calendar) -> list[str
     for example in policy.file.examples:
         event = denial_of(policy, example)
         facts = facts_of(example, event)
-        decision = decide(event, facts, policies, calendar, example.as_of)
+        decision = decide(event, facts, policies, calendar, example.as_of, history=history_of(example, event))
         found += [f"{policy.id}, {example.name!r}: {text}" for text in _differences(example, decision)]
     return found
 
@@ -90,6 +94,19 @@ def denial_of(policy: Policy, example: Example) -> ClaimDenied:
         lines=(line,),
         denied=(DeniedAdjustment(line_number=1, group=told.group, reason=told.reason, amount=amount),),
     )
+
+
+def history_of(example: Example, event: ClaimDenied) -> list[ClaimObserved]:
+    """Make the earlier remittances of a worked example: one that told the same, one that paid."""
+    found: list[ClaimObserved] = []
+    if (day := example.denial.first_told) is not None:
+        found.append(replace(event, event_id=uuid5(event.event_id, "first"), payer_date=day))
+    if (day := example.denial.paid_on) is not None:
+        same = {name: getattr(event, name) for name in ClaimAdjudicated.__struct_fields__}
+        lines = tuple(replace(line, paid_amount=line.charge_amount, adjustments=()) for line in event.lines)
+        paid = {"event_id": uuid5(event.event_id, "paid"), "payer_date": day, "lines": lines}
+        found.append(ClaimAdjudicated(**same | paid | {"paid_amount": event.charge_amount}))
+    return found
 
 
 def _date_source(service: date | None, statement: date | None) -> DateSource:

@@ -26,6 +26,7 @@ WORDS: Mapping[FactKind, frozenset[str]] = {
     "after_hours": frozenset(("yes", "no")),
     "short_stay": frozenset(("yes", "no")),
     "extenuating_circumstances": frozenset(("yes", "no")),
+    "provider_newly_enrolled": frozenset(("yes", "no")),
 }
 FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate", "authorization_found"))
 _WORD = re.compile(r"[a-z][a-z0-9_]*")

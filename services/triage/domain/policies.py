@@ -203,13 +203,15 @@ def _fits(policy: Policy, asked: Asked) -> bool | None:
     """Say whether the claim is of a line of business that the policy is about; None: it does not say."""
     match = policy.file.match
     told = asked.line_of_business
-    if told is not None:
-        return not match.lines_of_business or told in match.lines_of_business
+    if told is not None and match.lines_of_business:
+        return told in match.lines_of_business
     if not match.lines_of_business and not match.filing_indicators:
         return True
     if asked.filing_indicator in match.filing_indicators:
         return True
     usual = line_of_business(asked.filing_indicator)
+    if told is not None and asked.filing_indicator:
+        return False
     return None if usual is None else usual in match.lines_of_business and not match.filing_indicators
 
 

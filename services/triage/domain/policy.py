@@ -192,8 +192,8 @@ def _check_clock(entry: ClockEntry, *, at: str, mistakes: list[str]) -> None:
         mistakes.append(f"{at}.amount_latest: lies below amount; it is the widest reading")
     if entry.after == entry.kind:
         mistakes.append(f"{at}.after: a clock cannot wait for its own kind; name the level before it")
-    if entry.late and not counted:
-        mistakes.append(f"{at}.late: nothing can be late without an amount and a unit; leave it out")
+    if not counted and any(late.within for late in entry.late):
+        mistakes.append(f"{at}.late: nothing is counted without an amount and a unit; leave out within")
 
 
 def _cap(
