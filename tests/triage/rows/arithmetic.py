@@ -19,6 +19,7 @@ _SUM = re.compile(
     r"(?: \+ (?P<count>\d+) (?P<unit>hour|business day|day|month|year)s?)?$"
 )
 _FIXED = [(1, 1), (6, 19), (7, 4), (11, 11), (12, 25)]
+_JUNETEENTH = (6, 19)  # a holiday since 2021
 _MOVING = [
     relativedelta(month=1, day=1, weekday=MO(3)),  # Martin Luther King
     relativedelta(month=2, day=1, weekday=MO(3)),  # Washington
@@ -47,7 +48,12 @@ def worked_out(text: str) -> date | datetime:
 
 def federal_holidays(year: int) -> set[date]:
     """Days off of the federal government: Saturday's is kept on Friday, Sunday's on Monday."""
-    fixed = {_observed(date(one, month, day)) for one in (year, year + 1) for month, day in _FIXED}
+    fixed = {
+        _observed(date(one, month, day))
+        for one in (year, year + 1)
+        for month, day in _FIXED
+        if (month, day) != _JUNETEENTH or one >= 2021
+    }
     return fixed | {date(year, 1, 1) + rule for rule in _MOVING}
 
 

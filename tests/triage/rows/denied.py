@@ -31,7 +31,7 @@ def denied(given: Given) -> ClaimDenied:
     return denial(
         *refused,
         lines=lines,
-        payer=given.payer,
+        payer=given.payer or None,
         payer_ids=[_reference(text) for text in given.payer_ids],
         remarks=given.claim_remarks,
         charge_amount=sum((one.charge_amount for one in lines), Decimal(0)) or Decimal(given.charge),

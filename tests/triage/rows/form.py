@@ -15,7 +15,7 @@ Text = Annotated[str, Meta(min_length=3)]
 Money = Annotated[str, Meta(pattern=r"^-?\d+\.\d\d$")]
 Refusal = Annotated[str, Meta(pattern=r"^([A-Z]{2}-[A-Z0-9]*)( -?\d+\.\d\d)?( x\d+)?$")]
 Remark = Annotated[str, Meta(pattern=r"^[A-Z]{1,2}\d+$")]
-Reference = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2} \S.*$")]
+Reference = Annotated[str, Meta(pattern=r"^([A-Z0-9]{2}|alias) \S.*$")]
 Ending = Annotated[str, Meta(pattern=r"^(none|\d{4}-\d\d-\d\d( \d\d:\d\d [+-]\d\d:\d\d)? = .+)$")]
 """A date, or a local time with its offset, then the arithmetic that proves it; or "none"."""
 

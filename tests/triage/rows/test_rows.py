@@ -127,7 +127,7 @@ def _all_words(decision: Decision) -> Iterator[str]:
     yield from (*decision.next_actions, *decision.explanation, *decision.needs_human_reasons)
     yield from (*decision.documents, *decision.urgency_evidence)
     for clock in decision.clocks:
-        yield from (clock.label, *clock.reasons)
+        yield from (clock.label, clock.anchor_source or "", *clock.steps, *clock.reasons)
 
 
 def _item_differences(wanted: ExpectedItem, decision: Decision) -> Iterator[str]:
