@@ -25,6 +25,7 @@ from services.triage.store.decisions import DECISIONS
 from services.triage.store.policy_sets import PolicySets
 from services.triage.workers.deciding import Rules
 from services.triage.workers.handling import GROUP, TOPICS, batch_handler
+from services.triage.workers.reevaluating import reevaluate
 from services.triage.workers.shipped import keep_shipped
 from shared.http.app import create_app
 from shared.http.probes import Health
@@ -84,6 +85,7 @@ async def run_worker(stop: asyncio.Event) -> None:
             loops.create_task(relay.run(stop))
             loops.create_task(settling)
             loops.create_task(keep_shipped(engine, shipped, stop))
+            loops.create_task(reevaluate(engine, rules, health=health, stop=stop))
             loops.create_task(serve(app, settings.host, _port(settings, WORKER_PORT), stop))
 
 

@@ -141,6 +141,23 @@ class Clock(Value, frozen=True, kw_only=True):
     consequence: str | None = None
 
 
+class DecisionCause(Value, frozen=True, kw_only=True):
+    """
+    Why triage decided again, where no fact says so: somebody put a policy in force, or took it out.
+
+    `layer` says whose: the installation's, or the organization's own, where it has `number`. `reason` is what
+    that person wrote, `role` theirs.
+    """
+
+    kind: Literal["policy_published", "policy_retired"]
+    policy_id: str
+    policy_version: str
+    layer: Literal["installation", "organization"]
+    number: int
+    reason: str
+    role: str
+
+
 class Decision(Value, frozen=True, kw_only=True):
     """What decide() adds to a ClaimDenied: the words of DenialTriaged without the claim's own facts."""
 
@@ -168,3 +185,4 @@ class Decision(Value, frozen=True, kw_only=True):
     needs_human_reasons: tuple[str, ...] = ()
     explanation: tuple[str, ...] = ()
     fact_ids: tuple[UUID, ...] = ()
+    cause: DecisionCause | None = None

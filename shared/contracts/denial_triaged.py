@@ -8,7 +8,16 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts.claim_denied import ClaimDenied
-from shared.contracts.decision import Action, Category, Clock, Decision, DeniedItem, Route, UrgencyClass
+from shared.contracts.decision import (
+    Action,
+    Category,
+    Clock,
+    Decision,
+    DecisionCause,
+    DeniedItem,
+    Route,
+    UrgencyClass,
+)
 
 
 class DenialTriaged(ClaimDenied, frozen=True, kw_only=True):
@@ -45,6 +54,7 @@ class DenialTriaged(ClaimDenied, frozen=True, kw_only=True):
     needs_human_reasons: tuple[str, ...] = ()
     explanation: tuple[str, ...] = ()
     fact_ids: tuple[UUID, ...] = ()
+    cause: DecisionCause | None = None
 
     @property
     def message_id(self) -> UUID:

@@ -21,6 +21,12 @@ _ASK = text("""
     from unnest(cast(:organizations as uuid[]), cast(:ids as uuid[]))
         as asked(organization_id, reevaluation_id)
 """)
+# The later one goes through all of it again, so the earlier one would only find what is not there any more.
+_SUPERSEDE = text("""
+    update triage.reevaluations set finished_at = now()
+    where organization_id = any (cast(:organizations as uuid[])) and policy_id = :policy_id
+        and finished_at is null
+""")
 _DUE = text("select * from triage.due_reevaluations(:limit)")
 _TAKE = text("""
     select * from triage.reevaluations
@@ -51,7 +57,8 @@ class Reevaluation:
     """
     One organization's decisions, to be looked at again. `after_parcel` is how far it came of `until_parcel`.
 
-    `until_parcel` None: not begun. `looked` and `changed` count denials.
+    `until_parcel` None: not begun. `looked` and `changed` count denials. One that is finished before its end
+    was superseded by a later change of the same policy.
     """
 
     organization_id: UUID
@@ -81,7 +88,14 @@ async def ask_reevaluations(
     role: str,
     at: datetime,
 ) -> int:
-    """Have what these organizations' denials would come to decided again; gives how many organizations."""
+    """
+    Have these organizations' denials decided again; gives how many organizations.
+
+    What an earlier change of the same policy left to do is left to this one.
+    """
+    await connection.execute(
+        _SUPERSEDE, {"organizations": list(organizations), "policy_id": version.policy_id}
+    )
     await connection.execute(
         _ASK,
         {

@@ -34,6 +34,7 @@ from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.claim_reversed import ClaimReversed
+from shared.contracts.decision import DecisionCause
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.contracts.fact_recorded import FactRecorded
 from shared.observability import metrics
@@ -143,8 +144,9 @@ def triage_denial(
     *,
     as_of: date,
     revision: int,
+    cause: DecisionCause | None = None,
 ) -> DenialTriaged:
-    """Decide one denial with its facts, given earliest first."""
+    """Decide one denial with its facts, given earliest first. `cause`: why again, where no fact says so."""
     latest = {fact.kind: fact for fact in facts}
     started = time.perf_counter()
     decision = decide(
@@ -156,12 +158,12 @@ def triage_denial(
         decision_revision=revision,
     )
     metrics.DECIDE_SECONDS.observe(time.perf_counter() - started)
-    if not facts:
+    if not facts and cause is None:
         return DenialTriaged.of(event, decision)
     # The decision settles every fact that it lists. A fact that a later one replaced must be listed as well,
     # or its producer would repeat it for ever.
     known = tuple(fact.fact_id for fact in facts)
-    return DenialTriaged.of(event, msgspec.structs.replace(decision, fact_ids=known))
+    return DenialTriaged.of(event, msgspec.structs.replace(decision, fact_ids=known, cause=cause))
 
 
 def _as_of(event: ClaimDenied, facts: Sequence[FactRecorded], zone: tzinfo) -> date:
