@@ -6,7 +6,7 @@ has the words). Whoever changes, removes, moves or puts in an entry breaks the c
 whole chain as the database's owner does not: against that, keep the heads that this prints somewhere else.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -35,18 +35,36 @@ Fault = Literal["differs", "is missing", "was put in"]
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A chained log, and what its entries say, in the order in which it is hashed."""
+    """
+    A chained log, and what its entries say, in the order in which it is hashed.
+
+    Its chains are the organizations' (`by_organization`), the installation's (`of_installation`), or both.
+    """
 
     table: str
     says: tuple[str, ...]
     by_organization: bool = True
+    of_installation: bool = False
+
+    def chains(self, organizations: Iterable[UUID]) -> list[UUID]:
+        """Name the chains: one for each organization, the nil id for the installation."""
+        return [
+            *((INSTALLATION,) if self.of_installation else ()),
+            *(organizations if self.by_organization else ()),
+        ]
 
 
 _AUDIT = ("entry_id", "organization_id", "at", "principal_id", "action", "subject_id", "detail")
 LOGS = (
     Log("ingest.audit_log", _AUDIT),
+    Log("triage.audit_log", _AUDIT, of_installation=True),
     Log("tracker.audit_log", _AUDIT),
-    Log("access.operations_log", ("position", "at", "done_by", "action", "detail"), by_organization=False),
+    Log(
+        "access.operations_log",
+        ("position", "at", "done_by", "action", "detail"),
+        by_organization=False,
+        of_installation=True,
+    ),
 )
 
 
@@ -124,7 +142,7 @@ async def verdicts(engine: AsyncEngine) -> AsyncIterator[Verdict]:
     async with transaction(engine) as connection:
         organizations = sorted((await connection.execute(_ORGANIZATIONS)).scalars())
     for log in LOGS:
-        for organization in organizations if log.by_organization else (INSTALLATION,):
+        for organization in log.chains(organizations):
             yield await _judge(engine, log, UUID(str(organization)))
 
 

@@ -4,6 +4,7 @@ only.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -135,6 +136,8 @@ def _story(case: dict[str, Any], timeline: list[dict[str, Any]]) -> Iterator[str
             yield from _clock(clock)
     for entry in timeline:
         yield f"{entry['at'][:16].replace('T', ' ')}  {_happened(entry)}"
+        if entry["kind"] == "decision":
+            yield from _difference(entry["decision"])
 
 
 def _next(case: dict[str, Any]) -> str:
@@ -179,6 +182,20 @@ def _happened(entry: dict[str, Any]) -> str:
             return f"decision {told['decision_revision']}: {_words(told['category'])}"
         case _:
             return f"fact: {_words(told['kind'])} {told['value']} ({told['state']})"
+
+
+def _difference(decision: dict[str, Any]) -> Iterator[str]:
+    """Say why there was a new decision, and what is different now."""
+    yield from (f"    because {one['said']}" for one in decision["because"])
+    for one in decision["changes"]:
+        field = one["field"].removeprefix("clocks.").replace(".", ", ")
+        before, after = (_day_of(one[side]) for side in ("before", "after"))
+        yield f"    {_words(field)}: {before or 'none'} → {after or 'none'}"
+
+
+def _day_of(text: str | None) -> str | None:
+    """Leave the payer's own day of the instants in a text."""
+    return text and re.sub(r"(\d{4}-\d\d-\d\d)T\S+", r"\1", text)
 
 
 def _deadline(on: str | None, days_left: int | None) -> str:

@@ -13,6 +13,7 @@ import pytest
 from services.tracker.app import api_app
 from services.tracker.domain.lifecycle import AT_ZERO
 from shared.contracts.claim import Party, Reference
+from shared.contracts.decision import DecisionCause
 from shared.contracts.fact_recorded import FactRecorded
 from shared.contracts.person import Person
 from shared.http.probes import Health
@@ -421,6 +422,36 @@ async def test_a_fact_is_sent_to_triage_audited_and_settled_by_the_decision_that
         "priority": ("50", "99"),
         "recommended_action": ("request_retro_authorization", "notify_payer"),
     }
+    assert [one["said"] for one in timeline[3]["decision"]["because"]] == [
+        "admission date 2026-01-01, stated by the biller"
+    ]
+
+
+async def test_a_timeline_says_which_policy_moved_a_deadline_and_why(site, deny, record):
+    event = await deny(clocks=(clock(),))
+    case_id = (await only(site))["case_id"]
+    cause = DecisionCause(
+        kind="policy_published",
+        policy_id="plan-a",
+        policy_version="2027-01-01",
+        layer="organization",
+        number=3,
+        reason="the payer's page changed",
+        role="admin",
+    )
+    moved = clock(policy_version="2027-01-01", deadline_at=datetime(2099, 2, 1, 5, 59, 59, tzinfo=UTC))
+    again = msgspec.structs.replace(event, clocks=(moved,), cause=cause)
+    await record(msgspec.structs.replace(again, decision_revision=2, decision_id=uuid4()))
+    timeline = (await site["viewer"].get(f"/v1/cases/{case_id}/timeline")).json()["data"]
+    first, second = (one["decision"] for one in timeline if one["kind"] == "decision")
+    kinds = {one["field"]: (one["before"], one["after"]) for one in second["changes"]}
+
+    assert (first["changes"], first["because"]) == ([], [])
+    assert [one["said"] for one in second["because"]] == [
+        "policy plan-a version 2027-01-01 published by the admin: the payer's page changed"
+    ]
+    assert kinds["clocks.retro_authorization.rule"] == ("acme 1", "acme 2027-01-01")
+    assert kinds["clocks.retro_authorization"][1] == "2099-02-01T05:59:59+00:00"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from services.audit import verdicts
 from services.triage.app import api
 from services.triage.domain.calendars import Calendar
 from services.triage.policies import policy_texts
@@ -270,6 +271,24 @@ async def test_every_change_is_in_the_audit_log(site: Site):
         ("policy_published", "invented", 1),
         ("policy_retired", "invented", 1),
     ]
+
+
+async def test_the_audit_log_of_policies_is_chained_for_organizations_and_the_installation(
+    site: Site, database: Database
+):
+    await site.publish(policy_text())
+    await site.publish(policy_text(version="2"), "operator")
+    owner = create_engine(database.owner, name="owner")
+    try:
+        found = [one async for one in verdicts(owner) if one.log == "triage.audit_log"]
+    finally:
+        await owner.dispose()
+
+    assert {one.organization_id: (one.entries, one.fault) for one in found} == {
+        INSTALLATION: (2, None),
+        site.mine: (2, None),
+        site.theirs: (0, None),
+    }
 
 
 async def test_a_version_is_given_back_as_it_was_written(site: Site):

@@ -44,6 +44,7 @@ class FactView(View):
     value: str
     note: str | None
     recorded_by: UUID
+    recorded_role: str | None
     recorded_at: AwareDatetime
     state: Literal["sent", "weighed", "parked"]
 
@@ -90,7 +91,7 @@ def facts_router(engine: AsyncEngine) -> APIRouter:
                 recorded_at=clock.now(),
                 recorded_by=UUID(str(principal.principal_id)),
             )
-            await keep_fact(connection, fact, note=new.note)
+            await keep_fact(connection, fact, role=principal.role, note=new.note)
             await audit(
                 connection,
                 principal,
@@ -105,6 +106,7 @@ def facts_router(engine: AsyncEngine) -> APIRouter:
             value=fact.value,
             note=new.note,
             recorded_by=fact.recorded_by,
+            recorded_role=principal.role,
             recorded_at=fact.recorded_at,
             state="sent",
         )

@@ -1,11 +1,13 @@
 """GET /v1/cases/{case_id}/timeline: what happened to a case, oldest first."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import AwareDatetime
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.api import examples
@@ -13,7 +15,7 @@ from services.tracker.api.access import Reader, no_such_case, organization_of
 from services.tracker.api.cases import CaseId
 from services.tracker.api.facts import FactView
 from services.tracker.api.views import ObservationView, View, observation_view
-from services.tracker.domain.history import Change, changes
+from services.tracker.domain.history import Change, KnownFact, changes, reasons
 from services.tracker.domain.observations import DecisionEvent
 from services.tracker.store.facts import facts_of
 from services.tracker.store.ledger import Entry, decisions_of
@@ -31,8 +33,22 @@ class ChangeView(View):
     after: str | None
 
 
+class ReasonView(View):
+    """Why triage decided again: `said` in a sentence, and what it names."""
+
+    kind: Literal["fact", "policy_published", "policy_retired", "reading"]
+    said: str
+    fact_id: UUID | None
+    policy_id: str | None
+    policy_version: str | None
+
+
 class DecisionMade(View):
-    """A decision, and how it differs from the one before on the same remittance; the first has no changes."""
+    """
+    A decision, how it differs from the one before on the same remittance, and why there is a new one.
+
+    The first has neither changes nor reasons.
+    """
 
     event_id: UUID
     decision_id: UUID
@@ -41,6 +57,7 @@ class DecisionMade(View):
     category: str
     recommended_action: str
     changes: list[ChangeView]
+    because: list[ReasonView]
     fact_ids: list[UUID]
 
 
@@ -76,13 +93,19 @@ def timeline_router(engine: AsyncEngine) -> APIRouter:
                 raise no_such_case()
             entries = await decisions_of(connection, organization_id, row["event_ids"])
             facts = await facts_of(connection, organization_id, case_id)
-        found = [*_remittances_and_decisions(entries), *(_fact(fact) for fact in facts)]
+        found = [*_remittances_and_decisions(entries, _known(facts)), *(_fact(fact) for fact in facts)]
         return Timeline(data=sorted(found, key=lambda entry: entry.at))
 
     return router
 
 
-def _remittances_and_decisions(entries: list[Entry]) -> list[TimelineEntry]:
+def _known(facts: Iterable[RowMapping]) -> dict[UUID, KnownFact]:
+    return {
+        UUID(str(row["fact_id"])): KnownFact(row["kind"], row["value"], row["recorded_role"]) for row in facts
+    }
+
+
+def _remittances_and_decisions(entries: list[Entry], facts: Mapping[UUID, KnownFact]) -> list[TimelineEntry]:
     found: list[TimelineEntry] = []
     latest: dict[UUID, DecisionEvent] = {}
     for entry in entries:
@@ -92,13 +115,17 @@ def _remittances_and_decisions(entries: list[Entry]) -> list[TimelineEntry]:
                 TimelineEntry(at=event.received_at, kind="remittance", remittance=observation_view(event))
             )
         if isinstance(event, DenialTriaged):
-            found.append(_decision(event, before, at=entry.recorded_at))
+            found.append(_decision(event, before, facts, at=entry.recorded_at))
         latest[event.event_id] = event
     return found
 
 
-def _decision(event: DenialTriaged, before: DecisionEvent | None, *, at: datetime) -> TimelineEntry:
-    moved: list[Change] = changes(before, event) if isinstance(before, DenialTriaged) else []
+def _decision(
+    event: DenialTriaged, before: DecisionEvent | None, facts: Mapping[UUID, KnownFact], *, at: datetime
+) -> TimelineEntry:
+    earlier = before if isinstance(before, DenialTriaged) else None
+    moved: list[Change] = changes(earlier, event) if earlier else []
+    because = reasons(earlier, event, facts) if earlier else []
     made = DecisionMade(
         event_id=event.event_id,
         decision_id=event.decision_id,
@@ -107,6 +134,7 @@ def _decision(event: DenialTriaged, before: DecisionEvent | None, *, at: datetim
         category=event.category,
         recommended_action=event.recommended_action,
         changes=[ChangeView(**one._asdict()) for one in moved],
+        because=[ReasonView(**one._asdict()) for one in because],
         fact_ids=list(event.fact_ids),
     )
     return TimelineEntry(at=at, kind="decision", decision=made)

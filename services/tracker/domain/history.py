@@ -1,7 +1,9 @@
-"""What a newer decision changed, in words that a biller reads."""
+"""What a newer decision changed, and why there is one, in words that a biller reads."""
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 from services.tracker.domain.amounts import in_cents
 from shared.contracts.decision import Clock
@@ -24,11 +26,67 @@ _FIELDS = (
 
 
 class Change(NamedTuple):
-    """A field that moved. A clock is `clocks.<kind>`, or `clocks.<kind>.<policy>` where two share a kind."""
+    """
+    A field that moved. A clock is `clocks.<kind>`, or `clocks.<kind>.<policy>` where two share a kind.
+
+    Beside it stands `….rule`: the policy and its version that the time limit comes from.
+    """
 
     field: str
     before: str | None
     after: str | None
+
+
+class Reason(NamedTuple):
+    """Why triage decided again. `said` is the sentence; what it names stands beside it."""
+
+    kind: Literal["fact", "policy_published", "policy_retired", "reading"]
+    said: str
+    fact_id: UUID | None = None
+    policy_id: str | None = None
+    policy_version: str | None = None
+
+
+class KnownFact(NamedTuple):
+    """A fact as somebody stated it; `role` None: before roles were kept."""
+
+    kind: str
+    value: str
+    role: str | None
+
+
+def reasons(before: DenialTriaged, after: DenialTriaged, facts: Mapping[UUID, KnownFact]) -> list[Reason]:
+    """
+    Say why there is a newer decision of an event: new facts, a policy, a better reading of the remittance.
+
+    `facts` are the case's. A decision that no such thing explains has no reasons.
+    """
+    found = [_by_fact(one, facts.get(one)) for one in after.fact_ids if one not in before.fact_ids]
+    found += _by_policy(after)
+    if after.revision != before.revision:
+        found.append(Reason("reading", "the remittance was read again"))
+    return found
+
+
+def _by_fact(fact_id: UUID, fact: KnownFact | None) -> Reason:
+    if fact is None:
+        return Reason("fact", "somebody stated a fact about another case of this claim", fact_id)
+    who = f"by the {fact.role}" if fact.role else "by a person"
+    return Reason("fact", f"{fact.kind.replace('_', ' ')} {fact.value}, stated {who}", fact_id)
+
+
+def _by_policy(after: DenialTriaged) -> Iterator[Reason]:
+    cause = after.cause
+    if cause is None:
+        return
+    whose = "the operator" if cause.layer == "installation" else f"the {cause.role}"
+    done = "published" if cause.kind == "policy_published" else "taken out of force"
+    yield Reason(
+        cause.kind,
+        f"policy {cause.policy_id} version {cause.policy_version} {done} by {whose}: {cause.reason}",
+        policy_id=cause.policy_id,
+        policy_version=cause.policy_version,
+    )
 
 
 def changes(before: DenialTriaged, after: DenialTriaged) -> list[Change]:
@@ -46,7 +104,9 @@ def _clocks(decision: DenialTriaged) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for clock in decision.clocks:
         name = f"clocks.{clock.kind}"
-        found[name if name not in found else f"{name}.{clock.policy_id}"] = _end(clock)
+        name = name if name not in found else f"{name}.{clock.policy_id}"
+        found[name] = _end(clock)
+        found[f"{name}.rule"] = f"{clock.policy_id} {clock.policy_version}"
     return found
 
 

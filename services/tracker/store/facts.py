@@ -11,7 +11,7 @@ from shared.contracts.fact_recorded import FactRecorded
 from shared.kafka.outbox import Message, insert_messages
 
 
-async def keep_fact(connection: AsyncConnection, fact: FactRecorded, *, note: str | None) -> None:
+async def keep_fact(connection: AsyncConnection, fact: FactRecorded, *, role: str, note: str | None) -> None:
     """Keep a fact; the relay takes it from here. The note stays with us."""
     columns: dict[str, tuple[str, list[Any]]] = {
         "case_id": ("uuid", [fact.case_id]),
@@ -19,6 +19,7 @@ async def keep_fact(connection: AsyncConnection, fact: FactRecorded, *, note: st
         "value": ("text", [fact.value]),
         "note": ("text", [note]),
         "recorded_by": ("uuid", [fact.recorded_by]),
+        "recorded_role": ("text", [role]),
         "recorded_at": ("timestamptz", [fact.recorded_at]),
     }
     await insert_messages(connection, FACTS, [Message.of(fact)], extra=columns)
@@ -28,7 +29,8 @@ async def facts_of(connection: AsyncConnection, organization_id: UUID, case_id: 
     """Give the facts of a case, oldest first."""
     found = await connection.execute(
         text("""
-            select message_id as fact_id, case_id, kind, value, note, recorded_by, recorded_at,
+            select message_id as fact_id, case_id, kind, value, note, recorded_by, recorded_role,
+                recorded_at,
                 case when settled_at is not null then 'weighed' when parked_at is not null then 'parked'
                     else 'sent' end as state
             from tracker.facts
