@@ -1,13 +1,18 @@
 """
-`reprieve purge`: destroys what is kept longer than it should be, by destroying the keys that open it.
+`reprieve purge`: destroys what is kept longer than it should be.
 
-Without --yes it only says what it would do. Raw files, the names of old months and the payloads of old events
-go; ids and amounts stay for ever, since duplicates and the reconciliation need them.
+Without --yes it only says what it would do. Raw files and the names of old months go by their keys; what was
+said about claims that ended goes from the ledger, from triage and from the parcels in which it travelled. Ids
+and amounts stay for ever, since duplicates and the reconciliation need them.
+
+Each service's tables are purged by that service's own statements and with that service's rights; only keys,
+which no service may destroy, need the owner. Claims come first: the tracker knows which of them ended, and
+the months of their names may go only after them.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,19 +20,27 @@ from uuid import UUID
 
 import msgspec
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.ingest.store import retention
+from services.ingest.store import retention as ingest
+from services.ingest.store.events import CLAIM_EVENTS
 from services.ingest.store.objects import Objects
-from services.ingest.store.retention import Found, Scope
+from services.ingest.store.retention import Scope
+from services.tracker.store import retention as tracker
+from services.tracker.store.outboxes import FACTS
+from services.triage.store import retention as triage
 from shared import clock
 from shared.errors import InvalidInputError, NotFoundError
+from shared.kafka.keeping import count_old_parcels, delete_old_parcels
+from shared.kafka.outbox import OutboxTable
 from shared.postgres import rows, transaction
 from shared.security import administration
-from shared.security.commands import with_owner
+from shared.security.commands import Format, FormatOption, with_owner
 from shared.security.settings import (
     DEFAULT_DATA_DIR,
     AdministrationSettings,
@@ -43,25 +56,50 @@ class PurgeSettings(AdministrationSettings):
     raw_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Found(ingest.Found):
+    """
+    Counts of what a purge would take, or took, with the bytes in which it is kept.
+
+    `claims` are keys of claims that ended; `parcels` are those of the events and facts that went to triage.
+    Decisions go out of their parcels with their claims.
+    """
+
+    claims: int
+    claim_bytes: int
+    parcels: int
+    parcel_bytes: int
+
+
+_PARCELS: tuple[tuple[OutboxTable, str | None], ...] = ((CLAIM_EVENTS, None), (FACTS, "reprieve_tracker"))
+"""Outboxes whose parcels go by age alone, since triage keeps what they brought, and with whose rights."""
+_BEFORE_ALL = UUID(int=0)
+_ACT_AS = text("select set_config('role', :role, true)")
 _NOTE = text("insert into access.operations_log (action, detail) values (:action, cast(:detail as jsonb))")
 
-Shown = Callable[[int], None]
+Shown = Callable[[str, int], None]
 
 
 def purge(
+    *,
     older_than: Annotated[
         int | None,
         typer.Option(min=1, metavar="DAYS", help="Instead of each organization's own retention."),
     ] = None,
     organization: Annotated[str | None, typer.Option(help="Only this one; its name or id.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Nothing brings back what is destroyed.")] = False,  # noqa: FBT002  an option
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, as without --yes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Nothing brings back what is destroyed.")] = False,
+    output: FormatOption = Format.table,
     data_dir: DataDirOption = DEFAULT_DATA_DIR,
 ) -> None:
     """
-    Destroy raw files and names that are older than their organization keeps them (`reprieve orgs retention`).
+    Destroy raw files, names and payloads that are older than `reprieve orgs retention` says.
 
-    Says what it would do; with --yes it does. May be stopped and repeated at any time.
+    Says what it would do; with --yes it does. Claims that are still open keep what was said about them. May
+    be stopped and repeated at any time.
     """
+    if yes and dry_run:
+        raise InvalidInputError("Either --dry-run or --yes.", remedy="Look with the first, then do it.")
     settings = read_administration(PurgeSettings, data_dir)
     place = (
         settings.raw_url or settings.raw_dir or (data_dir / "raw" if (data_dir / "raw").is_dir() else None)
@@ -73,20 +111,27 @@ def purge(
 
     async def look(engine: AsyncEngine) -> tuple[Scope, Found]:
         scope = await scope_of(engine, today=clock.now().date(), older_than=older_than, name=organization)
-        return scope, await retention.find_old(engine, scope)
+        return scope, await find_old(engine, scope)
 
     scope, found = with_owner(data_dir, look)
-    _say(found)
-    if not yes:
-        typer.echo("Nothing was destroyed. Repeat it with --yes to do it.")
-        return
+    _say(found, output, done=yes)
+    if yes:
+        _carry_out_shown(data_dir, Objects(place), scope, found)
+
+
+def _carry_out_shown(data_dir: Path, objects: Objects, scope: Scope, found: Found) -> None:
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("raw files", total=found.files)
+        tasks = {
+            what: progress.add_task(what.replace("_", " "), total=getattr(found, what))
+            for what in ("claims", "files", "parcels")
+        }
         with_owner(
             data_dir,
-            lambda engine: carry_out(engine, Objects(place), scope, show=lambda n: progress.advance(task, n)),
+            lambda engine: carry_out(
+                engine, objects, scope, show=lambda what, count: progress.advance(tasks[what], count)
+            ),
         )
-    typer.echo(
+    Console(stderr=True).print(
         "Done; access.operations_log has the line. Running processes forget old months in five minutes."
     )
 
@@ -114,43 +159,133 @@ def _unowned(before: dict[UUID, date | None]) -> date | None:
     return min(days) if days and len(days) == len(before) else None
 
 
+async def find_old(engine: AsyncEngine, scope: Scope) -> Found:
+    """Count what is old."""
+    claims = claim_bytes = parcels = parcel_bytes = 0
+    for organization, day in scope.days():
+        async with transaction(engine, organizations=[organization]) as connection:
+            await _act_as(connection, "reprieve_tracker")
+            count, size = await tracker.count_old_claims(connection, day)
+        claims, claim_bytes = claims + count, claim_bytes + size
+    for table, role in _PARCELS:
+        async with transaction(engine, organizations=scope.before) as connection:
+            await _act_as(connection, role)
+            count, size = await count_old_parcels(connection, table, scope.before)
+        parcels, parcel_bytes = parcels + count, parcel_bytes + size
+    ours = await ingest.find_old(engine, await _with_needed_months(engine, scope))
+    return Found(
+        **asdict(ours),
+        claims=claims,
+        claim_bytes=claim_bytes,
+        parcels=parcels,
+        parcel_bytes=parcel_bytes,
+    )
+
+
 async def carry_out(engine: AsyncEngine, objects: Objects, scope: Scope, *, show: Shown) -> Found:
     """Destroy what is old; gives what that was. May be repeated after any failure."""
-    found = await retention.find_old(engine, scope)
+    found = await find_old(engine, scope)
     await _note(engine, "purge_begun", scope, found)
+    for organization, day in scope.days():
+        await _empty_claims(engine, organization, day, show)
+        await _empty_decisions(engine, organization, day)
     while await _shred_some(engine, scope, show):
         continue
     await _remove_shredded(engine, objects, scope)
+    needing = await _with_needed_months(engine, scope)
     async with transaction(engine, organizations=scope.before, submitters=scope.submitters) as connection:
-        await retention.shred_months(connection, scope)
-    while await _purge_some(engine, scope):
-        continue
+        await ingest.shred_months(connection, needing)
+    for table, role in _PARCELS:
+        while await _delete_some(engine, scope, table, role, show):
+            continue
     await _note(engine, "purge_ended", scope, found)
     return found
 
 
+async def _act_as(connection: AsyncConnection, role: str | None) -> None:
+    """Go on, until the transaction ends, with a service's rights and no others."""
+    if role:
+        await connection.execute(_ACT_AS, {"role": role})
+
+
+async def _with_needed_months(engine: AsyncEngine, scope: Scope) -> Scope:
+    needed = []
+    for organization, day in scope.days():
+        async with transaction(engine, organizations=[organization]) as connection:
+            await _act_as(connection, "reprieve_tracker")
+            needed += [(organization, month) for month in await tracker.months_needed(connection, day)]
+    return replace(scope, needed_months=needed)
+
+
+async def _empty_claims(engine: AsyncEngine, organization: UUID, day: date, show: Shown) -> None:
+    """
+    Empty the claims of one organization that ended, some at a time.
+
+    The tracker's locks keep a page as it is while triage empties its part; triage comes first, so that what
+    is cut short is found again. What triage still has to deliver stays on both sides.
+    """
+    after: UUID | None = _BEFORE_ALL
+    while after is not None:
+        async with transaction(engine, organizations=[organization]) as connection:
+            await _act_as(connection, "reprieve_tracker")
+            old = await tracker.old_claims(connection, day, after=after)
+            ended = await _empty_in_triage(engine, organization, old.claims)
+            await tracker.empty_claims(connection, [one.claim_key for one in ended])
+        after = old.last
+        show("claims", len(ended))
+
+
+async def _empty_in_triage(
+    engine: AsyncEngine, organization: UUID, claims: list[tracker.OldClaim]
+) -> list[tracker.OldClaim]:
+    async with transaction(engine, organizations=[organization]) as connection:
+        await _act_as(connection, "reprieve_triage")
+        events = [event for one in claims for event in one.event_ids]
+        waiting = await triage.unsettled_among(connection, events)
+        ended = [one for one in claims if not waiting.intersection(one.event_ids)]
+        await triage.empty_claims(
+            connection,
+            claim_keys=[one.claim_key for one in ended],
+            events=[event for one in ended for event in one.event_ids],
+        )
+    return ended
+
+
+async def _empty_decisions(engine: AsyncEngine, organization: UUID, day: date) -> None:
+    after: int | None = -1
+    while after is not None:
+        async with transaction(engine, organizations=[organization]) as connection:
+            await _act_as(connection, "reprieve_triage")
+            after = await triage.empty_parcels(connection, day, after=after)
+
+
+async def _delete_some(
+    engine: AsyncEngine, scope: Scope, table: OutboxTable, role: str | None, show: Shown
+) -> int:
+    async with transaction(engine, organizations=scope.before) as connection:
+        await _act_as(connection, role)
+        deleted = await delete_old_parcels(connection, table, scope.before)
+    show("parcels", deleted)
+    return deleted
+
+
 async def _shred_some(engine: AsyncEngine, scope: Scope, show: Shown) -> int:
     async with transaction(engine, organizations=scope.before, submitters=scope.submitters) as connection:
-        sizes = await retention.shred_files(connection, scope)
-    show(len(sizes))
+        sizes = await ingest.shred_files(connection, scope)
+    show("files", len(sizes))
     return len(sizes)
 
 
 async def _remove_shredded(engine: AsyncEngine, objects: Objects, scope: Scope) -> None:
     while True:
         async with transaction(engine, submitters=scope.submitters) as connection:
-            shredded = await retention.files_to_remove(connection)
+            shredded = await ingest.files_to_remove(connection)
         if not shredded:
             return
         for one in shredded:
             await asyncio.to_thread(objects.remove, one.storage_key)
         async with transaction(engine, submitters=scope.submitters) as connection:
-            await retention.note_removed(connection, shredded)
-
-
-async def _purge_some(engine: AsyncEngine, scope: Scope) -> int:
-    async with transaction(engine, organizations=scope.before) as connection:
-        return await retention.purge_payloads(connection, scope)
+            await ingest.note_removed(connection, shredded)
 
 
 async def _note(engine: AsyncEngine, action: str, scope: Scope, found: Found) -> None:
@@ -160,12 +295,22 @@ async def _note(engine: AsyncEngine, action: str, scope: Scope, found: Found) ->
         await connection.execute(_NOTE, {"action": action, "detail": detail})
 
 
-def _say(found: Found) -> None:
-    typer.echo(f"raw files: {found.files:,} with {found.bytes:,} bytes")
-    typer.echo(f"months whose names can be opened: {found.months:,}")
-    typer.echo(
-        f"payloads of events that arrived: {found.parcels:,} parcels with {found.parcel_bytes:,} bytes"
-    )
+def _say(found: Found, output: Format, *, done: bool) -> None:
+    """Show what goes, and what stays although it is old."""
+    if output is Format.json:
+        typer.echo(msgspec.json.encode({**asdict(found), "dry_run": not done}))
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("what", "how many", "bytes"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for what, count, size in (
+        ("raw files", found.files, found.bytes),
+        ("months whose names can be opened", found.months, None),
+        ("claims that ended: what was said about them", found.claims, found.claim_bytes),
+        ("parcels in which that travelled", found.parcels, found.parcel_bytes),
+    ):
+        table.add_row(what, f"{count:,}", "" if size is None else f"{size:,}")
+    Console().print(table)
     if found.held_files:
         typer.echo(
             f"kept all the same: {found.held_files:,} files with held sets; register their payees first"
@@ -173,5 +318,7 @@ def _say(found: Found) -> None:
     if found.unread_files:
         typer.echo(
             f"kept all the same: {found.unread_files:,} files with claims that nobody could read yet;"
-            " release or dismiss them first (`reprieve quarantine list`)"
+            " supply what they lack first (/v1/quarantine)"
         )
+    if not done:
+        typer.echo("Nothing was destroyed. Repeat it with --yes to do it.")

@@ -181,7 +181,7 @@ def with_owner(data_dir: Path, work: Callable[[AsyncEngine], Awaitable[Result]])
     url = read_administration(AdministrationSettings, data_dir).admin_database_url.get_secret_value()
 
     async def run() -> Result:
-        engine = create_engine(url, name="reprieve-administration", pool_size=1)
+        engine = create_engine(url, name="reprieve-administration", pool_size=2)
         try:
             return await work(engine)
         finally:

@@ -1,7 +1,9 @@
 """What is kept longer than it should be is destroyed by its keys; ids and amounts stay, and nothing waits for it."""
 
 import asyncio
+import json
 import os
+import re
 import subprocess
 from dataclasses import replace
 from datetime import date, timedelta
@@ -21,6 +23,7 @@ from shared.contracts.claim_denied import ClaimDenied
 from shared.errors import InvalidInputError
 from shared.postgres import rows, transaction
 from shared.security import administration
+from shared.security.commands import Format
 from shared.security.keyring import Keyring, ShreddedError
 from shared.security.sealing import MasterKey
 from tests.ingest.processes import REPRIEVE
@@ -50,9 +53,9 @@ async def made_old(site: Site, days: int = 400) -> None:
             await rows(connection, statement + " returning 1", days=days)
 
 
-async def purged(site: Site, **more: Any) -> retention.Found:
+async def purged(site: Site, **more: Any) -> purge.Found:
     scope = await scope_of(site.owner, today=now().date(), **{"older_than": 365, "name": None, **more})
-    return await carry_out(site.owner, site.vault.objects, scope, show=lambda _: None)
+    return await carry_out(site.owner, site.vault.objects, scope, show=lambda *_: None)
 
 
 def raw_files(site: Site) -> list[Path]:
@@ -110,10 +113,10 @@ async def test_a_looking_purge_destroys_nothing(site: Site):
     await site.take_in(FILE)
     await made_old(site)
     scope = await scope_of(site.owner, today=now().date(), older_than=365, name=None)
-    found = await retention.find_old(site.owner, scope)
+    found = await purge.find_old(site.owner, scope)
 
     assert (found.files, found.months, found.parcels) == (1, 1, 1)
-    assert await retention.find_old(site.owner, scope) == found
+    assert await purge.find_old(site.owner, scope) == found
     assert len(raw_files(site)) == 1
 
 
@@ -175,12 +178,12 @@ async def test_what_is_not_read_yet_stays(site: Site, state: str):
     assert len(raw_files(site)) == 1
 
 
-async def purged_in_forty_days(site: Site) -> retention.Found:
+async def purged_in_forty_days(site: Site) -> purge.Found:
     """Purge when all that is here is old, and let the worker forget every key that it fetched."""
     day = now().date() + timedelta(days=40)
     submitters = [one.submitter_id for one in await administration.list_submitters(site.owner)]
     scope = retention.Scope({site.organization_id: day}, day, submitters)
-    found = await carry_out(site.owner, site.vault.objects, scope, show=lambda _: None)
+    found = await carry_out(site.owner, site.vault.objects, scope, show=lambda *_: None)
     keyring = Keyring(site.engine, MasterKey.from_text(MASTER_KEY_TEXT))
     site.workshop = replace(site.workshop, keyring=keyring)
     return found
@@ -210,7 +213,7 @@ async def test_the_only_copy_of_a_claim_that_nobody_could_read_stays(
     await site.rows("update ingest.receipts set acknowledgment = 'declined' returning 1")
     found = await purged_in_forty_days(site)
     assert (found.files, found.held_files, found.unread_files, found.months) == (0, 0, 1, 0)
-    purge._say(found)
+    purge._say(found, Format.table, done=True)
     assert "1 files with claims that nobody could read yet" in capsys.readouterr().out
 
     (one,) = (await site.get("/v1/quarantine", "admin")).json()["data"]
@@ -404,12 +407,14 @@ async def test_an_operator_purges_by_command(site: Site, database: Database):
 
     assert (await command("orgs", "retention", "Sample Clinic", "--days", "365")).returncode == 0
     looked = await command("purge")
-    assert f"raw files: 1 with {len(FILE)} bytes" in looked.stdout
+    assert re.search(rf"raw files +1 +{len(FILE)}", looked.stdout)
     assert len(raw_files(site)) == 1
     done = await command("purge", "--yes")
     assert done.returncode == 0, done.stderr
     assert raw_files(site) == []
-    assert "raw files: 0" in (await command("purge")).stdout
+    left = json.loads((await command("purge", "--dry-run", "--format", "json")).stdout)
+    assert (left["files"], left["months"], left["parcels"], left["dry_run"]) == (0, 0, 0, True)
+    assert (await command("purge", "--dry-run", "--yes")).returncode == 2
 
 
 async def test_an_unknown_organization_is_told(site: Site):

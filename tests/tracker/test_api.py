@@ -546,3 +546,25 @@ async def test_the_description_names_every_operation_once(site):
         "get_summary",
         "reconcile_ledger",
     } <= set(ids)
+
+
+async def test_a_purged_case_shows_what_is_left_and_takes_no_facts(site: Site, deny, select):
+    await deny()
+    case_id = (await only(site))["case_id"]
+    await select(
+        "with emptied as (update tracker.ledger set payload = '' returning 1)"
+        " update tracker.cases set purged_at = now(), claim_number = '' returning 1",
+        organization=site.organization,
+    )
+    shown = await site["biller"].get(f"/v1/cases/{case_id}", params={"reveal": True})
+    told = await site["biller"].get(f"/v1/cases/{case_id}/timeline")
+    refused = await site["biller"].post(
+        f"/v1/cases/{case_id}/facts", json={"kind": "urgency", "value": "emergency"}
+    )
+
+    assert (shown.status_code, shown.json()["decision"], shown.json()["observations"]) == (200, None, [])
+    assert shown.json()["patient"]["name"] is None
+    assert shown.json()["purged_at"] is not None
+    assert (told.status_code, told.json()["data"]) == (200, [])
+    assert refused.status_code == 409
+    assert "cannot be decided again" in refused.json()["detail"]

@@ -184,3 +184,13 @@ async def test_a_stored_decision_reads_back_as_the_event_that_the_tracker_gets(t
         Decimal("250.00"),
         event.denied,
     )
+
+
+async def test_what_was_decided_about_a_purged_event_is_said_to_be_gone(served: Api, triage: Triage):
+    event = denial(organization_id=served.mine)
+    await triage.handle(event)
+    await triage.change("update triage.decisions set parcel_id = 0", served.mine)
+    answer = await served.get(f"/v1/decisions/{event.event_id}", "viewer")
+
+    assert answer.status_code == 409
+    assert "was purged" in answer.json()["detail"]

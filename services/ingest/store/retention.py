@@ -1,5 +1,5 @@
 """
-What a purge takes away: keys and bytes of raw files, payloads of events, data keys. Ids and amounts stay.
+What a purge takes from ingest: keys and bytes of raw files, and data keys. Ids and amounts stay.
 
 It runs as the owner of the tables. A key is destroyed first, in the database; the sealed bytes, which nobody
 can read any more, are taken away after that, and again at the next purge when that was cut short.
@@ -24,18 +24,26 @@ class Scope:
     """
     What is old. `before` has each organization's day, None for one that keeps everything.
 
-    `unowned_before` is for files of which no organization got anything.
+    `unowned_before` is for files of which no organization got anything. `needed_months` are those, as their
+    first days, in which something came that people still work with: their names must open.
     """
 
     before: Mapping[UUID, date | None]
     unowned_before: date | None
     submitters: Sequence[UUID] = field(default_factory=tuple)
+    needed_months: Sequence[tuple[UUID, date]] = field(default_factory=tuple)
+
+    def days(self) -> list[tuple[UUID, date]]:
+        """Give the organizations that let something go, each with its day."""
+        return [(one, day) for one, day in self.before.items() if day is not None]
 
     def parameters(self) -> dict[str, Any]:
         return {
             "organizations": list(self.before),
             "days": list(self.before.values()),
             "unowned": self.unowned_before,
+            "needing": [one for one, _ in self.needed_months],
+            "needed": [month for _, month in self.needed_months],
             "limit": _ROWS_AT_ONCE,
         }
 
@@ -54,8 +62,6 @@ class Found:
     held_files: int
     unread_files: int
     months: int
-    parcels: int
-    parcel_bytes: int
 
 
 # A file goes when every organization that got a part of it lets it go; an unknown day comes before all files.
@@ -131,6 +137,10 @@ _TO_READ = f"""
         select r.received_at, m.organization_id from ingest.receipts r
         join ingest.remittances m on m.submitter_id = r.submitter_id and m.receipt_id = r.receipt_id
         where r.wrapped_key is not null and {_UNREAD}
+        union all
+        select m.received_at, m.organization_id from ingest.remittances m
+        join unnest(cast(:organizations as uuid[]), cast(:days as date[])) as b(organization_id, day)
+            on b.organization_id = m.organization_id and m.received_at < b.day and m.released_at >= b.day
     )
 """
 _OLD_MONTHS = """
@@ -142,6 +152,8 @@ _OLD_MONTHS = """
             select 1 from to_read t
             where coalesce(t.organization_id, k.organization_id) = k.organization_id
                 and date_trunc('month', t.received_at at time zone o.time_zone) = k.month)
+        and (k.organization_id, k.month) not in (
+            select * from unnest(cast(:needing as uuid[]), cast(:needed as date[])))
 """
 _COUNT_MONTHS = text(f"""
     {_TO_READ} select count(*) from access.data_keys k where exists (select 1 {_OLD_MONTHS})
@@ -149,25 +161,6 @@ _COUNT_MONTHS = text(f"""
 _SHRED_MONTHS = text(f"""
     {_TO_READ} update access.data_keys k set wrapped_key = null, shredded_at = now() {_OLD_MONTHS}
     returning k.month
-""")
-# What is parked waits for an operator, and needs its payload to be sent again.
-_OLD_PARCELS = """
-    p.due_at is null and p.open_messages = 0 and exists (
-        select 1 from unnest(cast(:organizations as uuid[]), cast(:days as date[])) as b(organization_id, day)
-        where b.organization_id = p.organization_id and p.created_at < b.day)
-    and not exists (
-        select 1 from ingest.claim_events e
-        where e.organization_id = p.organization_id and e.message_id = any (p.message_ids)
-            and e.parcel_id = p.parcel_id and e.settled_at is null)
-"""
-_COUNT_PARCELS = text(f"""
-    select count(*) as parcels, coalesce(sum(pg_column_size(p.payloads)), 0) as bytes
-    from ingest.claim_events_parcels p where {_OLD_PARCELS}
-""")
-_DELETE_PARCELS = text(f"""
-    delete from ingest.claim_events_parcels where (organization_id, parcel_id) in (
-        select p.organization_id, p.parcel_id from ingest.claim_events_parcels p
-        where {_OLD_PARCELS} limit :limit)
 """)
 
 
@@ -177,15 +170,12 @@ async def find_old(engine: AsyncEngine, scope: Scope) -> Found:
     async with transaction(engine, organizations=scope.before, submitters=scope.submitters) as connection:
         files = (await connection.execute(_COUNT_FILES, asked)).one()
         months = await connection.scalar(_COUNT_MONTHS, asked)
-        parcels = (await connection.execute(_COUNT_PARCELS, asked)).one()
     return Found(
         files=files.files,
         bytes=int(files.bytes),
         held_files=files.held_files,
         unread_files=files.unread_files,
         months=int(months or 0),
-        parcels=parcels.parcels,
-        parcel_bytes=int(parcels.bytes),
     )
 
 
@@ -220,8 +210,3 @@ async def shred_months(connection: AsyncConnection, scope: Scope) -> int:
     A month stays as long as something that came in it is to be read; all scopes must be open to see that.
     """
     return len((await connection.execute(_SHRED_MONTHS, scope.parameters())).all())
-
-
-async def purge_payloads(connection: AsyncConnection, scope: Scope) -> int:
-    """Delete some parcels of old events that arrived; gives their number. Ids and amounts stay."""
-    return int((await connection.execute(_DELETE_PARCELS, scope.parameters())).rowcount)

@@ -63,6 +63,7 @@ _CASE = {
     "opened_at": "2026-01-11T09:00:00Z",
     "updated_at": "2026-01-12T09:00:00Z",
     "closed_at": None,
+    "purged_at": None,
 }
 
 

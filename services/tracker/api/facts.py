@@ -80,6 +80,12 @@ def facts_router(engine: AsyncEngine) -> APIRouter:
                 raise ConflictError(
                     "This case has ended.", remedy="State the fact on the case in `merged_into`."
                 )
+            if row["purged_at"]:
+                raise ConflictError(
+                    "What was said about this case was purged when its retention ended: it cannot be decided"
+                    " again.",
+                    remedy="Send the payer's newer remittance, if there is one: it opens a case of its own.",
+                )
             fact = FactRecorded(
                 organization_id=organization_id,
                 fact_id=uuid4(),

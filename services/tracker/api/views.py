@@ -39,7 +39,8 @@ class CaseSummary(View):
 
     `next_deadline_at` is the first deadline that has not passed, `next_deadline_on` its day in the payer's
     `next_deadline_zone`, where `days_left` are counted (0 is today). All are null once no clock matters or
-    all have passed. `merged_into` is the case that took this one's place.
+    all have passed. `merged_into` is the case that took this one's place. Once `purged_at` is set, what was
+    said about the case is gone, claim numbers and service dates with it; ids and amounts are left.
     """
 
     case_id: UUID
@@ -75,6 +76,7 @@ class CaseSummary(View):
     opened_at: AwareDatetime
     updated_at: AwareDatetime
     closed_at: AwareDatetime | None
+    purged_at: AwareDatetime | None
 
 
 class CasePage(View):

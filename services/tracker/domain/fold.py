@@ -18,16 +18,19 @@ from services.tracker.domain.lifecycle import Standing, stand
 from services.tracker.domain.observations import Observation, in_order
 
 
-def fold(observations: Iterable[Observation], known: Sequence[Case] = ()) -> list[Case]:
+def fold(
+    observations: Iterable[Observation], known: Sequence[Case] = (), *, first_ordinal: int = 0
+) -> list[Case]:
     """
     Give every case of one claim key, in order of their ordinals.
 
     `observations` may hold repetitions and old revisions, in any order; `known` are the cases as they are
     stored. Ended cases (merged, withdrawn) are among the answers, so that the answer replaces what is stored.
+    Ordinals below `first_ordinal` belong to cases that were purged: nothing joins them any more.
     """
     claims = group(in_order(observations))
     denied = [(claim, standing) for claim in claims if (standing := stand(claim.members))]
-    ordinals = _ordinals(denied, known)
+    ordinals = _ordinals(denied, known, first_ordinal)
     cases = {
         ordinals[place]: make_case(claim, standing, ordinal=ordinals[place])
         for place, (claim, standing) in enumerate(denied)
@@ -39,13 +42,15 @@ def fold(observations: Iterable[Observation], known: Sequence[Case] = ()) -> lis
     return [cases[ordinal] for ordinal in sorted(cases)]
 
 
-def _ordinals(denied: Sequence[tuple[Claim, Standing]], known: Sequence[Case]) -> dict[int, int]:
+def _ordinals(
+    denied: Sequence[tuple[Claim, Standing]], known: Sequence[Case], first_ordinal: int
+) -> dict[int, int]:
     """Assign ordinals, what is certain first: an uncertain observation never takes a claim's case away."""
     owners: dict[UUID, list[int]] = {}
     for case in known:
         for event in case.event_ids:
             owners.setdefault(event, []).append(case.ordinal)
-    following = max((case.ordinal for case in known), default=-1) + 1
+    following = max((case.ordinal for case in known), default=first_ordinal - 1) + 1
     taken: dict[int, int] = {}
     for place in sorted(range(len(denied)), key=lambda place: denied[place][0].uncertain):
         members = denied[place][0].members

@@ -27,7 +27,7 @@ class Written(NamedTuple):
 
 
 async def known_cases(connection: AsyncConnection, keys: Collection[ClaimKey]) -> dict[ClaimKey, list[Case]]:
-    """Give the cases of these claim keys."""
+    """Give the cases of these claim keys that were not purged."""
     if not keys:
         return {}
     found = await connection.execute(
@@ -47,8 +47,24 @@ _KNOWN = text("""
     select cast(to_jsonb(c) as text)
     from unnest(cast(:claim_keys as uuid[])) as wanted(claim_key)
     cross join lateral (
-        select * from tracker.cases c where c.claim_key = wanted.claim_key order by c.ordinal
+        select * from tracker.cases c
+        where c.claim_key = wanted.claim_key and c.purged_at is null order by c.ordinal
     ) as c
+""")
+
+
+async def first_free_ordinals(connection: AsyncConnection, keys: Collection[ClaimKey]) -> dict[ClaimKey, int]:
+    """Give the ordinals behind those of the purged cases of these claim keys."""
+    if not keys:
+        return {}
+    found = await connection.execute(_PURGED, {"claim_keys": [key.claim_key for key in keys]})
+    return {ClaimKey(row.organization_id, row.claim_key): row.ordinal + 1 for row in found}
+
+
+_PURGED = text("""
+    select organization_id, claim_key, max(ordinal) as ordinal from tracker.cases
+    where claim_key = any (cast(:claim_keys as uuid[])) and purged_at is not null
+    group by organization_id, claim_key
 """)
 
 

@@ -1,4 +1,4 @@
-"""The ledger: every decision that arrived, once, in the words in which it arrived. Rows are never changed."""
+"""The ledger: every decision that arrived, once, in the words in which it arrived, until they are purged."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -51,7 +51,8 @@ async def record(
     Write decisions, and give which of them are new.
 
     Also gives, for the claim keys with something new, what the ledger held before: the newest payload of each
-    event. A repeated batch costs no more than the look that finds nothing new. The shards must be locked.
+    event, empty where it was purged. A repeated batch costs no more than the look that finds nothing new.
+    The shards must be locked.
     """
     found = await connection.execute(_RECORD, _columns(decisions))
     new_rows = 0
@@ -154,11 +155,12 @@ _decoders: dict[str, msgspec.json.Decoder[DecisionEvent]] = {
 async def decisions_of(
     connection: AsyncConnection, organization_id: UUID, event_ids: Collection[UUID]
 ) -> list[Entry]:
-    """Give every decision ever recorded for these events, in the order of their recording."""
+    """Give every decision recorded for these events that was not purged, in the order of their recording."""
     found = await connection.execute(
         text("""
             select type, payload, recorded_at from tracker.ledger
             where organization_id = :organization_id and event_id = any (cast(:event_ids as uuid[]))
+                and octet_length(payload) > 0
             order by recorded_at, event_id, revision, decision_revision
         """),
         {"organization_id": organization_id, "event_ids": list(event_ids)},

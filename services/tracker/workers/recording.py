@@ -67,11 +67,15 @@ async def _fold(
         arrived[ledger.claim_key(event)].append(event)
     # A key that the ledger did not know has no case: cases are made of its rows, and with them.
     known = await cases.known_cases(connection, before.keys())
+    purged = {key for key, payloads in before.items() if not all(payloads)}
+    first_ordinals = await cases.first_free_ordinals(connection, purged)
     stored = {case.case_id: case for some in known.values() for case in some}
     folded = [
         case
         for key, events in arrived.items()
-        for case in _cases_of(events, before.get(key, ()), known.get(key, ()))
+        for case in _cases_of(
+            events, before.get(key, ()), known.get(key, ()), first_ordinal=first_ordinals.get(key, 0)
+        )
     ]
     changed = [case for case in folded if case.case_id in stored and stored[case.case_id] != case]
     opened = [case for case in folded if case.case_id not in stored]
@@ -90,10 +94,13 @@ async def _fold(
     ]
 
 
-def _cases_of(events: Sequence[DecisionEvent], before: Sequence[bytes], known: Sequence[Case]) -> list[Case]:
+def _cases_of(
+    events: Sequence[DecisionEvent], before: Sequence[bytes], known: Sequence[Case], *, first_ordinal: int
+) -> list[Case]:
     if len(events) == 1 and not before and isinstance(events[0], DenialTriaged):
         return [first_case(events[0])]
-    return fold([*map(observe, events), *map(read_observation, before)], known)
+    observations = [*map(observe, events), *(read_observation(one) for one in before if one)]
+    return fold(observations, known, first_ordinal=first_ordinal)
 
 
 def _weighed_facts(events: Iterable[DecisionEvent]) -> dict[UUID, set[UUID]]:

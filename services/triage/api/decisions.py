@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.triage.store.decisions import decisions_of
-from shared.errors import NotFoundError
+from services.triage.store.decisions import decisions_of, has_decided
+from shared.errors import ConflictError, NotFoundError
 from shared.http.auth import require, scope_of
 from shared.postgres import transaction
 from shared.security.principals import Principal
@@ -46,6 +46,12 @@ def decisions_router(engine: AsyncEngine) -> APIRouter:
         scope = scope_of(principal)
         async with transaction(engine, **scope) as connection:
             found = await decisions_of(connection, scope["organizations"], event_id)
+            purged = not found and await has_decided(connection, event_id)
+        if purged:
+            raise ConflictError(
+                "What was decided about this event was purged when its retention ended.",
+                remedy="Ids and amounts are left: the reconciliation and the case have them.",
+            )
         if not found:
             raise NotFoundError(
                 "Triage has decided no such event.", remedy="Take the id from a case or a reconciliation."

@@ -64,6 +64,9 @@ _OF_EVENT = text("""
 """)
 
 
+_HAS_DECIDED = text("select exists (select 1 from triage.decisions where event_id = :event)")
+
+
 @dataclass(frozen=True, slots=True)
 class StoredDecision:
     """A decision as it was sent: `payload` is its JSON, `state` open, settled or parked."""
@@ -135,10 +138,15 @@ async def undecided_among(connection: AsyncConnection, keys: Collection[EventKey
     return set(keys) - {(row.organization_id, row.event_id, row.event_revision) for row in found}
 
 
+async def has_decided(connection: AsyncConnection, event_id: UUID) -> bool:
+    """Tell whether an event was decided, though its decisions may have been purged."""
+    return bool(await connection.scalar(_HAS_DECIDED, {"event": event_id}))
+
+
 async def decisions_of(
     connection: AsyncConnection, organizations: Sequence[UUID], event_id: UUID
 ) -> list[StoredDecision]:
-    """Give the decisions of an event, the newest first."""
+    """Give the decisions of an event that were not purged, the newest first."""
     found = await connection.execute(_OF_EVENT, {"organizations": list(organizations), "event": event_id})
     return [
         StoredDecision(

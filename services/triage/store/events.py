@@ -39,8 +39,16 @@ _NAMED = text("""
     from unnest(cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:claim_keys as uuid[]))
         as named(organization_id, event_id, claim_key)
     join triage.events e using (organization_id, event_id, claim_key)
-    where e.type = 'ClaimDenied'
+    where e.type = 'ClaimDenied' and octet_length(e.payload) > 0
     order by e.organization_id, e.event_id, e.revision desc
+""")
+
+_PURGED = text("""
+    select distinct e.organization_id, e.event_id
+    from unnest(cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:claim_keys as uuid[]))
+        as named(organization_id, event_id, claim_key)
+    join triage.events e using (organization_id, event_id, claim_key)
+    where octet_length(e.payload) = 0
 """)
 
 _denied = msgspec.json.Decoder(ClaimDenied)
@@ -94,15 +102,29 @@ async def insert_events(
 async def denials_named_by(
     connection: AsyncConnection, facts: Collection[FactRecorded]
 ) -> list[StoredDenial]:
-    """Give the denials that the facts name and that have been seen, each in its highest revision."""
+    """Give the denials that the facts name and that triage has, each in its highest revision."""
+    if not (named := _named_by(facts)):
+        return []
+    found = await connection.execute(_NAMED, named)
+    return [StoredDenial(event=_denied.decode(row.payload), decided=row.decided) for row in found]
+
+
+async def purged_named_by(
+    connection: AsyncConnection, facts: Collection[FactRecorded]
+) -> set[tuple[UUID, UUID]]:
+    """Give the events, as (organization, event id), that the facts name and whose payloads were purged."""
+    if not (named := _named_by(facts)):
+        return set()
+    found = await connection.execute(_PURGED, named)
+    return {(row.organization_id, row.event_id) for row in found}
+
+
+def _named_by(facts: Collection[FactRecorded]) -> dict[str, list[UUID]]:
     # The claim key must agree as well: the caller holds the shards of the facts' keys and of no others.
     named = {
         (fact.organization_id, event_id, fact.claim_key) for fact in facts for event_id in fact.event_ids
     }
     if not named:
-        return []
+        return {}
     organizations, events, claim_keys = zip(*sorted(named), strict=True)
-    found = await connection.execute(
-        _NAMED, {"organizations": list(organizations), "events": list(events), "claim_keys": list(claim_keys)}
-    )
-    return [StoredDenial(event=_denied.decode(row.payload), decided=row.decided) for row in found]
+    return {"organizations": list(organizations), "events": list(events), "claim_keys": list(claim_keys)}

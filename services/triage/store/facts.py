@@ -27,6 +27,7 @@ _OF_KEYS = text("""
     from unnest(cast(:organizations as uuid[]), cast(:claim_keys as uuid[]))
         as wanted(organization_id, claim_key)
     join triage.facts f using (organization_id, claim_key)
+    where octet_length(f.payload) > 0
     order by f.recorded_at, f.fact_id
 """)
 
@@ -56,7 +57,7 @@ async def facts_of_keys(
     """
     Give the facts by the denials that they name, as (organization, event id), earliest first.
 
-    `keys` are pairs of organization and claim key.
+    `keys` are pairs of organization and claim key. What was purged is left out.
     """
     by_event: dict[tuple[UUID, UUID], list[FactRecorded]] = {}
     if not keys:

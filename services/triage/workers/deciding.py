@@ -7,7 +7,7 @@ fact about it cannot miss each other.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
 
@@ -24,7 +24,14 @@ from services.triage.store.decisions import (
     send_again,
     undecided_among,
 )
-from services.triage.store.events import EventKey, StoredDenial, denials_named_by, insert_events, key_of
+from services.triage.store.events import (
+    EventKey,
+    StoredDenial,
+    denials_named_by,
+    insert_events,
+    key_of,
+    purged_named_by,
+)
 from services.triage.store.facts import FactKey, facts_of_keys, insert_facts
 from services.triage.store.organizations import time_zones
 from services.triage.store.policy_sets import InForce, PolicySets
@@ -40,6 +47,9 @@ from shared.contracts.fact_recorded import FactRecorded
 from shared.observability import metrics
 from shared.postgres import lock_shards
 
+PURGED = "PayloadPurged"
+"""Why a fact is parked whose denials nobody can decide again: their retention ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -54,7 +64,8 @@ class BatchResult:
     """
     What a batch led to: what was new, the decisions made, how many earlier ones are sent again.
 
-    `parked` are the repeated messages whose decision lies in a dead-letter topic, with the reason.
+    `parked` are the repeated messages whose decision lies in a dead-letter topic, with the reason, and facts
+    about events that were purged.
     """
 
     events: int
@@ -83,13 +94,26 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
     askers = await _askers(connection, batch, new_events=new_events, new_facts=new_facts)
     sent_again = await send_again(connection, askers.keys())
     parked = await parked_among(connection, askers.keys())
+    purged = await _undecidable(connection, batch.facts)
     return BatchResult(
         events=len(new_events),
         facts=len(new_facts),
         decisions=decisions,
         sent_again=sent_again,
-        parked={asker: reason for key, reason in parked.items() for asker in askers[key]},
+        parked={asker: reason for key, reason in parked.items() for asker in askers[key]} | purged,
     )
+
+
+async def _undecidable(
+    connection: AsyncConnection, facts: Mapping[FactKey, FactRecorded]
+) -> dict[EventKey | FactKey, str]:
+    """Give the facts all of whose denials were purged: no decision will ever weigh them."""
+    purged = await purged_named_by(connection, facts.values())
+    return {
+        key: PURGED
+        for key, fact in facts.items()
+        if fact.event_ids and all((fact.organization_id, one) in purged for one in fact.event_ids)
+    }
 
 
 async def _askers(
