@@ -89,6 +89,7 @@ def drop_chain(log: str) -> None:
     op.execute(f"drop function {schema}.chain_{name}()")
     op.execute(f"drop function {schema}.{name}_hash(bytea, {log})")
     op.execute(f"alter table {log} drop column chain_position, drop column chain_hash")
+    op.execute(f"delete from access.audit_heads where log = '{log}'")
 
 
 def _text(column: str) -> str:

@@ -52,6 +52,7 @@ _NEWEST = text("""
         order by d.revision desc limit 1
     ) as decision
     where event.revision = wanted.revision and decision.revision = wanted.decided
+        and octet_length(event.payload) > 0
 """)
 
 _COUNT = text("""

@@ -1,15 +1,11 @@
-"""triage, tracker: payloads of what ended long ago may go; triage: its audit log is a chain too."""
+"""triage, tracker: payloads of what ended long ago may go."""
 
 from alembic import op
 
-from migrations.chains import create_chain, drop_chain
-
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
-
-_CHAINED = "triage.audit_log"
 
 
 def upgrade() -> None:
@@ -25,17 +21,10 @@ def upgrade() -> None:
     # `reprieve purge` works in each service's tables with that service's rights, and no others.
     for role in ("reprieve_triage", "reprieve_tracker"):
         op.execute(f"grant {role} to current_user with set true, inherit false")
-    create_chain(
-        _CHAINED,
-        says=("entry_id", "organization_id", "at", "principal_id", "action", "subject_id", "detail"),
-        by_organization=True,
-    )
 
 
 def downgrade() -> None:
     # Who may become which role belongs to the cluster, where another database may need it.
-    drop_chain(_CHAINED)
-    op.execute("delete from access.audit_heads where log = 'triage.audit_log'")
     op.execute("alter table tracker.cases drop column purged_at")
     op.execute("revoke delete on triage.decisions_parcels from reprieve_triage")
     op.execute("revoke delete on tracker.facts_parcels from reprieve_tracker")
