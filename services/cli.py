@@ -8,6 +8,7 @@ Exit status: 0 done, 1 findings, 2 bad usage or unreadable input.
 """
 
 import importlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -125,7 +126,17 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     return app
 
 
-def _root() -> None:
+def _show_version(asked: bool) -> None:  # noqa: FBT001  typer calls it
+    if asked:
+        print(f"reprieve {importlib.metadata.version('reprieve')}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(  # noqa: ARG001, FBT001  the callback answers it
+        False, "--version", help="Print the version and leave.", is_eager=True, callback=_show_version
+    ),
+) -> None:
     """Carry the help text of the command itself."""
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ def test_every_command_explains_itself(command: str) -> None:
 
     assert told.returncode == 0, told.stderr
     assert "Usage" in told.stdout
+
+
+def test_it_tells_its_version() -> None:
+    assert run("--version").stdout == f"reprieve {version('reprieve')}\n"
 
 
 def test_an_unknown_command_is_bad_usage() -> None:
