@@ -133,7 +133,7 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001  typer calls it
 
 
 def _root(
-    version: bool = typer.Option(  # noqa: ARG001, FBT001  the callback answers it
+    version: bool = typer.Option(  # noqa: FBT001  the callback answers it
         False, "--version", help="Print the version and leave.", is_eager=True, callback=_show_version
     ),
 ) -> None:
