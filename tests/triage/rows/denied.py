@@ -2,20 +2,24 @@
 
 import re
 from decimal import Decimal
+from uuid import UUID
 
 from msgspec.structs import asdict, replace
 
 from shared.contracts.claim import (
     Adjustment,
     BalanceFinding,
+    ClaimObserved,
     DeniedAdjustment,
     Reference,
     Remark,
     ServiceLine,
 )
+from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
+from shared.contracts.claim_reversed import ClaimReversed
 from tests.triage.domain.denials import denial
-from tests.triage.rows.form import Given, GivenLine
+from tests.triage.rows.form import Earlier, Given, GivenLine
 
 _REFUSAL = re.compile(r"([A-Z]{2})-(\w*)(?: (-?[\d.]+))?(?: x(\d+))?")
 _OF_A_LINE = set(GivenLine.__struct_fields__)
@@ -52,6 +56,27 @@ def denied(given: Given) -> ClaimDenied:
         balance_findings=(_FINDING,) if given.out_of_balance else (),
         **_dates(given),
     )
+
+
+def others(given: Given) -> list[ClaimObserved]:
+    """Make what other remittances say of the claim of a row, each under its own id."""
+    return [_other(number, one, given) for number, one in enumerate(given.others, start=100)]
+
+
+def _other(number: int, one: Earlier, given: Given) -> ClaimObserved:
+    told = replace(
+        given,
+        codes=one.codes or ("CO-45 0.00",),
+        remarks=one.remarks,
+        paid=one.paid,
+        remittance=one.remittance,
+        service=one.service or given.service,
+    )
+    event = replace(denied(told), event_id=UUID(int=number))
+    if one.codes and not one.takes_back:
+        return event
+    form = ClaimReversed if one.takes_back else ClaimAdjudicated
+    return form(**{name: value for name, value in asdict(event).items() if name != "denied"})
 
 
 _FINDING = BalanceFinding(

@@ -38,6 +38,17 @@ class GivenLine(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     service_to: date | None = None
 
 
+class Earlier(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Another remittance about the same claim number: it refuses `codes`, or pays, or takes back."""
+
+    remittance: date
+    codes: tuple[Refusal, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    paid: Money = "0.00"
+    takes_back: bool = False
+    service: date | None = None
+
+
 class Given(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """
     What the remittance says. Unless told otherwise: one line of $500.00, served 2026-03-02, remitted 2026-03-20.
@@ -84,6 +95,7 @@ class Given(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     truncated: bool = False
     out_of_balance: bool = False
     facts: dict[FactKind, str] = {}
+    others: tuple[Earlier, ...] = ()
 
 
 class ExpectedClock(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

@@ -17,7 +17,7 @@ from services.triage.policies import policy_texts
 from shared.contracts.decision import Clock, Decision, DeniedItem
 from tests.triage.domain.denials import facts
 from tests.triage.rows.arithmetic import worked_out
-from tests.triage.rows.denied import denied
+from tests.triage.rows.denied import denied, others
 from tests.triage.rows.form import ExpectedClock, ExpectedItem, Row, read_rows
 
 HERE = Path(__file__).parent
@@ -45,7 +45,9 @@ DISPUTED = [() if row.disputed is None else pytest.mark.xfail(reason=row.dispute
     ],
 )
 def test_a_row_comes_out_as_written(row):
-    decision = decide(denied(row.given), facts(**row.given.facts), POLICIES, CALENDAR, row.on)
+    told, seen = facts(**row.given.facts), others(row.given)
+
+    decision = decide(denied(row.given), told, POLICIES, CALENDAR, row.on, history=seen)
 
     assert list(differences(row, decision)) == []
 
