@@ -162,7 +162,7 @@ def _rule(
         entry=entry,
         policy=file,
         window=window(entry.amount),
-        widest=window(entry.amount_latest) if entry.amount_latest else None,
+        widest=None if entry.amount_latest is None else window(entry.amount_latest),
         caps=tuple(
             _cap(cap, file, kept, at=f"{at}.caps[{n}]", mistakes=mistakes)
             for n, cap in enumerate(entry.caps, 1)
@@ -188,7 +188,7 @@ def _check_clock(entry: ClockEntry, *, at: str, mistakes: list[str]) -> None:
         mistakes.append(f"{at}.amount is missing")
     if counted and not entry.anchors:
         mistakes.append(f"{at}.anchors is missing: say what the time is counted from")
-    if entry.amount_latest and entry.amount and entry.amount_latest < entry.amount:
+    if entry.amount_latest is not None and entry.amount_latest < (entry.amount or 0):
         mistakes.append(f"{at}.amount_latest: lies below amount; it is the widest reading")
     if entry.after == entry.kind:
         mistakes.append(f"{at}.after: a clock cannot wait for its own kind; name the level before it")
