@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.triage.domain.advice import ACTION_WORDS
+from services.triage.domain.actions import ACTION_WORDS
 from services.triage.domain.code_lists import CARC_DATES, CARC_GROUPS, CARC_SUCCESSORS
 from services.triage.domain.codes import carc_status, rarc_status
 from services.triage.domain.cues import CUES

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from services.triage.domain.advice import ACTION_WORDS
+from services.triage.domain.actions import ACTION_WORDS
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import plan_for, state_of
 from services.triage.domain.decide import decide
@@ -39,6 +39,8 @@ CSV_COLUMNS = (
     "responsible_party",
     "urgency",
     "recommended_action",
+    "next_actions",
+    "documents",
     "next_clock",
     "permitted",
     "deadline_at",
@@ -57,6 +59,7 @@ CSV_COLUMNS = (
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _SOON_DAYS = 7
+_MISSING = "Missing: "
 
 
 def explain_rows(
@@ -121,6 +124,8 @@ def _columns(row: DenialTriaged, as_of: date) -> tuple[object, ...]:
         row.responsible_party,
         row.urgency_class,
         row.recommended_action,
+        "; ".join(row.next_actions),
+        "; ".join(row.documents),
         clock and clock.label,
         clock and {True: "yes", False: "no", None: "unknown"}[clock.permitted],
         clock and clock.deadline_at,
@@ -256,11 +261,20 @@ def _why(row: DenialTriaged) -> Text:
     text = Text(ACTION_WORDS[row.recommended_action], style="bold")
     for number, step in enumerate(row.next_actions, start=1):
         text.append(f"\n{number}. {step}", style="not bold")
+    for line in _papers(row.documents):
+        text.append(f"\n{printable(line)}", style="not bold")
     for reason in row.needs_human_reasons:
         text.append(f"\nA person must look: {reason}", style="not bold yellow")
     for line in row.explanation:
         text.append(f"\n{printable(line)}", style="not bold dim")
     return text
+
+
+def _papers(documents: Sequence[str]) -> list[str]:
+    """Give what the remittance answers, and in one line what is missing."""
+    missing = [text.removeprefix(_MISSING) for text in documents if text.startswith(_MISSING)]
+    lines = [text for text in documents if not text.startswith(_MISSING)]
+    return [*lines, f"{_MISSING}{'; '.join(missing)}"] if missing else lines
 
 
 def _summary(rows: Sequence[DenialTriaged], as_of: date) -> str:

@@ -50,6 +50,10 @@ Action = Literal[
     "appeal",
     "send_corrected_claim",
     "send_records",
+    "submit_new_request",
+    "request_peer_to_peer",
+    "review_patient_billing",
+    "review_write_off",
     "route_elsewhere",
     "review_by_hand",
 ]
@@ -159,7 +163,12 @@ class DecisionCause(Value, frozen=True, kw_only=True):
 
 
 class Decision(Value, frozen=True, kw_only=True):
-    """What decide() adds to a ClaimDenied: the words of DenialTriaged without the claim's own facts."""
+    """
+    What decide() adds to a ClaimDenied: the words of DenialTriaged without the claim's own facts.
+
+    `next_action_codes` are the words of the vocabulary for `next_actions`, one for one. `documents` begin
+    with what the remittance answers; the rest is named as missing.
+    """
 
     decision_id: UUID
     decision_revision: int
@@ -177,6 +186,7 @@ class Decision(Value, frozen=True, kw_only=True):
     clocks: tuple[Clock, ...] = ()
     recommended_action: Action
     next_actions: tuple[str, ...] = ()
+    next_action_codes: tuple[Action, ...] = ()
     documents: tuple[str, ...] = ()
     channel: str | None = None
     priority: int  # 0 to 100, higher first

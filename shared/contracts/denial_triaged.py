@@ -46,6 +46,7 @@ class DenialTriaged(ClaimDenied, frozen=True, kw_only=True):
     clocks: tuple[Clock, ...] = ()
     recommended_action: Action
     next_actions: tuple[str, ...] = ()
+    next_action_codes: tuple[Action, ...] = ()
     documents: tuple[str, ...] = ()
     channel: str | None = None
     priority: int

@@ -8,7 +8,7 @@ read alone, Alerts never explain, the word "authorization" is never a key, and w
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from msgspec import Struct
 
@@ -24,6 +24,7 @@ from services.triage.domain.meanings import (
     CARC_MEANINGS,
     GROUPS,
     RARC_MEANINGS,
+    RARC_PERHAPS,
     RARC_ROUTING,
     RARC_SUPPORTING,
     Meaning,
@@ -36,6 +37,11 @@ from shared.contracts.decision import Action, Category, DeniedItem, EvidenceStre
 NOT_ABOUT_AUTHORIZATION: frozenset[Category] = frozenset(("not_authorization", "unclear"))
 
 _NOTHING = Decimal(0)
+_CATEGORIES: tuple[Category, ...] = get_args(Category)
+_FIXABLE = frozenset(
+    ["N706", "N29", "N517", *(c for c, row in RARC_ROUTING.items() if row.route == "missing_information")]
+)
+"""Remarks that name what a request lacked."""
 
 
 class Reading(Struct, frozen=True, kw_only=True, eq=False):
@@ -228,22 +234,28 @@ def _all_notes(refusals: Sequence[_Refusal], readings: Sequence[Reading]) -> tup
 
 
 def _only_one(relevant: Sequence[Reading]) -> Reading | None:
-    """Give the reading to follow where no amount can change which: all are of one category and route."""
+    """Give the reading to follow where no amount can change which: all are read alike."""
     if not relevant:
         return _UNEXPLAINED
-    return relevant[0] if len({(reading.category, reading.route) for reading in relevant}) == 1 else None
+    return relevant[0] if len(set(relevant)) == 1 else None
 
 
 def _heaviest(items: Sequence[DeniedItem], pattern: _Pattern) -> Reading:
-    """Give the reading of the category and route with the most money; the first one of equals."""
-    totals: dict[tuple[Category, Route | None], Decimal] = {}
+    """
+    Give the reading of the category and route with the most money, and of its readings the one with the most.
+
+    Of equals the first in the vocabulary's order, then in that of the words: never in the order of the lines.
+    """
+    kinds: dict[tuple[Category, Route | None], Decimal] = {}
+    readings: dict[Reading, Decimal] = {}
     for index in pattern.relevant:
-        key = (items[index].category, items[index].route)
-        totals[key] = totals.get(key, _NOTHING) + items[index].amount
-    heaviest = max(totals, key=lambda key: totals[key])
-    return next(
-        pattern.readings[i] for i in pattern.relevant if (items[i].category, items[i].route) == heaviest
-    )
+        item, reading = items[index], pattern.readings[index]
+        kind = (item.category, item.route)
+        kinds[kind] = kinds.get(kind, _NOTHING) + item.amount
+        readings[reading] = readings.get(reading, _NOTHING) + item.amount
+    heaviest = max(kinds, key=lambda kind: (kinds[kind], -_CATEGORIES.index(kind[0]), kind[1] or ""))
+    of_it = [reading for reading in readings if (reading.category, reading.route) == heaviest]
+    return max(of_it, key=lambda reading: (readings[reading], reading.why))
 
 
 def _falls_with(reading: Reading, line: int | None, authorization_lines: frozenset[int | None]) -> bool:
@@ -291,7 +303,7 @@ def read_codes(reason: str, remarks: tuple[str, ...], status: CodeStatus | None 
     return Reading(
         category=meaning.category,
         why=meaning.why,
-        action=meaning.action,
+        action=_usual(meaning, explaining),
         route=meaning.route,
         strength=meaning.strength,
         confidence=0.95 if confirmed else meaning.confidence,
@@ -319,15 +331,24 @@ def _explained(reason: str, meaning: Meaning, explaining: Sequence[str], notes: 
     if published is None:
         human = f"{reason} says nothing without a remark, and there is none that explains"
         return _unclear(human, notes=notes, strength="needs_remark")
+    perhaps = next((code for code in explaining if code in RARC_PERHAPS), None)
     return Reading(
         category=meaning.category,
-        why=f"{meaning.why} Remark {published} says more: look it up.",
+        why=f"{meaning.why} {_says_more(published)}",
         action=meaning.action,
         route=meaning.route,
         strength="supporting",
-        confidence=meaning.confidence,
+        confidence=meaning.confidence if perhaps is None else 0.5,
+        human=perhaps
+        and f"{reason} with {perhaps} may be about an authorization: {RARC_SUPPORTING[perhaps]}",
         notes=notes,
     )
+
+
+def _says_more(remark: str) -> str:
+    if remark in RARC_SUPPORTING:
+        return f"Remark {remark}: {RARC_SUPPORTING[remark]}."
+    return f"Remark {remark} says more: look it up."
 
 
 def _too_early(reason: str, meaning: Meaning, notes: tuple[str, ...]) -> Reading:
@@ -363,13 +384,20 @@ def _by_remark(
     return Reading(
         category=remark.category,
         why=remark.why,
-        action=remark.action,
+        action=_usual(remark, explaining),
         route=None,
         strength="defining",
         confidence=remark.confidence if human is None else 0.6,
         human=human,
         notes=(f"remark {code} decides beside {reason}", *notes),
     )
+
+
+def _usual(meaning: Meaning, explaining: Sequence[str]) -> Action:
+    """Give the usual action. Where a refusal names what was missing, a new request beats an appeal."""
+    if meaning.category == "authorization_denied" and not _FIXABLE.isdisjoint(explaining):
+        return "submit_new_request"
+    return meaning.action
 
 
 def _confirmed(meaning: Meaning, explaining: Sequence[str]) -> bool:

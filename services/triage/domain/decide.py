@@ -3,24 +3,28 @@
 from collections.abc import Sequence
 from datetime import date
 
-from services.triage.domain.advice import Situation, has_authorization_number
+from services.triage.domain.advice import has_authorization_number
 from services.triage.domain.anchors import Dates, sane
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.classification import Classification, classify
 from services.triage.domain.clocks import clocks_of
+from services.triage.domain.conditions import line_of_business
 from services.triage.domain.cues import telling_remarks
 from services.triage.domain.facts import Facts, weigh
 from services.triage.domain.outlook import Outlook, outlook_of
+from services.triage.domain.papers import papers_of
 from services.triage.domain.policies import Policies
 from services.triage.domain.priority import confidence_of, priority_of
 from services.triage.domain.repeats import TOLD_NOW, Told, told_before
-from services.triage.domain.urgency import emergency_evidence
+from services.triage.domain.situation import Situation
+from services.triage.domain.urgency import Evidence, urgency_evidence
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Decision, DeniedItem, UrgencyClass
 from shared.contracts.fact_recorded import FactRecorded
 from shared.values import derived
 
+_SECONDARY = frozenset(("2", "3", "20", "21"))  # CLP02: processed as secondary or tertiary
 _TOLD_URGENCY = "a person recorded the urgency"
 
 
@@ -43,8 +47,8 @@ def decide(
     """
     told = weigh(facts, event.event_id)
     classification = classify(event)
-    evidence = emergency_evidence(event)
-    situation = _situation(event, classification, told, as_of)
+    evidence = urgency_evidence(event)
+    situation = _situation(event, classification, told, evidence, as_of)
     match = policies.match(event, told)
     before = told_before(event, classification, history) if history else TOLD_NOW
     dates = Dates(
@@ -54,7 +58,7 @@ def decide(
         lines=classification.lines,
         told=before,
     )
-    running = clocks_of(match, dates, calendar, situation.remarks, emergency=bool(evidence))
+    running = clocks_of(match, dates, calendar, situation.remarks, emergency=bool(evidence.emergency))
     outlook = outlook_of(situation, match, running)
     advice = outlook.advice
     confidence = confidence_of(outlook, balanced=not event.balance_findings)
@@ -74,13 +78,14 @@ def decide(
         amount_at_stake=at_stake,
         amount_basis=classification.amount_basis,
         urgency_class=_urgency_class(told, evidence),
-        urgency_evidence=evidence if "urgency" not in told.words else (_TOLD_URGENCY, *evidence),
+        urgency_evidence=evidence.words if "urgency" not in told.words else (_TOLD_URGENCY, *evidence.words),
         responsible_party=classification.party,
         payer_match=None if match.by_default else match.policies[0].id,
         clocks=tuple([one.clock for one in running]),
         recommended_action=advice.action,
         next_actions=advice.next_actions,
-        documents=advice.documents,
+        next_action_codes=advice.codes,
+        documents=papers_of(event, advice.missing, classification.lines, at_stake),
         channel=advice.channel,
         priority=priority,
         confidence=confidence,
@@ -97,7 +102,9 @@ def decide(
     )
 
 
-def _situation(event: ClaimDenied, classification: Classification, facts: Facts, as_of: date) -> Situation:
+def _situation(
+    event: ClaimDenied, classification: Classification, facts: Facts, evidence: Evidence, as_of: date
+) -> Situation:
     return Situation(
         main=classification.main,
         auth_related=classification.auth_related,
@@ -106,14 +113,21 @@ def _situation(event: ClaimDenied, classification: Classification, facts: Facts,
         found="authorization_found" in facts.words,
         remarks=telling_remarks(event),
         as_of=as_of,
+        emergency=_urgency_class(facts, evidence) == "emergency",
+        secondary=event.claim_status in _SECONDARY,
+        program=_program(event, facts) if classification.party == "patient" else None,
     )
 
 
-def _urgency_class(facts: Facts, evidence: tuple[str, ...]) -> UrgencyClass:
+def _program(event: ClaimDenied, facts: Facts) -> str | None:
+    return facts.words.get("line_of_business") or line_of_business(event.filing_indicator)
+
+
+def _urgency_class(facts: Facts, evidence: Evidence) -> UrgencyClass:
     told = facts.words.get("urgency")
     if told is not None:
         return told  # type: ignore[return-value]
-    return "emergency" if evidence else "unknown"
+    return evidence.urgency_class
 
 
 def _human_reasons(
@@ -150,5 +164,6 @@ def _history_lines(before: Told) -> list[str]:
 
 def _item_line(item: DeniedItem) -> str:
     place = "the claim" if item.line_number is None else f"line {item.line_number}"
+    units = "" if item.quantity is None else f", {item.quantity.normalize():f} units"
     fell = " It fell with another line." if item.dependent else ""
-    return f"{item.group}-{item.reason or 'none'} on {place}, {item.amount:,.2f}: {item.why}{fell}"
+    return f"{item.group}-{item.reason or 'none'} on {place}, {item.amount:,.2f}{units}: {item.why}{fell}"

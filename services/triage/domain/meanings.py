@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.triage.domain.look_alikes import LOOK_ALIKES
-from services.triage.domain.remarks import RARC_DEFINING, RARC_ROUTING, RARC_SUPPORTING
+from services.triage.domain.remarks import RARC_DEFINING, RARC_PERHAPS, RARC_ROUTING, RARC_SUPPORTING
 from shared.contracts.decision import Action, Category, EvidenceStrength, Route
 
 ResponsibleParty = Literal["provider", "patient", "payer", "unknown"]
@@ -333,6 +333,7 @@ __all__ = [
     "CARC_MEANINGS",
     "GROUPS",
     "RARC_MEANINGS",
+    "RARC_PERHAPS",
     "RARC_ROUTING",
     "RARC_SUPPORTING",
     "Group",

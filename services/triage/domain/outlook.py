@@ -6,11 +6,13 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from services.triage.domain.advice import Advice, Situation, advise
-from services.triage.domain.clocks import SILENT, RunningClock
+from services.triage.domain.advice import Advice, advise
+from services.triage.domain.clocks import SILENT, RunningClock, state_of
 from services.triage.domain.cues import cues_of
+from services.triage.domain.liability import billing_lines
 from services.triage.domain.next_clock import end_ahead, next_clock
 from services.triage.domain.policies import PayerMatch
+from services.triage.domain.situation import Situation
 from shared.contracts.decision import Clock
 
 
@@ -66,10 +68,10 @@ def _human(
     if not situation.auth_related:
         return advice.human
     ambiguous = (match.how,) if match.ambiguous else ()
-    return (*advice.human, *_undated(advice, running), *ambiguous)
+    return (*advice.human, *_undated(match, advice, running), *ambiguous)
 
 
-def _undated(advice: Advice, running: Sequence[RunningClock]) -> list[str]:
+def _undated(match: PayerMatch, advice: Advice, running: Sequence[RunningClock]) -> list[str]:
     """Say that the way ahead has no certain end: a bound is shown, and only a person can make it a date."""
     governing = advice.governing
     if governing is None:
@@ -79,6 +81,8 @@ def _undated(advice: Advice, running: Sequence[RunningClock]) -> list[str]:
         return []
     if SILENT in governing.clock.reasons:
         return [SILENT]
+    if match.by_default and not governing.clock.missing_facts:
+        return ["the deadline is uncertain: no rule of this payer is known, ask the payer"]
     missing = ", ".join(kind.replace("_", " ") for kind in governing.clock.missing_facts)
     return [f"the deadline is uncertain{': find out the ' + missing if missing else ''}"]
 
@@ -94,11 +98,55 @@ def _explanation(
     lines = []
     if situation.auth_related:
         lines.append(_policy_line(match))
+        lines += _source_lines(match)
         lines += _clock_lines(advice, soonest)
         if not running:
             lines.append("No policy states a clock for this: nothing here says that it is too late")
         lines += advice.shut
+        lines += _answer_lines(advice)
+        lines += _unknown_lines(situation, running)
+        lines += billing_lines(situation.party, situation.program, emergency=situation.emergency)
     return (*lines, *cues_of(situation.remarks))
+
+
+def _source_lines(match: PayerMatch) -> list[str]:
+    """Name the page that each policy stands on: the first is the one that its author read the rule on."""
+    lines = []
+    for policy in match.policies:
+        if not match.by_default and policy.file.sources:
+            source = policy.file.sources[0]
+            dated = "" if source.page_date is None else f", page of {source.page_date}"
+            lines.append(f"Source of {policy.id}: {source.url}, seen {source.seen_on}{dated}")
+    return lines
+
+
+def _answer_lines(advice: Advice) -> list[str]:
+    running = advice.governing
+    if running is None:
+        return []
+    lines = []
+    if running.review is not None:
+        unit = running.review.unit.replace("_", " ")
+        lines.append(f"The payer states {running.review.amount} {unit} for its answer")
+    policy = None if running.rule is None else running.rule.policy
+    if policy is not None and policy.follow_up_days is not None:
+        lines.append(f"Ask after the answer every {policy.follow_up_days} days")
+    return lines
+
+
+def _unknown_lines(situation: Situation, running: Sequence[RunningClock]) -> list[str]:
+    missing = [
+        fact
+        for one in running
+        if state_of(one.clock, situation.as_of) not in {"closed", "forbidden"}
+        for fact in one.clock.missing_facts
+    ]
+    words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))
+    return (
+        [f"Unknown, and the dates hang on it: {words}; no 835 has it, a person must record it"]
+        if words
+        else []
+    )
 
 
 def _clock_lines(advice: Advice, soonest: Clock | None) -> list[str]:

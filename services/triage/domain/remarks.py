@@ -117,6 +117,9 @@ RARC_SUPPORTING: dict[str, str] = {
 }
 """Remarks that sound like authorization and are not it by themselves: evidence beside a code, no more."""
 
+RARC_PERHAPS = frozenset(("N640", "N435", "N719", "N186"))
+"""Of these, those that may mean an authorization: beside a code that needs a remark a person must look."""
+
 _MISSING: Route = "missing_information"
 _CODING: Route = "coding"
 _BENEFIT: Route = "benefit_limit"

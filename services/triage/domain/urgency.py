@@ -1,33 +1,79 @@
-"""Evidence of an emergency on a remittance. Where there is none the class is `unknown`: never a guess."""
+"""Evidence of urgency on a remittance. Where there is none the class is `unknown`: never a guess."""
 
 from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from shared.contracts.claim_denied import ClaimDenied
 
-_ED_PROCEDURES = frozenset(("99281", "99282", "99283", "99284", "99285"))
-_EMERGENCY_REMARK = "N864"  # No Surprises Act: emergency services
-_EMERGENCY_MODIFIER = "ET"
+_ED_PROCEDURES = {
+    **dict.fromkeys(("99281", "99282", "99283", "99284", "99285"), "emergency department visit"),
+    **dict.fromkeys(("G0380", "G0381", "G0382", "G0383", "G0384"), "emergency department visit"),
+    "A0427": "emergency ambulance",
+    "A0429": "emergency ambulance",
+}
+_EMERGENCY_REMARKS = {
+    "N864": "emergency services under the No Surprises Act",
+    "N844": "a state's law on emergency care applied",
+    "N858": "a state's law on emergency care applied",
+    "N391": "the payer asks for the emergency department's records",
+    "N392": "the payer asks for the emergency department's records",
+}
+_URGENT_CARE_REVENUE = "0456"  # of the emergency family 045x, and an urgent care clinic all the same
+_ED_PROFESSIONAL_FEE = "0981"
 
 
-def emergency_evidence(event: ClaimDenied) -> tuple[str, ...]:
+class Evidence(NamedTuple):
+    """What says emergency, and what says only urgent care, in words."""
+
+    emergency: tuple[str, ...] = ()
+    urgent: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.emergency + self.urgent
+
+    @property
+    def urgency_class(self) -> Literal["emergency", "urgent", "unknown"]:
+        if self.emergency:
+            return "emergency"
+        return "urgent" if self.urgent else "unknown"
+
+
+_NO_EVIDENCE = Evidence()
+_PLACES = {
+    "20": Evidence(urgent=("place of service 20, urgent care",)),
+    "23": Evidence(("place of service 23, emergency room",)),
+    "78": Evidence(("type of bill 78, freestanding emergency facility",)),
+}
+
+
+def urgency_evidence(event: ClaimDenied) -> Evidence:
     """
-    List what on the remittance says emergency, in words.
+    List what on the remittance says emergency or urgent care, in words.
 
-    CLP08 23 is the emergency room only on a professional claim: on an institutional one the two digits are
-    the first of the type of bill, where 23 is a nursing facility.
+    CLP08 23 and 20 are the emergency room and an urgent care clinic only on a professional claim: on an
+    institutional one the two digits are the first of the type of bill, where 23 is a nursing facility, and
+    78 a freestanding emergency facility.
     """
-    evidence: list[str] = []
-    if event.facility_type == "23" and not is_institutional(event):
-        evidence.append("place of service 23, emergency room")
-    if event.remarks and any(remark.code == _EMERGENCY_REMARK for remark in event.remarks):
-        evidence.append("remark N864, emergency services")
+    place = _PLACES.get(event.facility_type or "")
+    found = [] if place is None or is_institutional(event) != (event.facility_type == "78") else [place]
+    found += [_remark_says(remark.code) for remark in event.remarks if remark.code in _EMERGENCY_REMARKS]
     for line in event.lines:
-        evidence += _codes_say(
-            line.qualifier, line.code, line.original_code, line.revenue_code, line.modifiers
-        )
-        if line.remarks and any(remark.code == _EMERGENCY_REMARK for remark in line.remarks):
-            evidence.append("remark N864, emergency services")
-    return tuple(dict.fromkeys(evidence)) if evidence else ()
+        said = _codes_say(line.qualifier, line.code, line.original_code, line.revenue_code, line.modifiers)
+        if said is not _NO_EVIDENCE:
+            found.append(said)
+        if line.remarks:
+            found += [_remark_says(one.code) for one in line.remarks if one.code in _EMERGENCY_REMARKS]
+    if not found:
+        return _NO_EVIDENCE
+    return Evidence(
+        tuple(dict.fromkeys(words for one in found for words in one.emergency)),
+        tuple(dict.fromkeys(words for one in found for words in one.urgent)),
+    )
+
+
+def _remark_says(code: str) -> Evidence:
+    return Evidence((f"remark {code}, {_EMERGENCY_REMARKS[code]}",))
 
 
 @lru_cache(maxsize=16_384)
@@ -37,18 +83,23 @@ def _codes_say(
     original_code: str | None,
     revenue: str | None,
     modifiers: tuple[str, ...],
-) -> tuple[str, ...]:
+) -> Evidence:
     """List what the codes of one line say."""
-    evidence = []
+    emergency: list[str] = []
+    urgent: list[str] = []
     revenue = _revenue_code(qualifier, code, revenue)
-    if revenue is not None and revenue.startswith("045"):
-        evidence.append(f"revenue code {revenue}, emergency room")
+    if revenue == _URGENT_CARE_REVENUE:
+        urgent.append(f"revenue code {revenue}, urgent care")
+    elif revenue is not None and (revenue.startswith("045") or revenue == _ED_PROFESSIONAL_FEE):
+        emergency.append(f"revenue code {revenue}, emergency room")
     procedure = next((one for one in (code, original_code) if one in _ED_PROCEDURES), None)
     if procedure is not None:
-        evidence.append(f"procedure {procedure}, emergency department visit")
-    if _EMERGENCY_MODIFIER in modifiers:
-        evidence.append("modifier ET, emergency services")
-    return tuple(evidence)
+        emergency.append(f"procedure {procedure}, {_ED_PROCEDURES[procedure]}")
+    if "ET" in modifiers:
+        emergency.append("modifier ET, emergency services")
+    if "GJ" in modifiers:
+        urgent.append("modifier GJ, emergency or urgent service")
+    return Evidence(tuple(emergency), tuple(urgent)) if emergency or urgent else _NO_EVIDENCE
 
 
 def is_institutional(event: ClaimDenied) -> bool:

@@ -28,7 +28,7 @@ _DISPUTE: tuple[tuple[ClockKind, Action], ...] = (
     ("respond", "send_records"),
     ("reconsideration", "request_reconsideration"),
     ("appeal_level_1", "appeal"),
-    ("peer_to_peer", "request_reconsideration"),
+    ("peer_to_peer", "request_peer_to_peer"),
     ("appeal_level_2", "appeal"),
 )
 
@@ -50,7 +50,8 @@ WAYS: dict[Category, Ways] = {
         _DISPUTE,
     ),
     "authorization_untimely": Ways((), _DISPUTE, frozenset()),
-    "authorization_denied": Ways((), _DISPUTE, frozenset()),
+    # Doctor to doctor comes first: its window is short, and an appeal mostly ends it.
+    "authorization_denied": Ways((), (("peer_to_peer", "request_peer_to_peer"), *_DISPUTE), frozenset()),
     "notification_untimely": Ways((("notification", "notify_payer"),), _DISPUTE, frozenset()),
     "referral_absent": _retro("obtain_referral"),
     "referral_exceeded": _retro("obtain_referral"),

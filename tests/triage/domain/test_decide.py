@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.triage.domain import (
-    advice,
     anchors,
     care,
     classification,
     clocks,
     cues,
     outlook,
+    papers,
     policies,
     urgency,
 )
@@ -25,14 +25,14 @@ from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import SILENT, state_of
 from services.triage.domain.decide import decide
 from services.triage.policies import shipped_policies
-from shared.contracts.claim import BalanceFinding, Reference
+from shared.contracts.claim import BalanceFinding, Party, Reference
 from shared.contracts.denial_triaged import DenialTriaged
 from tests.triage.domain.denials import denial, fact, facts, line, refused
 
 POLICIES = shipped_policies()
 REMEMBERED = [
     found
-    for module in (advice, anchors, care, classification, clocks, cues, outlook, policies, urgency)
+    for module in (anchors, care, classification, clocks, cues, outlook, papers, policies, urgency)
     for found in vars(module).values()
     if hasattr(found, "cache_clear")
 ]
@@ -61,7 +61,7 @@ ACTIONS = [
     # code, remarks, payer, CLP06, day, action
     ("197", (), "PRIORITY HEALTH", "12", date(2026, 3, 21), "request_retro_authorization"),
     ("197", (), "PRIORITY HEALTH", "12", date(2026, 5, 31), "request_retro_authorization"),  # the last day
-    ("197", (), "PRIORITY HEALTH", "12", date(2026, 6, 1), "review_by_hand"),  # Level I ended on 24 May
+    ("197", (), "PRIORITY HEALTH", "12", date(2026, 6, 1), "review_write_off"),  # Level I ended on 24 May
     ("197", (), "PRIORITY HEALTH", "16", date(2026, 3, 21), "appeal"),  # Medicare Advantage: not permitted
     ("197", (), "UHC", "12", date(2026, 3, 21), "appeal"),  # a claim was submitted
     ("197", (), "AETNA", "12", date(2026, 3, 21), "search_existing_authorization"),
@@ -77,10 +77,10 @@ ACTIONS = [
     ("284", (), "PRIORITY HEALTH", "12", date(2026, 3, 21), "amend_authorization"),
     ("296", (), "PRIORITY HEALTH", "12", date(2026, 3, 21), "amend_authorization"),
     ("210", (), "AETNA", "12", date(2026, 9, 16), "request_reconsideration"),  # 180 days, the last one
-    ("210", (), "AETNA", "12", date(2026, 9, 17), "review_by_hand"),
+    ("210", (), "AETNA", "12", date(2026, 9, 17), "review_write_off"),
     ("39", (), "PRIORITY HEALTH", "12", date(2026, 3, 21), "appeal"),
     ("39", (), "SUNSHINE HEALTH", "MC", date(2026, 6, 18), "appeal"),
-    ("39", (), "SUNSHINE HEALTH", "MC", date(2026, 6, 19), "review_by_hand"),
+    ("39", (), "SUNSHINE HEALTH", "MC", date(2026, 6, 19), "review_write_off"),
     ("39", (), "NO SUCH PLAN", "12", date(2027, 6, 19), "appeal"),  # no rule says that it is too late
     ("288", (), "PRIORITY HEALTH", "HM", date(2026, 3, 21), "obtain_referral"),
     ("243", (), "NO SUCH PLAN", "HM", date(2026, 3, 21), "obtain_referral"),
@@ -94,8 +94,8 @@ ACTIONS = [
     ("18", (), "AETNA", "12", date(2026, 3, 21), "route_elsewhere"),
     ("ZZ9", (), "AETNA", "12", date(2026, 3, 21), "review_by_hand"),
     ("197", ("MA130",), "AETNA", "12", date(2026, 3, 21), "send_corrected_claim"),
-    ("39", ("N921",), "PRIORITY HEALTH", "12", date(2026, 3, 21), "review_by_hand"),
-    ("39", ("N921",), "NO SUCH PLAN", "12", date(2026, 3, 21), "review_by_hand"),
+    ("39", ("N921",), "PRIORITY HEALTH", "12", date(2026, 3, 21), "review_write_off"),
+    ("39", ("N921",), "NO SUCH PLAN", "12", date(2026, 3, 21), "review_write_off"),
 ]
 
 
@@ -240,10 +240,11 @@ def test_a_policy_that_states_no_retroactive_window_leaves_the_way_open_as_a_que
     assert one.label == "Retroactive request: the policy states no window, ask the payer"
     assert found.payer_match == "aetna"
     assert SILENT in found.needs_human_reasons
-    search, retro, reconsider, _ = found.next_actions
+    search, retro, reconsider, not_required = found.next_actions
     assert search.startswith("Search for an authorization")
     assert retro.startswith("Else: Retroactive request: the policy states no window, ask the payer by")
     assert reconsider.startswith("Else: Reconsideration")
+    assert "asks for none for this code" in not_required
 
 
 def test_the_question_is_not_asked_where_the_payer_forbids_or_states_it_or_where_it_cures_nothing():
@@ -329,7 +330,9 @@ def test_patient_liability_is_said():
     found = decided(denial(refused("197", group="PR")))
 
     assert found.responsible_party == "patient"
-    assert any("makes the patient liable" in step for step in found.next_actions)
+    assert found.recommended_action == "review_patient_billing"
+    assert "makes the patient liable" in found.next_actions[0]
+    assert found.needs_human
 
 
 def test_reversal_cues_are_explained():
@@ -486,9 +489,23 @@ def test_the_day_of_an_instant_is_the_one_that_was_recorded():
 
 @given(event=events(), day=days)
 def test_what_does_not_matter_changes_nothing(event, day):
-    other = replace(event, claim_number="ANOTHER", position=9, trace_number="T", rendering_npi="1", feed="f")
+    other = replace(
+        event,
+        claim_number="ANOTHER",
+        payer_claim_number="OTHER",
+        position=9,
+        trace_number="T",
+        feed="f",
+        payment_method="NON",
+        payee=Party(name="ANOTHER CLINIC"),
+    )
+    with_provider = replace(event, rendering_npi="1234567893")
 
     assert decided(other, as_of=day) == decided(event, as_of=day)
+    # It fills a paper in, and decides nothing.
+    assert replace(decided(with_provider, as_of=day), documents=()) == replace(
+        decided(event, as_of=day), documents=()
+    )
 
 
 @given(event=events(), day=days)

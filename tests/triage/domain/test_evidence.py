@@ -6,7 +6,7 @@ import pytest
 
 from services.triage.domain.care import care_of, has_category, setting
 from services.triage.domain.facts import read_date, read_word, weigh
-from services.triage.domain.urgency import emergency_evidence
+from services.triage.domain.urgency import Evidence, urgency_evidence
 from tests.triage.domain.denials import EVENT, denial, fact, line
 
 
@@ -26,10 +26,35 @@ def with_lines(*lines, **changes):
         (with_lines(line(modifiers=("ET",))), "modifier ET"),
         (with_lines(line(remarks=["N864"])), "remark N864"),
         (with_lines(line(), remarks=["N864"]), "remark N864"),
+        (with_lines(line(qualifier="HC", code="G0382")), "procedure G0382"),
+        (with_lines(line(qualifier="HC", code="A0427")), "procedure A0427, emergency ambulance"),
+        (with_lines(line(revenue_code="0981")), "revenue code 0981"),
+        (with_lines(line(remarks=["N391"])), "remark N391"),
+        (with_lines(line(revenue_code="0250"), facility_type="78"), "type of bill 78"),
+        (with_lines(line(revenue_code="0456"), line(2, revenue_code="0450")), "revenue code 0450"),
     ],
 )
 def test_a_remittance_can_show_an_emergency(event, words):
-    assert any(text.startswith(words) for text in emergency_evidence(event))
+    found = urgency_evidence(event)
+
+    assert any(text.startswith(words) for text in found.emergency)
+    assert found.urgency_class == "emergency"
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (with_lines(line(revenue_code="0456")), "revenue code 0456, urgent care"),
+        (with_lines(line(), facility_type="20"), "place of service 20"),
+        (with_lines(line(modifiers=("GJ",))), "modifier GJ"),
+    ],
+)
+def test_urgent_care_is_no_emergency(event, words):
+    found = urgency_evidence(event)
+
+    assert found.emergency == ()
+    assert found.words[0].startswith(words)
+    assert found.urgency_class == "urgent"
 
 
 @pytest.mark.parametrize(
@@ -40,10 +65,15 @@ def test_a_remittance_can_show_an_emergency(event, words):
         with_lines(line(revenue_code="0360"), facility_type="23"),  # type of bill 23x: a nursing facility
         with_lines(line(qualifier="HC", code="99214")),
         with_lines(line(revenue_code="0490")),
+        with_lines(line(revenue_code="0540", qualifier="HC", code="A0428")),  # a planned transport
+        with_lines(line(), facility_type="78"),
+        with_lines(line(revenue_code="0250"), facility_type="20"),  # type of bill, not place of service
+        with_lines(line(), remarks=["N865", "N862"]),  # the No Surprises Act beyond emergencies
     ],
 )
 def test_without_evidence_the_urgency_is_not_guessed(event):
-    assert emergency_evidence(event) == ()
+    assert urgency_evidence(event) == Evidence()
+    assert urgency_evidence(event).urgency_class == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""The ordered steps of an advice: each a word of the closed vocabulary, said to a biller with its date."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import NamedTuple
+
+from services.triage.domain.actions import ACTION_WORDS, OF_A_ROUTE, ROUTE_WORDS
+from services.triage.domain.clocks import RunningClock, plan_for
+from services.triage.domain.cues import NO_APPEAL, PEER_TO_PEER, RESEND
+from services.triage.domain.situation import Choice, Situation, States, waits
+from services.triage.domain.ways import APPEALS, WAYS
+from shared.contracts.decision import Action
+
+_NO_LIMIT = "no rule that we know states the time for it: read the payer's letter or manual today"
+_DISPUTES: frozenset[Action] = frozenset(("request_reconsideration", "appeal"))
+_SEARCH = (
+    "Search for an authorization on file first; if one covers the service, put it on a corrected claim; "
+    "if its dates are off, ask the payer to back-date it"
+)
+_NOT_REQUIRED = "If the payer asks for none for this code, dispute the denial with the payer's own list"
+_SECONDARY = (
+    "This payer came second: find out whether it asks for an authorization of its own; "
+    "if not, dispute the denial"
+)
+_EMERGENCY = (
+    "Emergency care needs no prior authorization as a rule: dispute with the ED record, if it shows one"
+)
+_ABSENT = frozenset(("authorization_absent", "authorization_number_invalid"))
+_LATE = frozenset(("authorization_untimely", "notification_untimely"))
+
+
+class Step(NamedTuple):
+    """One thing to do."""
+
+    action: Action
+    words: str
+
+
+def steps_of(situation: Situation, choice: Choice, states: States) -> tuple[Step, ...]:
+    """Give the steps in the order to take them; the first is or prepares the recommended action."""
+    if not situation.auth_related:
+        return tuple(_of_another_team(situation, choice))
+    return (
+        *_before_a_bill(situation),
+        *_chosen(situation, choice),
+        *_alternatives(situation, choice, states),
+        *_disputes_without_a_clock(situation, choice),
+        *_if_refused(situation, choice, states),
+        *_to_find_out(states),
+    )
+
+
+def _of_another_team(situation: Situation, choice: Choice) -> Iterator[Step]:
+    action, route = choice.action, situation.main.route
+    if not situation.remarks.isdisjoint(RESEND):
+        yield Step(action, "Send a new or corrected claim: the payer takes no appeal of this one")
+    elif route is not None and (action, route) in OF_A_ROUTE:
+        yield Step(action, ROUTE_WORDS[route] + by_when(choice.governing, situation.as_of))
+    else:
+        yield Step(action, ACTION_WORDS[action])
+    if situation.party == "patient" and situation.main.category != "unclear":
+        yield Step("review_patient_billing", "Review before any bill: the payer puts it on the patient (PR)")
+
+
+def _before_a_bill(situation: Situation) -> Iterator[Step]:
+    if situation.party == "patient":
+        yield Step(
+            "review_patient_billing",
+            f"{ACTION_WORDS['review_patient_billing']}: the payer makes the patient liable (PR)",
+        )
+
+
+def _chosen(situation: Situation, choice: Choice) -> Iterator[Step]:
+    """Say the chosen action, and what goes before it."""
+    action = choice.instead or choice.action
+    when = by_when(choice.governing, situation.as_of)
+    if action == "check_authorization_on_file":
+        yield Step(action, "Check the dates, codes, units and provider of the number that the payer echoes")
+        yield Step(
+            "request_reconsideration",
+            "If they match: ask for reconsideration, the payer has the authorization",
+        )
+        yield Step("amend_authorization", "If not: have the authorization amended, then correct the claim")
+        return
+    searches = situation.main.action == "search_existing_authorization" and not situation.found
+    if searches and action != "send_corrected_claim":
+        yield Step("search_existing_authorization", _SEARCH)
+    if action in {"search_existing_authorization", "review_patient_billing"}:
+        return
+    words = _FOUND if situation.found and action == "send_corrected_claim" else ACTION_WORDS[action]
+    limit = f"; {_NO_LIMIT}" if choice.governing is None and action in _DISPUTES else ""
+    yield Step(action, f"{words}{when}{limit}")
+
+
+_FOUND = "Put the authorization that was found on a corrected claim"
+
+
+def _disputes_without_a_clock(situation: Situation, choice: Choice) -> Iterator[Step]:
+    """Give the disputes that hang on a fact of the case and not on a window."""
+    category = situation.main.category
+    dispute: Action = "appeal" if choice.action == "appeal" else "request_reconsideration"
+    if situation.found or choice.exhausted:
+        return
+    if category in _ABSENT and not situation.echoed:
+        yield Step(dispute, _SECONDARY if situation.secondary else _NOT_REQUIRED)
+    if situation.emergency and (category in _ABSENT or category in _LATE):
+        yield Step(dispute, _EMERGENCY)
+    if PEER_TO_PEER in situation.remarks and choice.action != "request_peer_to_peer":
+        yield Step("request_peer_to_peer", "Ask for the peer-to-peer review that the payer offers (N939)")
+
+
+def _alternatives(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
+    """Give what else is open, the next to end first."""
+    ways = WAYS[situation.main.category]
+    actions = dict((*ways.first, *ways.then))
+    told = choice.governing if choice.action != "check_authorization_on_file" else None
+    if choice.action == "search_existing_authorization" or choice.instead == "search_existing_authorization":
+        told = None
+    for clock, state in states:
+        if clock is told or state not in {"open", "perhaps_open", "unknown"} or waits(clock):
+            continue
+        kind = clock.clock.kind
+        lead = "In time for it" if kind in ways.beside else "Else"
+        action = actions.get(kind, "send_corrected_claim" if kind == "corrected_claim" else "appeal")
+        yield Step(action, f"{lead}: {clock.clock.label}{by_when(clock, situation.as_of)}")
+
+
+def _if_refused(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
+    """Where a cure is asked for and no dispute has a clock: what a refusal leaves."""
+    ways = WAYS[situation.main.category]
+    barred = not situation.remarks.isdisjoint(NO_APPEAL)
+    disputes = any(clock.clock.kind in APPEALS for clock, _ in states)
+    if ways.first and not (barred or disputes or choice.exhausted or choice.action in _DISPUTES):
+        yield Step("appeal", f"If the payer refuses: appeal with the clinical records; {_NO_LIMIT}")
+
+
+def _to_find_out(states: States) -> Iterator[Step]:
+    missing = [
+        fact
+        for clock, state in states
+        if state not in {"closed", "forbidden"} and not waits(clock)
+        for fact in clock.clock.missing_facts
+    ]
+    if missing:
+        words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))
+        yield Step("review_by_hand", f"Find out and record: {words}")
+
+
+def by_when(running: RunningClock | None, as_of: date) -> str:
+    """Say until when, or nothing where the clock states no end."""
+    if running is None:
+        return ""
+    clock = running.clock
+    instant = plan_for(clock, as_of)
+    if instant is None:
+        return ""
+    if clock.deadline_at is not None:
+        return f" by {instant:%Y-%m-%d %H:%M} {clock.zone}"
+    word = "at the latest" if instant == clock.latest else "at the earliest reading"
+    return f" by {instant:%Y-%m-%d}, {word}"
