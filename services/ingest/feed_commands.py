@@ -77,11 +77,22 @@ def create_feed(
     data_dir: _DataDir = None,
     submitter: _Submitter = None,
 ) -> None:
-    """Open a feed; one that is there already stays as it is."""
+    """
+    Open a feed; one that is there already stays as it is.
+
+    Exit status 1: it is there with other settings than the options name; `feeds edit` changes them.
+    """
     wanted = _settings(cadence_hours, acknowledgment, test_files, payer_alias)
     with _client(data_dir, submitter) as client:
         feed = raise_for_problem(client.post("/v1/feeds", json={"name": name, **wanted})).json()
     typer.echo(f"{name}: {'created' if feed['created'] else 'was there already'}")
+    other = [option for option, value in wanted.items() if not _is_so(feed[option], value)]
+    if other:
+        told = ", ".join(option.replace("_", " ") for option in other)
+        typer.echo(
+            f"  not as the options name it: {told}. `reprieve feeds edit {name}` changes it.", err=True
+        )
+        raise typer.Exit(1)
 
 
 @feeds.command("show")
@@ -154,6 +165,13 @@ def _settings(
         wanted["payer_aliases"] = dict(_alias(one) for one in payer_alias if one)
     named = {key: value for key, value in wanted.items() if value is not None}
     return named if cadence_hours is None else {**named, "cadence_hours": cadence_hours or None}
+
+
+def _is_so(kept: Any, wanted: Any) -> bool:
+    """Compare a setting with what was asked for; what payers send is kept in capitals."""
+    if isinstance(wanted, dict):
+        wanted = {sent.upper(): known for sent, known in wanted.items()}
+    return bool(kept == wanted)
 
 
 def _alias(text: str) -> tuple[str, str]:

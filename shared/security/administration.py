@@ -27,6 +27,7 @@ from shared.security.sealing import KEY_BYTES, MasterKey
 
 ROLES: tuple[Role, ...] = get_args(Role)
 EVERY_PAYEE = "*"
+RETENTION_DAYS_MIN, RETENTION_DAYS_MAX = 31, 36_500
 _PAYEE = re.compile(r"[0-9]{9,10}")
 
 
@@ -107,7 +108,16 @@ async def list_organizations(engine: AsyncEngine) -> list[Organization]:
 
 
 async def set_retention(engine: AsyncEngine, *, organization_id: UUID, days: int | None) -> None:
-    """Say after how many days `reprieve purge` destroys what it received; None: never."""
+    """
+    Say after how many days `reprieve purge` destroys what it received; None: never.
+
+    Raises InvalidInputError for less than a month: names are sealed by the month, and go by the month.
+    """
+    if days is not None and not RETENTION_DAYS_MIN <= days <= RETENTION_DAYS_MAX:
+        raise InvalidInputError(
+            f"A retention has {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX:,} days.",
+            remedy="Names are sealed by the month and cannot go sooner; without days it keeps everything.",
+        )
     async with transaction(engine) as connection:
         await connection.execute(_SET_RETENTION, {"organization": organization_id, "days": days})
 

@@ -86,7 +86,7 @@ def list_organizations(
 def set_retention(
     organization: str,
     days: Annotated[
-        int | None, typer.Option(min=31, max=36500, help="How long what it received is kept; omit: for ever.")
+        int | None, typer.Option(help="How long what it received is kept, 31 at least; omit: for ever.")
     ] = None,
     data_dir: DataDirOption = DEFAULT_DATA_DIR,
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from prometheus_client import REGISTRY
 
 from services.ingest.intake import drop_folder
 from services.ingest.intake.drop_folder import DropFolder, safe_name
@@ -356,6 +357,35 @@ async def test_a_hostile_name_stays_a_name(box: Box, name: str):
     for archived in (box.path / "archive").rglob("*-*"):
         assert re.fullmatch(r"[A-Za-z0-9._-]+", archived.name)
         assert len(archived.name) < 150
+
+
+async def test_a_file_that_was_empty_long_enough_is_rejected_by_a_worker_that_just_started(box: Box):
+    path = box.drop("empty.835", b"")
+    await box.look(2)
+    assert box.names("inbound") == ["empty.835"]
+    long_ago = now().timestamp() - 601
+    os.utime(path, (long_ago, long_ago))
+
+    box.restart()
+    await box.look(3)
+
+    assert [name for name in box.names("rejected") if name.endswith("-empty.835")]
+
+
+async def test_a_name_as_long_as_names_may_be_costs_no_round(site: Site, box: Box):
+    """Behind it no marker's name would fit any more."""
+    for name in ("n" * 251 + ".835", "é" * 125 + ".835"):
+        box.drop(name, remittance(TestSet([denied("A1")], trace=str(len(name)))))
+    box.drop("short.835", remittance(TestSet([denied("A2")], trace="T2")))
+    failures = REGISTRY.get_sample_value("reprieve_drop_folder_failures_total")
+
+    await box.look(2)
+
+    assert REGISTRY.get_sample_value("reprieve_drop_folder_failures_total") == failures
+    assert len(await box.receipts()) == 3
+    await site.read_due()
+    await box.look()
+    assert len(box.names("archive")) == 3
 
 
 def test_a_safe_name_is_never_hidden_long_or_empty():

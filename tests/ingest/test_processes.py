@@ -118,6 +118,10 @@ async def test_a_pushed_file_is_read_sent_and_settled(
         await worker.ready()
         reached = partial(command, url=api.url, key=site.keys["submitter"])
         created = await reached("feeds", "create", "nightly")
+        same = await reached("feeds", "create", "nightly", "--acknowledgment", "negative")
+        other = await reached(
+            *("feeds", "create", "nightly", "--acknowledgment", "all", "--cadence-hours", "24")
+        )
         listed = await reached("feeds", "list")
         first = await reached("push", str(good), "--feed", "nightly", "--wait", "--format", "json")
         again = await reached("push", str(good), str(bad), "--feed", "main", "--wait")
@@ -126,6 +130,10 @@ async def test_a_pushed_file_is_read_sent_and_settled(
         assert (worker.stop(), api.stop()) == (0, 0)
 
     assert created.stdout == "nightly: created\n"
+    assert (same.returncode, same.stdout) == (0, "nightly: was there already\n")
+    assert other.returncode == 1
+    assert "acknowledgment, cadence hours" in other.stderr
+    assert "reprieve feeds edit nightly" in other.stderr
     assert [line.split()[0] for line in listed.stdout.split("\n") if line.strip()][-2:] == ["main", "nightly"]
     assert first.returncode == 0, first.stderr
     receipt = json.loads(first.stdout)

@@ -144,6 +144,12 @@ async def test_without_a_retention_nothing_is_old(site: Site):
     assert (await purged(site, older_than=None)).files == 1
 
 
+@pytest.mark.parametrize("days", [0, 30, 36_501])
+async def test_a_retention_of_less_than_a_month_is_refused_with_its_limits(site: Site, days: int):
+    with pytest.raises(InvalidInputError, match=r"31 to 36,500 days.*by the month"):
+        await administration.set_retention(site.owner, organization_id=site.organization_id, days=days)
+
+
 async def test_a_file_of_two_organizations_stays_as_long_as_one_of_them_keeps_it(site: Site):
     other = await two_organizations(site)
     await site.take_in(

@@ -11,7 +11,7 @@ from services.ingest.acknowledgments.explaining import explained
 from services.ingest.acknowledgments.verdicts import FileVerdict
 from services.ingest.api.feeds import submitter_of
 from services.ingest.store.acknowledgments import AcknowledgmentFile, acknowledgment_state
-from shared.errors import ConflictError, NotFoundError
+from shared.errors import ConflictError, InvalidInputError, NotFoundError
 from shared.http.auth import require
 from shared.security.principals import Principal
 
@@ -36,6 +36,7 @@ def acknowledgments_router(engine: AsyncEngine) -> APIRouter:
                 "content": {X12: {}, "application/json": {}},
             },
             202: {"description": "It is not made yet; Retry-After says when to ask again."},
+            406: {"description": "`Accept` names neither of the two."},
             204: {"description": "The file owes no acknowledgment: it holds none but acknowledgments."},
         },
     )
@@ -43,6 +44,7 @@ def acknowledgments_router(engine: AsyncEngine) -> APIRouter:
         principal: _Submitter, receipt_id: UUID, accept: Annotated[str, Header()] = "*/*"
     ) -> Response:
         """Give the acknowledgment of one file of the calling submitter, as X12 if `Accept` names that."""
+        as_x12 = _wants_x12(accept)
         state, files = await acknowledgment_state(
             engine, submitter_id=submitter_of(principal), receipt_id=receipt_id
         )
@@ -58,7 +60,7 @@ def acknowledgments_router(engine: AsyncEngine) -> APIRouter:
                 "The acknowledgment was given up: the validator failed on this file again and again.",
                 remedy="The receipt says what was read of the file.",
             )
-        if X12 in accept:
+        if as_x12:
             return (
                 Response(b"".join(one.content for one in files), media_type=X12)
                 if files
@@ -67,6 +69,24 @@ def acknowledgments_router(engine: AsyncEngine) -> APIRouter:
         return Response(_encode(_summary(receipt_id, state, files)), media_type="application/json")
 
     return router
+
+
+class NotAcceptableError(InvalidInputError):
+    """The caller takes no kind of answer that there is."""
+
+    status = 406
+    slug = "not-acceptable"
+
+
+def _wants_x12(accept: str) -> bool:
+    """Choose between the two kinds: X12 where it is named, JSON for whoever takes that or anything."""
+    kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
+    if X12 not in kinds and kinds.isdisjoint({"", "*/*", "application/*", "application/json"}):
+        raise NotAcceptableError(
+            "An acknowledgment is X12 or JSON, and Accept names neither.",
+            remedy=f"Ask with Accept: {X12} or Accept: application/json.",
+        )
+    return X12 in kinds
 
 
 def _summary(receipt_id: UUID, state: dict[str, Any], files: list[AcknowledgmentFile]) -> dict[str, Any]:

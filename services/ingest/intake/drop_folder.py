@@ -262,8 +262,11 @@ class DropFolder:
     def _look(self, folder: str, name: str) -> Look | None:
         try:
             return Look.of(os.lstat(name, dir_fd=self._at[folder]))
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            # A marker's name may be longer than the file system allows: then there is none.
+            if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+                return None
+            raise
 
     def _require(self, folder: str, name: str, written: os.stat_result, size_bytes: int) -> None:
         look = self._look(folder, name)

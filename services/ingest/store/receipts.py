@@ -92,8 +92,12 @@ class Outcome:
 
 _INSERT = text("""
     insert into ingest.receipts (submitter_id, receipt_id, feed, file_name, received_by, received_at, sha256,
-        size_bytes, storage_key, wrapped_key)
-    select * from unnest(cast(:submitter_id as uuid[]), cast(:receipt_id as uuid[]), cast(:feed as text[]),
+        size_bytes, storage_key, wrapped_key, acknowledgment)
+    select fresh.*, coalesce((
+            select 'declined' from ingest.feeds f
+            where f.submitter_id = fresh.submitter_id and f.name = fresh.feed and f.acknowledgment = 'none'
+        ), 'due')
+    from unnest(cast(:submitter_id as uuid[]), cast(:receipt_id as uuid[]), cast(:feed as text[]),
         cast(:file_name as text[]), cast(:received_by as uuid[]), cast(:received_at as timestamptz[]),
         cast(:sha256 as bytea[]), cast(:size_bytes as bigint[]), cast(:storage_key as text[]),
         cast(:wrapped_key as bytea[])) as fresh(submitter_id, receipt_id, feed, file_name, received_by,

@@ -62,9 +62,12 @@ class Watch:
     def is_stable(self, name: str, seconds: float) -> bool:
         """Tell whether a file has not changed for so long."""
         look, since = self.looks[name]
+        watched = time.monotonic() - since
         if look.is_plain and look.size_bytes == 0:
-            seconds = max(seconds, _EMPTY_SECONDS)
-        return time.monotonic() - since >= seconds
+            # By its own clock, which a worker that starts again does not turn back.
+            age = now().timestamp() - look.modified_ns / 1e9
+            return watched >= seconds and max(watched, age) >= _EMPTY_SECONDS
+        return watched >= seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,12 +184,39 @@ async def test_preferences_rule_what_is_sent_unasked(site: Site):
 
 async def test_a_feed_that_wants_none_costs_nothing_and_says_so(site: Site):
     await prefer(site, "none")
+    pushed = (await site.push(FAULTY)).json()
+    assert pushed["acknowledgment"] == "declined"
+    assert (await answer(site, pushed)).status_code == 404  # at once, not when it would have been made
     receipt = await site.take_in(FAULTY)
     await acknowledge_due(site, InThisProcess(AssertionError("not looked at")))
 
     told = await answer(site, receipt)
     assert (told.status_code, told.json()["type"]) == (404, "urn:reprieve:problem:not-found")
     assert (await site.get(f"/v1/remittances/{receipt['receipt_id']}")).json()["acknowledgment"] == "declined"
+
+
+@pytest.mark.parametrize(
+    ("accept", "status", "media_type"),
+    [
+        ("application/edi-x12;q=0.9, */*;q=0.1", 200, "application/edi-x12"),
+        ("Application/JSON", 200, "application/json"),
+        ("text/html, application/*", 200, "application/json"),
+        ("*/*", 200, "application/json"),
+        ("application/pdf", 406, "application/problem+json"),
+        ("text/plain, text/*", 406, "application/problem+json"),
+    ],
+)
+async def test_an_answer_is_of_a_kind_that_was_asked_for_or_none(
+    site: Site, accept: str, status: int, media_type: str
+):
+    receipt = await site.take_in(FAULTY)
+    await acknowledge_due(site)
+
+    told = await answer(site, receipt, Accept=accept)
+
+    assert (told.status_code, told.headers["content-type"]) == (status, media_type)
+    if status == 406:
+        assert "application/edi-x12" in told.json()["remedy"]
 
 
 async def test_a_failure_is_tried_again_and_then_given_up_visibly(site: Site):
