@@ -318,7 +318,7 @@ def _say(found: Found, output: Format, *, done: bool) -> None:
     if found.unread_files:
         typer.echo(
             f"kept all the same: {found.unread_files:,} files with claims that nobody could read yet;"
-            " supply what they lack first (/v1/quarantine)"
+            " release or dismiss them first (`reprieve quarantine list`)"
         )
     if not done:
         typer.echo("Nothing was destroyed. Repeat it with --yes to do it.")
