@@ -55,7 +55,7 @@ COMMANDS = (
         _FILES,
     ),
     Command(
-        "policies", "services.triage.commands:policies", "The payers' rules: list and check them.", _FILES
+        "policies", "services.triage.commands:policies", "The payers' rules: check, publish, what if.", _FILES
     ),
     Command("up", "services.embedded.up:up", "Start everything on this machine.", _RUNNING),
     Command(

@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.api.decisions import decisions_router
 from services.triage.api.policies import policies_router
+from services.triage.api.previewing import preview_router
 from services.triage.api.publishing import publishing_router
 from services.triage.api.reconciliation import reconciliation_router
+from services.triage.api.simulating import simulating_router
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.policies import Policies, load_policies
 from services.triage.policies import policy_texts, shipped_policies
@@ -103,6 +105,8 @@ def api(engine: AsyncEngine, policies: Policies) -> FastAPI:
     app = create_app(title="triage", version=version("reprieve"), engine=engine, health=Health())
     app.include_router(policies_router(engine, sets))
     app.include_router(publishing_router(engine, sets))
+    app.include_router(preview_router(engine, sets))
+    app.include_router(simulating_router(engine, sets))
     app.include_router(decisions_router(engine))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(DECISIONS, engine))

@@ -2,12 +2,14 @@
 
 from datetime import date, datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.triage.domain.policy_file import ClockEntry, PolicyFile
 from services.triage.store.policy_versions import PolicyVersion
+from services.triage.store.reevaluations import Reevaluation
 
 Layer = Literal["reference", "installation", "organization"]
 Reason = Annotated[str, Field(min_length=3, max_length=500, pattern=r"^[^\x00]+$")]
@@ -76,6 +78,28 @@ class VersionShown(msgspec.Struct, frozen=True, kw_only=True):
     reevaluations: int | None = None
 
 
+class ReevaluationShown(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What one organization's denials are looked at again for. `looked` and `changed` count denials.
+
+    `state`: waiting, running, finished, or superseded by a later change of the same policy.
+    """
+
+    organization_id: UUID
+    reevaluation_id: UUID
+    cause: str
+    policy_id: str
+    version: str
+    number: int
+    layer: str
+    reason: str
+    requested_at: datetime
+    state: Literal["waiting", "running", "finished", "superseded"]
+    looked: int
+    changed: int
+    finished_at: datetime | None
+
+
 class NewVersion(BaseModel):
     """
     A policy as its file has it.
@@ -140,3 +164,14 @@ def version_view(
         content=None if content is None else content.decode(),
         reevaluations=reevaluations,
     )
+
+
+def reevaluation_view(one: Reevaluation) -> ReevaluationShown:
+    names = [name for name in ReevaluationShown.__struct_fields__ if name != "state"]
+    state: Literal["waiting", "running", "finished", "superseded"] = (
+        "waiting" if one.until_parcel is None else "running"
+    )
+    if one.finished_at is not None:
+        whole = one.until_parcel is not None and one.after_parcel >= one.until_parcel
+        state = "finished" if whole else "superseded"
+    return ReevaluationShown(**{name: getattr(one, name) for name in names}, state=state)

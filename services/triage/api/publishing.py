@@ -4,12 +4,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.triage.api.policy_views import Change, NewVersion, version_view
-from services.triage.store import publishing
+from services.triage.api.policy_views import Change, NewVersion, reevaluation_view, version_view
+from services.triage.store import publishing, reevaluations
 from services.triage.store.organizations import time_zones
 from services.triage.store.policy_sets import INSTALLATION, PolicySets
 from services.triage.store.policy_versions import Author
@@ -18,6 +18,7 @@ from shared.postgres import transaction
 from shared.security.principals import Principal
 
 Keeper = Annotated[Principal, require("admin", "operator")]
+Reader = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin", "operator")]
 
 
 def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
@@ -68,6 +69,16 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
                 organizations=organizations,
             )
             return await _answer(connection, scope, policy_id, number, asked)
+
+    @router.get("/v1/reevaluations", operation_id="list_reevaluations")
+    async def list_reevaluations(
+        principal: Reader, limit: Annotated[int, Query(ge=1, le=500)] = 50
+    ) -> Response:
+        """List what is, or was, decided again because a policy changed, the newest first."""
+        organizations = await _touched(engine, principal)
+        async with transaction(engine, organizations=organizations) as connection:
+            found = await reevaluations.list_reevaluations(connection, organizations, limit=limit)
+        return _json({"data": [reevaluation_view(one) for one in found]})
 
     return router
 

@@ -1,7 +1,7 @@
 """The policies that Reprieve ships, and the reading of policy files from a folder."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.triage.domain.policies import Policies, load_policies
@@ -23,17 +23,37 @@ def shipped_policies(folder: Path | None = None) -> Policies:
 
 def policy_texts(folder: Path | None = None) -> dict[str, bytes]:
     """Give the policy files, as name to bytes."""
-    shipped = texts_in(SHIPPED)
     if folder is None:
-        return shipped
-    own = texts_in(folder)
-    if not own:
-        raise InvalidInputError(
-            f"There is no policy file in {folder}.", remedy="Name a folder that holds .toml files."
-        )
+        return texts_in(SHIPPED)
+    return over_shipped(texts_at([folder]))
+
+
+def over_shipped(own: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Add policy files to the shipped ones; those of the same id are replaced."""
     replaced = _ids(own)
-    kept = {name: text for name, text in shipped.items() if replaced.isdisjoint(_ids({name: text}))}
-    return kept | {f"{folder.name}/{name}": text for name, text in own.items()}
+    kept = {name: text for name, text in texts_in(SHIPPED).items() if replaced.isdisjoint(_ids({name: text}))}
+    return {**kept, **own}
+
+
+def texts_at(places: Sequence[Path]) -> dict[str, bytes]:
+    """Read policy files, and the .toml files of folders, by their names with the folder's before them."""
+    found: dict[str, bytes] = {}
+    for place in places:
+        if place.is_dir():
+            own = texts_in(place)
+            if not own:
+                raise InvalidInputError(
+                    f"There is no policy file in {place}.", remedy="Name a folder that holds .toml files."
+                )
+            found |= {f"{place.name}/{name}": text for name, text in own.items()}
+        else:
+            try:
+                found[str(place)] = place.read_bytes()
+            except OSError as error:
+                raise InvalidInputError(
+                    f"{place} cannot be read: {error.strerror}.", remedy="Name a policy file or a folder."
+                ) from error
+    return found
 
 
 def texts_in(folder: Path) -> dict[str, bytes]:

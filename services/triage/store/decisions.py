@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.triage.store.events import EventKey, denied_amount, key_of
+from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
+from shared.contracts.decision import Decision
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.kafka.outbox import Message, MessageId, OutboxTable, insert_messages
 from shared.kafka.parcels import payloads_of
@@ -159,6 +162,19 @@ async def decisions_of(
         )
         for row in found
     ]
+
+
+async def latest_denial(
+    connection: AsyncConnection, organization: UUID, event_id: UUID
+) -> tuple[ClaimDenied, Decision] | None:
+    """Give a denial as it was last read, and its latest decision; None for what is no denial."""
+    found = await decisions_of(connection, [organization], event_id)
+    if not found or found[0].type != "DenialTriaged":
+        return None
+    return _denial.decode(found[0].payload), _decision.decode(found[0].payload)
+
+
+_denial, _decision = msgspec.json.Decoder(ClaimDenied), msgspec.json.Decoder(Decision)
 
 
 def _arrays(keys: Collection[EventKey]) -> dict[str, Any]:
