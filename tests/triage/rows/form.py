@@ -127,13 +127,17 @@ class ExpectedItem(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True
 
 
 class Expect(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """What must come out. `says`: words that a person reads. `no_way`: kinds of which no clock is open."""
+    """What must come out. `says`: words that a person reads. `no_way`: kinds of which no clock is open.
+
+    `steps`: next actions in this order, others may stand between; `no_step`: none of them."""
 
     category: Category | None = None
     route: Route | Literal["none"] | None = None
     about_authorization: bool | None = None
     action: Action | None = None
     not_action: tuple[Action, ...] = ()
+    steps: tuple[Action, ...] = ()
+    no_step: tuple[Action, ...] = ()
     amount: Money | None = None
     urgency: UrgencyClass | None = None
     liable: Literal["provider", "patient", "payer", "unknown"] | None = None

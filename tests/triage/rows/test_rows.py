@@ -108,6 +108,10 @@ def differences(row: Row, decision: Decision) -> Iterator[str]:
             yield f"the {what} is {found}, not {wanted}"
     if decision.recommended_action in expect.not_action:
         yield f"the action must not be {decision.recommended_action}"
+    codes = decision.next_action_codes
+    if [code for code in dict.fromkeys(codes) if code in expect.steps] != list(expect.steps):
+        yield f"the steps are {', '.join(codes)}, not in order {', '.join(expect.steps)}"
+    yield from (f"the steps have {code}" for code in expect.no_step if code in codes)
     read = "\n".join(_all_words(decision))
     yield from (f"nobody reads {words!r} in\n{read}" for words in expect.says if words not in read)
     for item in row.items:
