@@ -6,6 +6,7 @@ has the words). Whoever changes, removes, moves or puts in an entry breaks the c
 whole chain as the database's owner does not: against that, keep the heads that this prints somewhere else.
 """
 
+import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,7 @@ from shared.security.settings import DEFAULT_DATA_DIR, DataDirOption
 EXIT_FINDINGS = 1
 INSTALLATION = UUID(int=0)
 _ENTRIES_AT_ONCE = 2_000
+_WIDTH_IN_PIPES = 200
 
 Fault = Literal["differs", "is missing", "was put in"]
 
@@ -117,7 +119,7 @@ def verify(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAUL
         for one in found:
             print(msgspec.json.encode(one).decode())  # noqa: T201  a command prints
     else:
-        Console().print(_table(found))
+        Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(_table(found))
     if any(one.fault for one in found):
         raise typer.Exit(EXIT_FINDINGS)
 

@@ -127,7 +127,8 @@ def _table(found: Iterator[dict[str, Any]]) -> Table:
 
 def _story(case: dict[str, Any], timeline: list[dict[str, Any]]) -> Iterator[str]:
     stake = f"${Decimal(case['amount_at_stake']):,.2f} at stake"
-    yield f"{case['payer_name'] or 'unknown payer'}, claim {case['claim_number']}: {_words(case['state'])}"
+    number = case["claim_number"] or "without a number"
+    yield f"{case['payer_name'] or 'unknown payer'}, claim {number}: {_words(case['state'])}"
     yield f"{_words(case['category'])}, {stake}, priority {case['priority']}"
     if case["purged_at"]:
         yield f"what was said about it was purged on {case['purged_at'][:10]}; ids and amounts are left"

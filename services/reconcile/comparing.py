@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from services.reconcile.files import judge_file
 from services.reconcile.joining import mark_latest
-from services.reconcile.repairing import Repairs
+from services.reconcile.repairing import Repaired, Repairs
 from services.reconcile.streams import Scope, Sources
 from services.reconcile.tally import Comparison
 from services.reconcile.verdicts import judge
@@ -57,33 +57,33 @@ def compare_until_quiet(
     wait_seconds: float,
     repair: bool = False,
     tell: Callable[[Comparison, float], None] = lambda _comparison, _seconds: None,
-) -> tuple[Comparison, int]:
+) -> tuple[Comparison, Repaired]:
     """
     Compare until nothing is on its way or `wait_seconds` have passed.
 
-    Gives the last pass and the number of messages sent again. The streams are read while the installation
-    works, so a difference counts when two passes in a row see one.
+    Gives the last pass and what was sent again, which happens once. The streams are read while the
+    installation works, so a difference counts when two passes in a row see one.
     `tell` hears of each pass that finds something on its way, and how many seconds are left.
     """
     deadline = time.monotonic() + wait_seconds
-    repaired = 0
+    repaired: Repaired | None = None
     seen_before = False
     while True:
         comparison = compare(sources, scope)
         left = deadline - time.monotonic()
         differs, seen_before = comparison.differs() and not seen_before, comparison.differs()
-        if not differs and repair and not repaired and comparison.repairable():
+        if not differs and repair and repaired is None and comparison.repairable():
             repaired = _repair(sources, scope)
             deadline = time.monotonic() + wait_seconds
         elif not differs and not (comparison.moving() and left > 0):
-            return comparison, repaired
+            return comparison, repaired or Repaired()
         elif comparison.moving():
             tell(comparison, left)
         time.sleep(POLL_SECONDS)
 
 
-def _repair(sources: Sources, scope: Scope) -> int:
-    """Pass once more and have all that is absent sent again; gives the number of messages asked for."""
+def _repair(sources: Sources, scope: Scope) -> Repaired:
+    """Pass once more and have all that is absent sent again."""
     with Repairs(sources) as repairs:
         compare(sources, scope, repairs=repairs)
-    return repairs.count
+    return repairs.outcome

@@ -1,12 +1,19 @@
 """What is absent is sent again: its producer makes it due."""
 
 from collections import defaultdict
-from typing import Self
+from typing import NamedTuple, Self
 
 from services.reconcile.streams import Sources
 from services.reconcile.verdicts import REPAIRED, Finding, Message, Service
 
 BATCH_MESSAGES = 500
+
+
+class Repaired(NamedTuple):
+    """How many messages were made due again, and how many cannot be: what they said was purged."""
+
+    made_due: int = 0
+    purged: int = 0
 
 
 class Repairs:
@@ -15,7 +22,12 @@ class Repairs:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._waiting: dict[Service, list[Message]] = defaultdict(list)
-        self.count = 0
+        self.asked = 0
+        self.made_due = 0
+
+    @property
+    def outcome(self) -> Repaired:
+        return Repaired(self.made_due, self.asked - self.made_due)
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +49,8 @@ class Repairs:
     def _ask(self, service: Service) -> None:
         messages, self._waiting[service] = self._waiting[service], []
         if messages:
-            self.count += self._sources.repair(
+            self.asked += len(messages)
+            self.made_due += self._sources.repair(
                 service,
                 [
                     {

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.reconcile.conclusion import conclusion, money
+from services.reconcile.repairing import Repaired
 from services.reconcile.report_files import unfinished
 from services.reconcile.tally import Comparison, Sum, Tally
 from services.reconcile.verdicts import Finding
@@ -50,7 +51,7 @@ _VERDICTS = {
 }
 
 
-def render_table(comparison: Comparison, *, repaired: int) -> RenderableType:
+def render_table(comparison: Comparison, *, repaired: Repaired) -> RenderableType:
     """Show claims and events (per remittance if they fit on a page), what is absent, and the conclusion."""
     tallies = list(comparison.remittances())
     if len(tallies) > REMITTANCES_SHOWN_MAX:
@@ -64,8 +65,10 @@ def render_table(comparison: Comparison, *, repaired: int) -> RenderableType:
     ]
     parts.extend(_absences(comparison))
     parts.extend(unfinished(comparison))
-    if repaired:
-        parts.append(Text(f"{repaired} messages were made due again."))
+    if repaired.made_due:
+        parts.append(Text(f"{repaired.made_due} messages were made due again."))
+    if repaired.purged:
+        parts.append(Text(f"{repaired.purged} messages cannot be sent again: what they said was purged."))
     parts.append(conclusion(comparison))
     return Group(*parts)
 
@@ -135,12 +138,13 @@ def _absence(title: str, findings: list[Finding]) -> Table:
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-def render_json(comparison: Comparison, *, repaired: int) -> str:
+def render_json(comparison: Comparison, *, repaired: Repaired) -> str:
     """Give one JSON object. Amounts are strings; `verdicts` counts the findings beyond a thousand too."""
     shown: dict[str, Any] = {
         "agrees": comparison.agrees(),
         "verdicts": dict(comparison.verdicts),
-        "repaired": repaired,
+        "repaired": repaired.made_due,
+        "purged": repaired.purged,
         "total": comparison.total,
         "remittances": list(comparison.remittances()),
         "faults": [{"remittance_id": one, "fault": fault} for one, fault in comparison.faults()],

@@ -13,6 +13,7 @@ CASE = {
     "case_id": "0a000000-0000-4000-8000-000000000001",
     "payer_name": "ACME",
     "claim_number": "A-1",
+    "purged_at": None,
     "category": "authorization_absent",
     "route": None,
     "state": "open",

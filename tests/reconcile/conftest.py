@@ -26,13 +26,14 @@ class FakeService:
     """
     Answers GETs with lines and POSTs with `made_due`; remembers what it was asked.
 
-    An entry of `answers` is what a path answers, or makes that of the query.
+    Of what is to be made due, `purged` messages cannot be. An entry of `answers` is what a path answers, or makes that of the query.
     """
 
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
     on_post: Callable[[], None] = lambda: None
+    purged: int = 0
     broken_off: bool = False
     denied: frozenset[str] = frozenset()
     url: str = ""
@@ -158,7 +159,11 @@ def _handler(service: FakeService) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             service.asked.append((self.path, body))
             service.on_post()
-            self._answer(json.dumps({"made_due": len(body.get("items", [])) or 7}).encode())
+            self._answer(
+                json.dumps(
+                    {"made_due": len(body["items"]) - service.purged if "items" in body else 7}
+                ).encode()
+            )
 
         def _answer(self, body: bytes) -> None:
             authorized = self.headers["Authorization"] == f"Bearer {KEY}"

@@ -173,6 +173,18 @@ def test_repair_asks_the_owners_for_what_is_missing(stack: FakeStack):
     ]
 
 
+def test_repair_says_what_it_cannot_send_again_and_ends(stack: FakeStack):
+    stack.add_event(recorded=False)
+    stack.add_remittance()
+    stack.triage.purged = 1
+    result = run("reconcile", "--repair", "--wait", "0")
+
+    assert result.exit_code == 1
+    assert "1 messages cannot be sent again: what they said was purged" in result.output
+    assert "made due again" not in result.output
+    assert len(posted(stack.triage)) == 1
+
+
 def test_repair_waits_until_what_was_sent_again_has_arrived(stack: FakeStack):
     stack.add_event()
     stack.add_remittance()
