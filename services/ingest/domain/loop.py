@@ -5,19 +5,19 @@ It works on raw segments and builds no object per segment: most claims are paid 
 What the few events need is read in detail.py, from the same segments.
 """
 
-import re
 from decimal import Decimal
-from hashlib import sha256
 from typing import Literal
 
 from msgspec.structs import replace
 
 from services.ingest.domain.balancing import balance_finding, dollars
 from services.ingest.domain.block import Block
+from services.ingest.domain.canonical import digest_of
 from services.ingest.domain.claim import Claim, ClaimKind
 from services.ingest.domain.findings import Finding
 from services.ingest.domain.ordinals import Ordinals
 from services.ingest.domain.ordinary import DENIES_WHOLE_CHARGE, ORDINARY_REASONS
+from services.ingest.domain.plain import LoopRead, PlainReader
 from services.ingest.x12.delimiters import Delimiters, to_neutral
 from services.ingest.x12.elements import (
     Cents,
@@ -33,6 +33,7 @@ from shared.contracts.claim import BalanceFinding, DeniedAdjustment
 
 REVERSAL = b"22"
 PREDETERMINATION = b"25"
+_NO_DECISION = frozenset((REVERSAL, PREDETERMINATION))
 
 _FINDINGS_MAX = 100  # of one claim
 _CENTS_MAX = 99_999_999_99  # TR3 1.3.1 limits monetary amounts to ten characters
@@ -41,8 +42,6 @@ _AMOUNT_ELEMENTS = {
     b"MOA": (1, 2, 8, 9),
 }
 _IDENTIFYING = frozenset((b"6R", b"G1", b"BB"))
-_BLANK = ord(" ")  # `bytes in bytes` costs three times as much: it tries the first as a number
-_DIGEST_BYTES = 16
 _NOWHERE = b"\x1f\x1e\x1d"  # where components cannot be told apart, none is empty
 
 
@@ -64,6 +63,7 @@ class LoopReader:
             b"\x1e" if b"\x1e" not in (delimiters.element, delimiters.component) else delimiters.terminator
         )
         self.neutral = to_neutral(delimiters, self.joint)
+        self._plain = PlainReader(delimiters)
 
     def read(
         self, block: Block, *, position: int, truncated: bool, ordinals: Ordinals
@@ -77,25 +77,27 @@ class LoopReader:
         charge, paid = _amount(head, 3), _amount(head, 4)
         if charge is None or paid is None or block.oversized or head[0] != b"CLP":
             return _quarantine(block, head)
-        loop = _Loop(self, block, charge[0], paid[0])
-        loop.read_head(head, as_sent=charge[1] is head[3] and paid[1] is head[4])
-        loop.read_segments()
-        kind = loop.decide(head[2], truncated=truncated)
-        digest = loop.digest()
-        ordinal = ordinals.next(digest)
+        charge_amount, paid_amount = Decimal(head[3].decode()), Decimal(head[4].decode())
+        claim_number, payer_claim_number = read_text(head[1]), read_text_or_none(head, 7)
+        read = None
+        if claim_number and not truncated and head[2].strip() not in _NO_DECISION:
+            read = self._plain.read(block.segments, charge[0], paid[0])
+        if read is None:
+            loop = _Loop(self, block, charge[0], paid[0])
+            read = loop.read(head, as_sent=charge[1] is head[3] and paid[1] is head[4], truncated=truncated)
         number, begin, end = block.place()
         return Claim(
-            kind=kind,
+            kind=read.kind,
             position=position,
-            ordinal=ordinal,
-            digest=digest,
-            claim_number=read_text(head[1]),
-            payer_claim_number=read_text_or_none(head, 7),
-            charge_amount=loop.charge_amount,
-            paid_amount=loop.paid_amount,
-            denied=tuple(loop.denied),
-            balance_findings=tuple(loop.balance),
-            findings=tuple(loop.findings),
+            ordinal=ordinals.next(read.digest),
+            digest=read.digest,
+            claim_number=claim_number,
+            payer_claim_number=payer_claim_number,
+            charge_amount=charge_amount,
+            paid_amount=paid_amount,
+            denied=read.denied,
+            balance_findings=read.balance_findings,
+            findings=read.findings,
             byte_offset=begin,
             byte_length=end - begin,
             segment_number=number,
@@ -126,27 +128,27 @@ class _Loop:
     """The running state of one claim: what was noticed, and the canonical loop for its digest."""
 
     __slots__ = (
+        "_balance",
         "_block",
         "_canonical",
         "_charge",
+        "_charge_amount",
+        "_denied",
         "_explained",
+        "_findings",
         "_padded",
         "_paid",
         "_reader",
         "_taken_back",
         "_unreadable",
         "_without_amount",
-        "balance",
-        "charge_amount",
-        "denied",
-        "findings",
-        "paid_amount",
     )
 
     def __init__(self, reader: LoopReader, block: Block, charge: Cents, paid: Cents) -> None:
         self._reader = reader
         self._block = block
         self._charge = charge
+        self._charge_amount = Decimal(0)
         self._paid = paid
         self._explained = False  # some adjustment has an amount
         self._padded = False  # a kept segment may end in empty elements or components
@@ -154,14 +156,22 @@ class _Loop:
         self._without_amount: list[tuple[int, bytes, bytes]] = []  # line, group, reason; the amount is 0
         self._taken_back: list[tuple[int, bytes, bytes, Cents]] = []  # line, group, reason, negative cents
         self._canonical: list[bytes] = []
-        self.charge_amount = self.paid_amount = Decimal(0)
-        self.denied: list[DeniedAdjustment] = []
-        self.balance: list[BalanceFinding] = []
-        self.findings: list[Finding] = []
+        self._denied: list[DeniedAdjustment] = []
+        self._balance: list[BalanceFinding] = []
+        self._findings: list[Finding] = []
 
-    def read_head(self, head: list[bytes], *, as_sent: bool) -> None:
-        """CLP. `as_sent`: CLP03 and CLP04 are written in normal form already."""
-        self.charge_amount, self.paid_amount = Decimal(head[3].decode()), Decimal(head[4].decode())
+    def read(self, head: list[bytes], *, as_sent: bool, truncated: bool) -> LoopRead:
+        """Read the loop of this CLP. `as_sent`: its CLP03 and CLP04 are written in normal form already."""
+        status = head[2]
+        self._charge_amount = Decimal(head[3].decode())
+        self._read_head(head, as_sent=as_sent)
+        self._read_segments()
+        kind = self._decide(status, truncated=truncated)
+        return LoopRead(
+            kind, tuple(self._denied), self._digest(), tuple(self._balance), tuple(self._findings)
+        )
+
+    def _read_head(self, head: list[bytes], *, as_sent: bool) -> None:
         if not -_CENTS_MAX <= self._charge <= _CENTS_MAX:
             self._note("amount_absurd", 0, 3)
         if not -_CENTS_MAX <= self._paid <= _CENTS_MAX:
@@ -178,7 +188,7 @@ class _Loop:
             return
         self._normalise(0, head, (3, 4, 5))
 
-    def read_segments(self) -> None:  # noqa: C901, PLR0912, PLR0915
+    def _read_segments(self) -> None:  # noqa: C901, PLR0912, PLR0915
         """
         All segments behind the CLP, in one pass: collect the canonical loop, add up, balance each line.
 
@@ -297,7 +307,7 @@ class _Loop:
             return
         if not reason:
             self._note("reason_missing", index, at - 1)
-        self.denied.append(
+        self._denied.append(
             DeniedAdjustment(
                 line_number=line or None,
                 group=read_text(parts[1]),
@@ -311,28 +321,28 @@ class _Loop:
         self, level: Literal["line", "claim"], computed: Cents, reported: Cents, *, line: int = 0, at: int = 0
     ) -> None:
         found = balance_finding(level, reported=reported, computed=computed, line_number=line or None)
-        self.balance.append(found)
+        self._balance.append(found)
         code = "line_out_of_balance" if line else "claim_out_of_balance"
         self._note(code, at, difference=found.difference)
 
-    def decide(self, status: bytes, *, truncated: bool) -> ClaimKind:
+    def _decide(self, status: bytes, *, truncated: bool) -> ClaimKind:
         """Tell the claim's kind, and clear or complete what is denied; the rule is docs/x12-835.md."""
         status = status.strip()
         if self._charge < 0 or status in (REVERSAL, PREDETERMINATION):
-            self.denied = []
+            self._denied = []
             return "predetermination" if status == PREDETERMINATION else "reversed"
         if self._taken_back:
-            self.denied = _standing(self.denied, self._taken_back)
+            self._denied = _standing(self._denied, self._taken_back)
         if self._without_amount:
-            self.denied = _renamed(self.denied, self._without_amount)
+            self._denied = _renamed(self._denied, self._without_amount)
         if self._unreadable or self._without_amount:
             self._deny_unexplained(truncated=truncated)
         if self._charge > 0 and self._paid == 0 and not self._explained and not truncated:
-            rest = self.charge_amount - sum(item.amount for item in self.denied)
+            rest = self._charge_amount - sum(item.amount for item in self._denied)
             if rest > 0:
                 self._note("unpaid_unexplained", 0)
-                self.denied.append(DeniedAdjustment(group="", reason="", amount=rest))
-        return "denied" if self.denied else "adjudicated"
+                self._denied.append(DeniedAdjustment(group="", reason="", amount=rest))
+        return "denied" if self._denied else "adjudicated"
 
     def _deny_unexplained(self, *, truncated: bool) -> None:
         """
@@ -340,7 +350,7 @@ class _Loop:
 
         One denial a level; the claim comes last, because its difference holds those of its lines.
         """
-        levels = {finding.line_number or 0: finding for finding in self.balance}
+        levels = {finding.line_number or 0: finding for finding in self._balance}
         named: dict[int, Decimal] = {}
         zeros = [] if truncated else self._without_amount
         reasons = [(one, True) for one in self._unreadable] + [(one, False) for one in zeros]
@@ -354,7 +364,7 @@ class _Loop:
             if amount <= 0 or (shifted if torn else level.reported_amount != 0):
                 continue
             named[line] = amount
-            self.denied.append(
+            self._denied.append(
                 DeniedAdjustment(
                     line_number=line or None,
                     group=read_text(group),
@@ -363,12 +373,10 @@ class _Loop:
                 )
             )
 
-    def digest(self) -> bytes:
+    def _digest(self) -> bytes:
         """Hash the canonical loop: the same for any delimiters, padding and way of writing an amount."""
         text = self._reader.neutral(self._reader.joint.join(self._canonical))
-        if self._padded or _BLANK in text:
-            text = _without_padding(text)
-        return sha256(text, usedforsecurity=False).digest()[:_DIGEST_BYTES]
+        return digest_of(text, padded=self._padded)
 
     def _normalise(self, index: int, parts: list[bytes], elements: tuple[int, ...]) -> None:
         for at in elements:
@@ -395,21 +403,8 @@ class _Loop:
     def _note(
         self, code: str, index: int, element: int | None = None, difference: Decimal | None = None
     ) -> None:
-        if len(self.findings) < _FINDINGS_MAX:
-            self.findings.append(self._block.finding(code, index, element, difference=difference))
-
-
-def _without_padding(text: bytes) -> bytes:
-    """Leave out what says nothing: blanks around elements, and empty components and elements at an end."""
-    if _BLANK in text:
-        text = _AROUND.sub(b"", text)
-    return _LAST_ELEMENTS.sub(b"", _LAST_COMPONENTS.sub(b"", text))
-
-
-# Each begins only where a run begins: from every byte of a long one, the search would take quadratic time.
-_AROUND = re.compile(rb"(?<! ) ++(?=[\x1d\x1e\x1f])|(?<=[\x1d\x1e\x1f]) ++")
-_LAST_COMPONENTS = re.compile(rb"(?<!\x1f)\x1f++(?=[\x1d\x1e]|\Z)")
-_LAST_ELEMENTS = re.compile(rb"(?<!\x1d)\x1d++(?=\x1e|\Z)")
+        if len(self._findings) < _FINDINGS_MAX:
+            self._findings.append(self._block.finding(code, index, element, difference=difference))
 
 
 def _standing(
