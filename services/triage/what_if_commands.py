@@ -78,13 +78,12 @@ def coverage(
             print(msgspec.json.encode(one).decode())  # noqa: T201  a command prints
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("payer", "ids", "policy", "denials", "denied", "for authorization"):
-        table.add_column(column, overflow="fold", justify="right" if column[0] in "df" else "left")
+    for column in ("payer", "policy", "denials", "denied", "about auth."):
+        table.add_column(column, overflow="fold", justify="right" if column[0] in "da" else "left")
     for one in payers:
         table.add_row(
-            one["payer"],
-            ", ".join(one["payer_ids"]),
-            f"{', '.join(one['policies']) or one['how']} ({one['standing']})",
+            "\n".join([one["payer"], *one["payer_ids"]]),
+            "\n".join([*(one["policies"] or [one["how"]]), f"({one['standing']})"]),
             f"{one['denials']:,}",
             _dollars(one["denied_amount"]),
             _dollars(one["authorization_amount"]),
@@ -130,7 +129,10 @@ def _show(summary: dict[str, Any], changed: list[dict[str, Any]]) -> None:
             column, overflow="fold", justify="right" if column in {"denials", "at stake"} else "left"
         )
     for move, found in summary["deadlines"].items():
-        table.add_row("deadline", "", move, f"{found['denials']:,}", _dollars(found["amount"]))
+        table.add_row("next deadline", "", move, f"{found['denials']:,}", _dollars(found["amount"]))
+    for one in summary["clocks"]:
+        kind = one["kind"].replace("_", " ")
+        table.add_row(kind, "", one["move"], f"{one['denials']:,}", _dollars(one["amount"]))
     for what, name in (("action", "actions"), ("category", "categories"), ("policy", "policies")):
         for one in summary[name]:
             before, after = (str(one[side] or "none").replace("_", " ") for side in ("before", "after"))
@@ -143,12 +145,16 @@ def _show(summary: dict[str, Any], changed: list[dict[str, Any]]) -> None:
 
 def _denials(changed: list[dict[str, Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title="The largest of them", title_justify="left")
-    for column in ("payer", "event", "at stake", "deadline", "action"):
+    table.add_column("payer, event", min_width=36)
+    for column in ("at stake", "deadline", "action"):
         table.add_column(column, overflow="fold", justify="right" if column == "at stake" else "left")
     for one in changed:
-        days = " → ".join((one[f"deadline_{side}"] or "none")[:10] for side in ("before", "after"))
+        days = " → ".join(
+            dict.fromkeys((one[f"deadline_{side}"] or "none")[:10] for side in ("before", "after"))
+        )
         actions = dict.fromkeys(one[f"action_{side}"].replace("_", " ") for side in ("before", "after"))
-        table.add_row(one["payer"] or "", one["event_id"], _dollars(one["amount"]), days, " → ".join(actions))
+        who = f"{one['payer'] or 'unknown'}\n{one['event_id']}"
+        table.add_row(who, _dollars(one["amount"]), days, " → ".join(actions))
     return table
 
 

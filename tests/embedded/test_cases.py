@@ -1,5 +1,6 @@
 """`reprieve cases` prints the payer's own days, against a tracker that answers what the test says."""
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,15 +69,15 @@ def listed(printed, **changes: Any) -> str:
     return printed("list", cases={"data": [CASE | changes], "next_cursor": None})
 
 
-def shown(printed, *clocks: dict[str, Any], **changes: Any) -> str:
+def shown(printed, *clocks: dict[str, Any], timeline: Sequence[dict[str, Any]] = (), **changes: Any) -> str:
     decision = {"next_actions": ["Appeal"], "clocks": list(clocks)}
     case_id = CASE["case_id"]
     return printed(
         "show",
         case_id,
         **{
-            case_id.replace("-", "_"): CASE | {"decision": decision} | changes,
-            "timeline": {"data": []},
+            case_id.replace("-", "_"): CASE | {"decision": decision, "purged_at": None} | changes,
+            "timeline": {"data": list(timeline)},
         },
     )
 
@@ -117,3 +118,22 @@ def test_a_denial_of_another_team_names_the_team_and_no_action_of_ours(printed):
 
     assert "to timely filing" in listed(printed, **theirs)
     assert "next: to timely filing" in shown(printed, **theirs)
+
+
+def test_a_decision_that_moved_a_deadline_says_from_when_to_when_and_why(printed):
+    moved = {
+        "field": "clocks.retro_authorization",
+        "before": "2026-03-31T23:59:59-06:00",
+        "after": "2026-04-15T23:59:59-06:00",
+    }
+    decision = {
+        "decision_revision": 2,
+        "category": "authorization_absent",
+        "changes": [moved],
+        "because": [{"said": "policy plan-a version 2 published by the admin: the page changed"}],
+    }
+    entry = {"at": "2026-03-02T10:00:00Z", "kind": "decision", "decision": decision}
+    story = shown(printed, timeline=[entry])
+
+    assert "because policy plan-a version 2 published by the admin: the page changed" in story
+    assert "retro authorization: 2026-03-31 → 2026-04-15" in story

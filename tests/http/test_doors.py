@@ -58,6 +58,7 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "GET /v1/quarantine": PEOPLE | {"operator"},
         "GET /v1/quarantine/{quarantine_id}": PEOPLE,
         "POST /v1/quarantine/{quarantine_id}/release": {"supervisor", "admin"},
+        "POST /v1/quarantine/{quarantine_id}/dismiss": {"supervisor", "admin"},
         "POST /v1/remittances/{remittance_id}/replay": REPAIRERS,
         "POST /v1/replays": REPAIRERS,
         "GET /v1/held": {"submitter", "operator"},
@@ -102,6 +103,7 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
 }
 BODIES = {
     "POST /v1/quarantine/{quarantine_id}/release": {"reason": "the payer's portal", "paid_amount": "0"},
+    "POST /v1/quarantine/{quarantine_id}/dismiss": {"reason": "the payer sent it again"},
     "POST /v1/replays": {"quarantined": True},
     "POST /v1/feeds": {"name": "main"},
     "POST /v1/remittances/known": {"sha256": ["0" * 64]},

@@ -116,6 +116,9 @@ async def test_a_simulation_tells_denials_dollars_and_deadlines_and_stores_nothi
     assert (summary["denials"], summary["claims"]) == (4, 3)
     assert summary["changed"] == {"denials": 3, "amount": "750.00"}
     assert summary["deadlines"] == {"later": {"denials": 3, "amount": "750.00"}}
+    assert summary["clocks"] == [
+        {"kind": "retro_authorization", "move": "later", "denials": 3, "amount": "750.00"}
+    ]
     assert await rows_stored(site) == before
 
 

@@ -16,12 +16,21 @@ from shared.contracts.decision import Decision
 Move = Literal["same", "earlier", "later", "appeared", "vanished"]
 
 
+class ClockMoved(Struct, frozen=True, kw_only=True):
+    """A time limit that ends at another instant: the soonest of its kind, by its early bound."""
+
+    kind: str
+    move: Move
+    before: datetime | None
+    after: datetime | None
+
+
 class Difference(Struct, frozen=True, kw_only=True):
     """
     One denial that would be decided differently.
 
-    Deadlines are those to plan for next, None where none is open. `deadline` says how it moves. `amount` is
-    at stake now, in US dollars.
+    Deadlines are those to plan for next, None where none is open. `deadline` says how it moves; `clocks` are
+    all that move, open or not. `amount` is at stake now, in US dollars.
     """
 
     event_id: UUID
@@ -31,6 +40,7 @@ class Difference(Struct, frozen=True, kw_only=True):
     deadline: Move
     deadline_before: datetime | None
     deadline_after: datetime | None
+    clocks: tuple[ClockMoved, ...]
     action_before: str
     action_after: str
     category_before: str
@@ -52,6 +62,7 @@ def difference(event: ClaimDenied, before: Decision, after: Decision) -> Differe
         deadline=_move(first, second),
         deadline_before=first,
         deadline_after=second,
+        clocks=_moved(before, after),
         action_before=before.recommended_action,
         action_after=after.recommended_action,
         category_before=before.category,
@@ -65,6 +76,25 @@ def _deadline(decision: Decision) -> datetime | None:
     as_of: date = decision.as_of
     clock = next_clock(decision.clocks, as_of)
     return None if clock is None else end_ahead(clock, as_of)
+
+
+def _moved(before: Decision, after: Decision) -> tuple[ClockMoved, ...]:
+    first, second = _ends(before), _ends(after)
+    return tuple(
+        ClockMoved(kind=kind, move=_move(old, new), before=old, after=new)
+        for kind in dict.fromkeys([*first, *second])
+        if (old := first.get(kind)) != (new := second.get(kind))
+    )
+
+
+def _ends(decision: Decision) -> dict[str, datetime]:
+    """Give the soonest end of each kind of clock that is not forbidden and has one."""
+    found: dict[str, datetime] = {}
+    for clock in decision.clocks:
+        end = clock.deadline_at or clock.earliest or clock.latest
+        if end is not None and clock.permitted is not False:
+            found[clock.kind] = min(end, found.get(clock.kind, end))
+    return found
 
 
 def _move(before: datetime | None, after: datetime | None) -> Move:
@@ -96,6 +126,7 @@ class Summary:
         self.changed = Sum()
         self._claims: set[UUID] = set()
         self._deadlines: dict[str, Sum] = defaultdict(Sum)
+        self._clocks: dict[tuple[str, str], Sum] = defaultdict(Sum)
         self._actions: dict[tuple[str, str], Sum] = defaultdict(Sum)
         self._categories: dict[tuple[str, str], Sum] = defaultdict(Sum)
         self._policies: dict[tuple[str | None, str | None], Sum] = defaultdict(Sum)
@@ -105,6 +136,8 @@ class Summary:
         self._claims.add(found.claim_key)
         self._deadlines[found.deadline].add(found.amount)
         self._policies[found.policy_before, found.policy_after].add(found.amount)
+        for clock in found.clocks:
+            self._clocks[clock.kind, clock.move].add(found.amount)
         if found.action_before != found.action_after:
             self._actions[found.action_before, found.action_after].add(found.amount)
         if found.category_before != found.category_after:
@@ -119,6 +152,10 @@ class Summary:
             "changed": self.changed,
             "claims": len(self._claims),
             "deadlines": dict(self._deadlines),
+            "clocks": [
+                {"kind": kind, "move": move, "denials": one.denials, "amount": one.amount}
+                for (kind, move), one in self._clocks.items()
+            ],
             "actions": _pairs(self._actions),
             "categories": _pairs(self._categories),
             "policies": _pairs(self._policies),
