@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from services.tracker.domain.cases import first_case
 from services.tracker.domain.fold import fold
 from services.tracker.domain.observations import observe
-from services.tracker.store.arrays import array_of
 from shared.contracts.claim import Adjustment, Party, Reference
 from shared.contracts.claim_denied import DeniedAdjustment
+from shared.postgres.arrays import array_of
 from tests.tracker.support import KEY, clock, denial, line, person
 
 AMOUNTS = st.decimals(-10_000, 10_000, places=2) | st.sampled_from([Decimal("1E+3"), Decimal("-0")])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.tracker.domain.cases import Case
-from services.tracker.store.arrays import array_of
+from shared.postgres.arrays import array_of
 
 COLUMNS = Case.__struct_fields__
 

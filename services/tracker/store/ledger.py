@@ -11,9 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.observations import DecisionEvent
-from services.tracker.store.arrays import array_of
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
+from shared.postgres.arrays import array_of
+from shared.postgres.bundles import bundle, payload_of
 
 
 class LedgerKey(NamedTuple):
@@ -60,8 +61,8 @@ async def record(
     before: dict[ClaimKey, list[bytes]] = {}
     for row in found:
         new_rows = row.new_rows
-        if row.payload is not None:
-            before.setdefault(ClaimKey(row.organization_id, row.claim_key), []).append(row.payload)
+        if row.bundle is not None:
+            before.setdefault(ClaimKey(row.organization_id, row.claim_key), []).append(payload_of(row))
         elif row.event_id is not None:
             new.append(LedgerKey(row.organization_id, row.event_id, row.revision, row.decision_revision))
     return decisions.keys() if new_rows == len(decisions) else new, before
@@ -69,15 +70,19 @@ async def record(
 
 def _columns(decisions: Decisions) -> dict[str, Any]:
     events = [event for event, _ in decisions.values()]
+    organizations = [event.organization_id for event in events]
+    bundled = bundle(organizations, [payload for _, payload in decisions.values()])
     return {
-        "organization_ids": array_of([event.organization_id for event in events]),
+        **bundled,
+        "numbers": array_of(bundled["numbers"]),
+        "places": array_of(bundled["places"]),
+        "organization_ids": array_of(organizations),
         "event_ids": array_of([event.event_id for event in events]),
         "revisions": array_of([event.revision for event in events]),
         "decision_revisions": array_of([event.decision_revision for event in events]),
         "decision_ids": array_of([event.decision_id for event in events]),
         "claim_keys": array_of([event.claim_key for event in events]),
         "types": array_of([type(event).__name__ for event in events]),
-        "payloads": [payload for _, payload in decisions.values()],
         "charge_amounts": array_of([event.charge_amount for event in events]),
         "denied_amounts": array_of([_denied_amount(event) for event in events]),
         "given": len(events),
@@ -108,33 +113,49 @@ async def stay_on_indexes(connection: AsyncConnection) -> None:
 _RECORD = text("""
     with inserted as (
         insert into tracker.ledger (organization_id, event_id, revision, decision_revision, decision_id,
-            claim_key, type, payload, charge_amount, denied_amount)
-        select * from unnest(cast(cast(:organization_ids as text) as uuid[]),
+            claim_key, type, charge_amount, denied_amount, bundle_id, place)
+        select organization_id, event_id, revision, decision_revision, decision_id, claim_key, type,
+            charge_amount, denied_amount, (cast(:bundle_ids as uuid[]))[number], place
+        from unnest(cast(cast(:organization_ids as text) as uuid[]),
             cast(cast(:event_ids as text) as uuid[]), cast(cast(:revisions as text) as integer[]),
             cast(cast(:decision_revisions as text) as integer[]), cast(cast(:decision_ids as text) as uuid[]),
             cast(cast(:claim_keys as text) as uuid[]), cast(cast(:types as text) as text[]),
-            cast(:payloads as bytea[]), cast(cast(:charge_amounts as text) as numeric[]),
-            cast(cast(:denied_amounts as text) as numeric[]))
+            cast(cast(:charge_amounts as text) as numeric[]),
+            cast(cast(:denied_amounts as text) as numeric[]), cast(cast(:numbers as text) as integer[]),
+            cast(cast(:places as text) as smallint[]))
+            as given(organization_id, event_id, revision, decision_revision, decision_id, claim_key, type,
+                charge_amount, denied_amount, number, place)
         on conflict do nothing
-        returning organization_id, event_id, revision, decision_revision, claim_key
+        returning organization_id, event_id, revision, decision_revision, claim_key, bundle_id
+    ),
+    kept as (
+        insert into tracker.ledger_bundles (organization_id, bundle_id, payloads)
+        select * from unnest(cast(:bundle_organizations as uuid[]), cast(:bundle_ids as uuid[]),
+            cast(:bundles as bytea[])) as made(organization_id, bundle_id, payloads)
+        where bundle_id in (select bundle_id from inserted)
     ),
     counted as (select count(*) as new_rows from inserted)
     select counted.new_rows, found.* from counted left join (
         select organization_id, claim_key, event_id, revision, decision_revision,
-            cast(null as bytea) as payload
+            cast(null as bytea) as bundle, cast(null as smallint) as place
         from inserted
         where (select new_rows from counted) < cast(:given as integer)
         union all
         select known.organization_id, touched.claim_key, known.event_id, known.revision,
-            known.decision_revision, known.payload
+            known.decision_revision, b.payloads, known.place
         from (select distinct claim_key from inserted) as touched
         cross join lateral (
             select distinct on (l.event_id)
-                l.organization_id, l.event_id, l.revision, l.decision_revision, l.payload
+                l.organization_id, l.event_id, l.revision, l.decision_revision, l.bundle_id, l.place
             from tracker.ledger l
             where l.claim_key = touched.claim_key
             order by l.event_id, l.revision desc, l.decision_revision desc
         ) as known
+        cross join lateral (
+            select payloads from tracker.ledger_bundles b
+            where b.organization_id = known.organization_id and b.bundle_id = known.bundle_id
+            limit 1
+        ) as b
     ) as found on true
 """)
 
@@ -158,14 +179,15 @@ async def decisions_of(
     """Give every decision recorded for these events that was not purged, in the order of their recording."""
     found = await connection.execute(
         text("""
-            select type, payload, recorded_at from tracker.ledger
+            select l.type, l.place, b.payloads as bundle, l.recorded_at
+            from tracker.ledger l join tracker.ledger_bundles b using (organization_id, bundle_id)
             where organization_id = :organization_id and event_id = any (cast(:event_ids as uuid[]))
                 and octet_length(payload) > 0
             order by recorded_at, event_id, revision, decision_revision
         """),
         {"organization_id": organization_id, "event_ids": list(event_ids)},
     )
-    return [Entry(_decoders[row.type].decode(row.payload), row.recorded_at) for row in found]
+    return [Entry(_decoders[row.type].decode(payload_of(row)), row.recorded_at) for row in found]
 
 
 async def denials_among(

@@ -16,30 +16,49 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.fact_recorded import FactRecorded
+from shared.postgres.arrays import array_of
+from shared.postgres.bundles import bundle, payload_of
 
 EventKey = tuple[UUID, UUID, int]
 """Organization, event id, revision."""
 
 _INSERT = text("""
-    insert into triage.events
-        (organization_id, event_id, revision, claim_key, type, payload, charge_amount, denied_amount)
-    select * from unnest(
-        cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:revisions as integer[]),
-        cast(:claim_keys as uuid[]), cast(:types as text[]), cast(:payloads as bytea[]),
-        cast(:charges as numeric[]), cast(:denied as numeric[]))
-    on conflict do nothing
-    returning organization_id, event_id, revision
+    with inserted as (
+        insert into triage.events (organization_id, event_id, revision, claim_key, type, charge_amount,
+            denied_amount, bundle_id, place)
+        select organization_id, event_id, revision, claim_key, type, charge_amount, denied_amount,
+            (cast(:bundle_ids as uuid[]))[number], place
+        from unnest(
+            cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:revisions as integer[]),
+            cast(:claim_keys as uuid[]), cast(:types as text[]), cast(cast(:charges as text) as numeric[]),
+            cast(cast(:denied as text) as numeric[]), cast(:numbers as integer[]),
+            cast(:places as smallint[])) as given(organization_id, event_id, revision, claim_key, type,
+                charge_amount, denied_amount, number, place)
+        on conflict do nothing
+        returning organization_id, event_id, revision, bundle_id
+    ), kept as (
+        insert into triage.events_bundles (organization_id, bundle_id, payloads)
+        select * from unnest(cast(:bundle_organizations as uuid[]), cast(:bundle_ids as uuid[]),
+            cast(:bundles as bytea[])) as made(organization_id, bundle_id, payloads)
+        where bundle_id in (select bundle_id from inserted)
+    )
+    select organization_id, event_id, revision from inserted
 """)
 
 _NAMED = text("""
-    select distinct on (e.organization_id, e.event_id) e.payload,
+    select distinct on (e.organization_id, e.event_id) e.place, b.payloads as bundle,
         (select max(d.revision) from triage.decisions d
          where (d.organization_id, d.event_id, d.event_revision) = (e.organization_id, e.event_id, e.revision)
         ) as decided
     from unnest(cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:claim_keys as uuid[]))
         as named(organization_id, event_id, claim_key)
     join triage.events e using (organization_id, event_id, claim_key)
-    where e.type = 'ClaimDenied' and octet_length(e.payload) > 0
+    cross join lateral (
+        select payloads from triage.events_bundles b
+        where b.organization_id = e.organization_id and b.bundle_id = e.bundle_id
+        limit 1
+    ) as b
+    where e.type = 'ClaimDenied'
     order by e.organization_id, e.event_id, e.revision desc
 """)
 
@@ -48,7 +67,7 @@ _PURGED = text("""
     from unnest(cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:claim_keys as uuid[]))
         as named(organization_id, event_id, claim_key)
     join triage.events e using (organization_id, event_id, claim_key)
-    where octet_length(e.payload) = 0
+    where e.bundle_id is null
 """)
 
 _denied = msgspec.json.Decoder(ClaimDenied)
@@ -81,17 +100,18 @@ async def insert_events(
     if not events:
         return set()
     seen = events.values()
+    organizations = [event.organization_id for event in seen]
     inserted = await connection.execute(
         _INSERT,
         {
-            "organizations": [event.organization_id for event in seen],
+            **bundle(organizations, [payloads[key] for key in events]),
+            "organizations": organizations,
             "events": [event.event_id for event in seen],
             "revisions": [event.revision for event in seen],
             "claim_keys": [event.claim_key for event in seen],
             "types": [type(event).__name__ for event in seen],
-            "payloads": [payloads[key] for key in events],
-            "charges": [event.charge_amount for event in seen],
-            "denied": [denied_amount(event) for event in seen],
+            "charges": array_of([event.charge_amount for event in seen]),
+            "denied": array_of([denied_amount(event) for event in seen]),
         },
     )
     new = inserted.all()
@@ -106,7 +126,7 @@ async def denials_named_by(
     if not (named := _named_by(facts)):
         return []
     found = await connection.execute(_NAMED, named)
-    return [StoredDenial(event=_denied.decode(row.payload), decided=row.decided) for row in found]
+    return [StoredDenial(event=_denied.decode(payload_of(row)), decided=row.decided) for row in found]
 
 
 async def purged_named_by(
