@@ -2,8 +2,8 @@
 Bundles: payloads that are written once and seldom read, several under one compression (zstd).
 
 A table that keeps payloads has the columns `bundle_id` and `place`, counted from 1; `<table>_bundles` has
-the contents. Claims repeat each other: sixteen together are a seventh of their size, and writing the rest would
-take PostgreSQL longer than compressing takes us. They are no more, because whoever reads one unpacks all.
+the contents. Claims repeat each other: sixteen together are a seventh of their size, and compressing them
+costs less than having PostgreSQL write the rest. They are no more, because whoever reads one unpacks all.
 """
 
 from collections.abc import Sequence
@@ -63,4 +63,5 @@ def split(contents: bytes) -> list[bytes]:
 
 def payload_of(row: Any) -> bytes:
     """Give the payload at the `place` of a row, whose `bundle` has the contents."""
-    return split(row.bundle)[row.place - 1]
+    payloads = split(row.bundle)
+    return payloads[row.place - 1]

@@ -77,8 +77,8 @@ async def transaction(
     Work in one transaction for these organizations and submitters; commit at the end, roll back on an error.
 
     One that `may_be_lost` does not wait for the disk: in a crash of the server the last ones may be undone.
-    Only for what is harmless to repeat, and is repeated. What is `planned_once` looks rows up by their keys
-    and does nothing else: planning that anew for every batch costs more than doing it.
+    Only for what is harmless to repeat, and is repeated. What is `planned_once` inserts rows, looks rows up
+    by their keys, and does nothing else: planning that anew for every batch costs as much as doing it.
 
     Raises UnavailableError when the database does not answer, or gave another transaction precedence,
     so that callers can wait and repeat.

@@ -97,15 +97,6 @@ def _denied_amount(event: DecisionEvent) -> Decimal:
     )
 
 
-async def stay_on_indexes(connection: AsyncConnection) -> None:
-    """
-    Plan this transaction's statements for a large ledger.
-
-    A prepared plan made while the tables were small reads them whole, and is kept long after they grew.
-    """
-    await connection.execute(text("select set_config('enable_seqscan', 'off', true)"))
-
-
 # One statement sees one snapshot: the ledger as it was before the insert, so that new rows are not read back.
 # Mostly all are new, and then it is enough to count them.
 # The lateral join looks each key up; a join that the planner may choose would read the whole organization.

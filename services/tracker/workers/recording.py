@@ -47,9 +47,10 @@ async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[Decisi
     """Record decisions, each with the bytes in which it came."""
     once = {ledger.ledger_key(event): (event, payload) for event, payload in decisions}
     events = [event for event, _ in once.values()]
-    async with transaction(engine, organizations=ledger.organizations_of(events)) as connection:
+    async with transaction(
+        engine, organizations=ledger.organizations_of(events), planned_once=True
+    ) as connection:
         await lock_shards(connection, "tracker", {shard_of(event.claim_key) for event in events})
-        await ledger.stay_on_indexes(connection)
         new, before = await ledger.record(connection, once)
         changes = await _fold(connection, [once[key][0] for key in new], before)
         receipts = receipts_for(events, batch_id=uuid4())
