@@ -63,5 +63,5 @@ def split(contents: bytes) -> list[bytes]:
 
 def payload_of(row: Any) -> bytes:
     """Give the payload at the `place` of a row, whose `bundle` has the contents."""
-    payloads = split(row.bundle)
-    return payloads[row.place - 1]
+    payload: bytes = split(row.bundle)[row.place - 1]
+    return payload

@@ -53,7 +53,7 @@ def test_every_payload_is_where_its_number_and_place_say(owned: list[tuple[UUID,
 @pytest.mark.parametrize("table", TABLES)
 async def test_payloads_survive_the_way_into_bundles_and_back(database: Database, table: str):
     role = f"reprieve_{table.split('.', maxsplit=1)[0]}"
-    await asyncio.to_thread(downgrade, database.owner, "0013")
+    await asyncio.to_thread(downgrade, database.owner, "0014")
     engine = create_engine(database.url(role), name="test")
 
     async def read(sql: str) -> list[Any]:
@@ -79,7 +79,7 @@ async def test_payloads_survive_the_way_into_bundles_and_back(database: Database
     assert [payload_of(row) for row in bundled] == [row.payload for row in before]
     assert len({row.bundle for row in bundled}) == 3  # 32 payloads of one organization, 8 of the other
 
-    await asyncio.to_thread(downgrade, database.owner, "0013")
+    await asyncio.to_thread(downgrade, database.owner, "0014")
     after = await read(f"select * from {table} order by event_id")
     assert [by_name(row) for row in after] == [by_name(row) for row in before]
     await engine.dispose()

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts.claim_denied import ClaimDenied
 from shared.kafka.parcels import payloads_of
+from shared.postgres.bundles import split
 
 MESSAGES_AT_ONCE = 400
 
@@ -38,11 +39,11 @@ _PAGE = text("""
 """)
 
 _NEWEST = text("""
-    select wanted.number, event.payload
+    select wanted.number, event.bundle_id, event.place
     from unnest(cast(:events as uuid[]), cast(:revisions as integer[]), cast(:decided as integer[]))
         with ordinality as wanted(event_id, revision, decided, number)
     cross join lateral (
-        select e.revision, e.payload from triage.events e
+        select e.revision, e.bundle_id, e.place from triage.events e
         where e.organization_id = :organization and e.event_id = wanted.event_id
         order by e.revision desc limit 1
     ) as event
@@ -53,6 +54,16 @@ _NEWEST = text("""
     ) as decision
     where event.revision = wanted.revision and decision.revision = wanted.decided
         and octet_length(event.payload) > 0
+""")
+
+_BUNDLES = text("""
+    select b.bundle_id, b.payloads
+    from unnest(cast(:bundles as uuid[])) as wanted(bundle_id)
+    cross join lateral (
+        select * from triage.events_bundles b
+        where b.organization_id = :organization and b.bundle_id = wanted.bundle_id
+        limit 1
+    ) as b
 """)
 
 _COUNT = text("""
@@ -125,7 +136,12 @@ async def newest_among(
             "decided": [one.decision_revision for one in named],
         },
     )
-    return {row.number - 1: _denied.decode(row.payload) for row in found}
+    newest = found.all()
+    bundles = await connection.execute(
+        _BUNDLES, {"organization": organization, "bundles": list({row.bundle_id for row in newest})}
+    )
+    payloads = {row.bundle_id: split(row.payloads) for row in bundles}
+    return {row.number - 1: _denied.decode(payloads[row.bundle_id][row.place - 1]) for row in newest}
 
 
 async def count_decisions(connection: AsyncConnection, organization: UUID, since: datetime | None) -> int:

@@ -9,8 +9,8 @@ from zstandard import ZstdCompressor, ZstdDecompressor
 
 from migrations.walls import build_wall
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
