@@ -59,7 +59,8 @@ class PurgeSettings(AdministrationSettings):
 @dataclass(frozen=True, slots=True)
 class Found(ingest.Found):
     """
-    Counts of what a purge would take, or took, with the bytes in which it is kept.
+    Counts of what a purge would take, or took, with the bytes in which it is kept; for claims,
+    before compression.
 
     `claims` are keys of claims that ended; `parcels` are those of the events and facts that went to triage.
     Decisions go out of their parcels with their claims.

@@ -2,15 +2,19 @@
 Bundles: payloads that are written once and seldom read, several under one compression (zstd).
 
 A table that keeps payloads has the columns `bundle_id` and `place`, counted from 1; `<table>_bundles` has
-the contents. Claims repeat each other: sixteen together are a seventh of their size, and compressing them
-costs less than having PostgreSQL write the rest. They are no more, because whoever reads one unpacks all.
+the contents. A row without bundle_id had its payload purged. Claims repeat each other: sixteen together are
+a seventh of their size, and compressing them costs less than having PostgreSQL write the rest. They are no
+more, because whoever reads one unpacks all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from zstandard import ZstdCompressor, ZstdDecompressor
 
 BUNDLE_PAYLOADS_MAX = 16
@@ -65,3 +69,55 @@ def payload_of(row: Any) -> bytes:
     """Give the payload at the `place` of a row, whose `bundle` has the contents."""
     payload: bytes = split(row.bundle)[row.place - 1]
     return payload
+
+
+async def empty_payloads(connection: AsyncConnection, table: str, *, of: str, keys: Collection[UUID]) -> None:
+    """Destroy the payloads of the rows whose column `of` is among `keys`; what lies beside them stays."""
+    emptied = (await connection.execute(_let_go(table, of), {"keys": list(keys)})).all()
+    gone = {row.bundle_id: frozenset(row.places) for row in emptied}
+    bundles = (await connection.execute(_bundles(table), {"bundle_ids": list(gone)})).all()
+    for one in bundles:
+        places = gone[one.bundle_id]
+        left = [b"" if at in places else payload for at, payload in enumerate(split(one.payloads), 1)]
+        asked = {"organization_id": one.organization_id, "bundle_id": one.bundle_id}
+        if any(left):
+            await connection.execute(_rewrite(table), {**asked, "payloads": join(left)})
+        else:
+            await connection.execute(_delete(table), asked)
+
+
+@cache
+def _let_go(table: str, of: str) -> TextClause:
+    return text(f"""
+        with found as materialized (
+            select ctid as version, bundle_id, place from {table}
+            where {of} = any (cast(:keys as uuid[])) and bundle_id is not null
+            for update
+        ), emptied as (
+            update {table} t set bundle_id = null from found where t.ctid = found.version
+        )
+        select bundle_id, array_agg(place) as places from found group by bundle_id
+    """)
+
+
+@cache
+def _bundles(table: str) -> TextClause:
+    return text(f"""
+        select organization_id, bundle_id, payloads from {table}_bundles
+        where bundle_id = any (cast(:bundle_ids as uuid[]))
+        order by organization_id, bundle_id
+        for update
+    """)
+
+
+_ONE = "where organization_id = :organization_id and bundle_id = :bundle_id"
+
+
+@cache
+def _rewrite(table: str) -> TextClause:
+    return text(f"update {table}_bundles set payloads = :payloads {_ONE}")
+
+
+@cache
+def _delete(table: str) -> TextClause:
+    return text(f"delete from {table}_bundles {_ONE}")

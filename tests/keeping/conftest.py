@@ -73,10 +73,10 @@ class Pair:
         """Count, in each place, what still has its payload."""
         found = {}
         for name, sql in {
-            "events": "select 1 from triage.events where octet_length(payload) > 0",
+            "events": "select 1 from triage.events where bundle_id is not null",
             "facts": "select 1 from triage.facts where octet_length(payload) > 0",
             "decisions": "select 1 from triage.decisions join triage.decisions_parcels using (parcel_id)",
-            "ledger": "select 1 from tracker.ledger where octet_length(payload) > 0",
+            "ledger": "select 1 from tracker.ledger where bundle_id is not null",
             "cases": "select 1 from tracker.cases where purged_at is null",
         }.items():
             found[name] = len(await self.select(sql))

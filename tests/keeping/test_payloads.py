@@ -15,6 +15,7 @@ from shared.contracts.claim_denied import ClaimDenied
 from shared.kafka.outbox import MessageId
 from shared.kafka.stamps import make_due
 from shared.postgres import transaction
+from shared.postgres.bundles import split
 from tests.keeping.conftest import ORGANIZATION, Pair
 from tests.triage.messages import adjudication, denial, fact
 
@@ -48,9 +49,8 @@ async def test_a_claim_that_ended_loses_its_words_everywhere_and_keeps_ids_and_a
     assert (case.case_id, case.denied_amount, case.state) == (cases[0].case_id, 250, "paid")
     assert (case.claim_number, case.payer_claim_number, case.service_from) == ("", None, None)
     assert await pair.select("select * from triage.decisions_parcels") == []
-    assert b"INVENTED1" not in b"".join(
-        bytes(one.payload) for one in await pair.select("select payload from tracker.ledger")
-    )
+    assert await pair.select("select 1 from triage.events_bundles") == []
+    assert await pair.select("select 1 from tracker.ledger_bundles") == []
     async with transaction(pair.triage.engine, organizations=[ORGANIZATION]) as connection:
         assert await decisions_of(connection, [ORGANIZATION], event.event_id) == []
     assert (await pair.purge()).claims == 0
@@ -67,6 +67,10 @@ async def test_an_open_claim_keeps_its_words_though_they_lie_in_one_parcel_with_
     async with transaction(pair.triage.engine, organizations=[ORGANIZATION]) as connection:
         [kept] = await decisions_of(connection, [ORGANIZATION], still_open.event_id)
     assert str(still_open.event_id).encode() in kept.payload
+    for table in ("triage.events", "tracker.ledger"):
+        [bundle] = await pair.select(f"select payloads from {table}_bundles")
+        about = [str(still_open.event_id).encode() in one for one in split(bundle.payloads) if one]
+        assert about == [True]
     await pair.take(fact(still_open))
     assert [one.revision for one in await pair.triage.decisions(ORGANIZATION)] == [1, 2]
 
@@ -77,7 +81,9 @@ async def test_parcels_are_written_anew_without_what_went(pair: Pair):
     await pair.take(*events)
     await pair.grow_old()
     gone = events[1].event_id
-    await pair.select("update triage.events set payload = '' where event_id = :gone returning 1", gone=gone)
+    await pair.select(
+        "update triage.events set bundle_id = null where event_id = :gone returning 1", gone=gone
+    )
     await pair.purge()
 
     [parcel] = await pair.select("select messages, message_ids, types from triage.decisions_parcels")

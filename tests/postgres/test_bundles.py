@@ -53,7 +53,7 @@ def test_every_payload_is_where_its_number_and_place_say(owned: list[tuple[UUID,
 @pytest.mark.parametrize("table", TABLES)
 async def test_payloads_survive_the_way_into_bundles_and_back(database: Database, table: str):
     role = f"reprieve_{table.split('.', maxsplit=1)[0]}"
-    await asyncio.to_thread(downgrade, database.owner, "0014")
+    await asyncio.to_thread(downgrade, database.owner, "0015")
     engine = create_engine(database.url(role), name="test")
 
     async def read(sql: str) -> list[Any]:
@@ -65,7 +65,7 @@ async def test_payloads_survive_the_way_into_bundles_and_back(database: Database
             values = {
                 "organization": ORGANIZATIONS[number % 5 == 0],
                 "id": UUID(int=number),
-                "payload": f'{{"n":{number}}}'.encode(),
+                "payload": f'{{"n":{number}}}'.encode() if number else b"",  # the first was purged
                 "at": DAY + timedelta(seconds=number % 3),
             }
             await connection.execute(text(f"insert into {table} {TABLES[table]}"), values)
@@ -76,10 +76,10 @@ async def test_payloads_survive_the_way_into_bundles_and_back(database: Database
         f"select t.event_id, t.place, b.payloads as bundle from {table} t"
         f" join {table}_bundles b using (organization_id, bundle_id) order by t.event_id"
     )
-    assert [payload_of(row) for row in bundled] == [row.payload for row in before]
-    assert len({row.bundle for row in bundled}) == 3  # 32 payloads of one organization, 8 of the other
+    assert [payload_of(row) for row in bundled] == [row.payload for row in before if row.payload]
+    assert len({row.bundle for row in bundled}) == 3  # 32 payloads of one organization, 7 of the other
 
-    await asyncio.to_thread(downgrade, database.owner, "0014")
+    await asyncio.to_thread(downgrade, database.owner, "0015")
     after = await read(f"select * from {table} order by event_id")
     assert [by_name(row) for row in after] == [by_name(row) for row in before]
     await engine.dispose()

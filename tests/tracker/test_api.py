@@ -552,7 +552,7 @@ async def test_a_purged_case_shows_what_is_left_and_takes_no_facts(site: Site, d
     await deny()
     case_id = (await only(site))["case_id"]
     await select(
-        "with emptied as (update tracker.ledger set payload = '' returning 1)"
+        "with emptied as (update tracker.ledger set bundle_id = null returning 1)"
         " update tracker.cases set purged_at = now(), claim_number = '' returning 1",
         organization=site.organization,
     )

@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from services.tracker.domain.cases import Case
 from services.tracker.domain.lifecycle import LIVE_STATES
 from services.tracker.domain.observations import DecisionEvent
 from shared.contracts.case_events import CaseChanged, CaseClosed, CaseEvent, CaseOpened
 from shared.contracts.events_receipted import EventsReceipted, Producer, Receipt
-from shared.values import shard_of
+from shared.values import derived, shard_of
 
 _ENDED = frozenset({"paid", "closed"})
 
@@ -25,7 +25,7 @@ def case_event(
     """
     return _kind(case, before)(
         organization_id=case.organization_id,
-        case_event_id=uuid5(case.case_id, str(version)),
+        case_event_id=derived(case.case_id, str(version)),
         case_id=case.case_id,
         version=version,
         occurred_at=at,
@@ -67,7 +67,7 @@ def receipts_for(decisions: Iterable[DecisionEvent], *, batch_id: UUID) -> list[
     return [
         EventsReceipted(
             organization_id=organization_id,
-            batch_id=uuid5(batch_id, f"{organization_id}:{producer}:{shard}"),
+            batch_id=derived(batch_id, f"{organization_id}:{producer}:{shard}"),
             producer=producer,
             shard=shard,
             receipts=tuple(

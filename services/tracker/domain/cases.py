@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -14,6 +14,7 @@ from services.tracker.domain.observations import ZERO, Observation, TimeLimit
 from shared.contracts.claim import Party
 from shared.contracts.decision import Action, Category, Clock, Route, UrgencyClass
 from shared.contracts.denial_triaged import DenialTriaged
+from shared.values import derived
 
 UNCERTAIN = "a remittance leaves out what would tell which claim it speaks of"
 
@@ -67,7 +68,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 def case_id_of(organization_id: UUID, claim_key: UUID, ordinal: int) -> UUID:
     """Derive a case's id, so that folding the same claim key anew gives the same case."""
-    return uuid5(organization_id, f"{claim_key}:{ordinal}")
+    return derived(organization_id, f"{claim_key}:{ordinal}")
 
 
 def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:

@@ -61,8 +61,9 @@ async def record(
     before: dict[ClaimKey, list[bytes]] = {}
     for row in found:
         new_rows = row.new_rows
-        if row.bundle is not None:
-            before.setdefault(ClaimKey(row.organization_id, row.claim_key), []).append(payload_of(row))
+        if row.place is not None:
+            payload = payload_of(row) if row.bundle is not None else b""
+            before.setdefault(ClaimKey(row.organization_id, row.claim_key), []).append(payload)
         elif row.event_id is not None:
             new.append(LedgerKey(row.organization_id, row.event_id, row.revision, row.decision_revision))
     return decisions.keys() if new_rows == len(decisions) else new, before
@@ -71,7 +72,8 @@ async def record(
 def _columns(decisions: Decisions) -> dict[str, Any]:
     events = [event for event, _ in decisions.values()]
     organizations = [event.organization_id for event in events]
-    bundled = bundle(organizations, [payload for _, payload in decisions.values()])
+    payloads = [payload for _, payload in decisions.values()]
+    bundled = bundle(organizations, payloads)
     return {
         **bundled,
         "numbers": array_of(bundled["numbers"]),
@@ -85,6 +87,8 @@ def _columns(decisions: Decisions) -> dict[str, Any]:
         "types": array_of([type(event).__name__ for event in events]),
         "charge_amounts": array_of([event.charge_amount for event in events]),
         "denied_amounts": array_of([_denied_amount(event) for event in events]),
+        "received": array_of([event.received_on for event in events]),
+        "sizes": array_of([len(payload) for payload in payloads]),
         "given": len(events),
     }
 
@@ -104,18 +108,19 @@ def _denied_amount(event: DecisionEvent) -> Decimal:
 _RECORD = text("""
     with inserted as (
         insert into tracker.ledger (organization_id, event_id, revision, decision_revision, decision_id,
-            claim_key, type, charge_amount, denied_amount, bundle_id, place)
+            claim_key, type, charge_amount, denied_amount, received_on, size, bundle_id, place)
         select organization_id, event_id, revision, decision_revision, decision_id, claim_key, type,
-            charge_amount, denied_amount, (cast(:bundle_ids as uuid[]))[number], place
+            charge_amount, denied_amount, received_on, size, (cast(:bundle_ids as uuid[]))[number], place
         from unnest(cast(cast(:organization_ids as text) as uuid[]),
             cast(cast(:event_ids as text) as uuid[]), cast(cast(:revisions as text) as integer[]),
             cast(cast(:decision_revisions as text) as integer[]), cast(cast(:decision_ids as text) as uuid[]),
             cast(cast(:claim_keys as text) as uuid[]), cast(cast(:types as text) as text[]),
             cast(cast(:charge_amounts as text) as numeric[]),
-            cast(cast(:denied_amounts as text) as numeric[]), cast(cast(:numbers as text) as integer[]),
+            cast(cast(:denied_amounts as text) as numeric[]), cast(cast(:received as text) as date[]),
+            cast(cast(:sizes as text) as integer[]), cast(cast(:numbers as text) as integer[]),
             cast(cast(:places as text) as smallint[]))
             as given(organization_id, event_id, revision, decision_revision, decision_id, claim_key, type,
-                charge_amount, denied_amount, number, place)
+                charge_amount, denied_amount, received_on, size, number, place)
         on conflict do nothing
         returning organization_id, event_id, revision, decision_revision, claim_key, bundle_id
     ),
@@ -142,11 +147,11 @@ _RECORD = text("""
             where l.claim_key = touched.claim_key
             order by l.event_id, l.revision desc, l.decision_revision desc
         ) as known
-        cross join lateral (
+        left join lateral (
             select payloads from tracker.ledger_bundles b
             where b.organization_id = known.organization_id and b.bundle_id = known.bundle_id
             limit 1
-        ) as b
+        ) as b on true
     ) as found on true
 """)
 
@@ -173,7 +178,6 @@ async def decisions_of(
             select l.type, l.place, b.payloads as bundle, l.recorded_at
             from tracker.ledger l join tracker.ledger_bundles b using (organization_id, bundle_id)
             where organization_id = :organization_id and event_id = any (cast(:event_ids as uuid[]))
-                and octet_length(payload) > 0
             order by recorded_at, event_id, revision, decision_revision
         """),
         {"organization_id": organization_id, "event_ids": list(event_ids)},

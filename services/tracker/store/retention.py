@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.postgres import lock_shards
+from shared.postgres.bundles import empty_payloads
 from shared.values import shard_of
 
 CLAIMS_AT_ONCE = 500
@@ -41,11 +42,12 @@ class OldClaims:
 
 # Along the index on the key, so that a page reads no more than itself. The wall names the organization.
 _OLD = """
-    select l.claim_key, array_agg(distinct l.event_id) as event_ids, sum(pg_column_size(l.payload)) as bytes
+    select l.claim_key, array_agg(distinct l.event_id) as event_ids,
+        sum(l.size) filter (where l.bundle_id is not null) as bytes
     from tracker.ledger l
     where {which}
     group by l.claim_key
-    having max(l.recorded_at) < :day and max(octet_length(l.payload)) > 0
+    having max(l.recorded_at) < :day and count(l.bundle_id) > 0
         and not exists (
             select 1 from tracker.cases c
             where c.claim_key = l.claim_key and (c.closed_at is null or c.closed_at >= :day
@@ -57,10 +59,6 @@ _STILL = text(_OLD.format(which="l.claim_key = any (cast(:claim_keys as uuid[]))
 _COUNT = text(f"""
     select count(*) as claims, coalesce(sum(bytes), 0) as bytes
     from ({_OLD.format(which="true")}) as old
-""")
-_EMPTY_LEDGER = text("""
-    update tracker.ledger set payload = ''
-    where claim_key = any (cast(:claim_keys as uuid[])) and octet_length(payload) > 0
 """)
 _EMPTY_FACTS = text("""
     update tracker.facts f set value = '', note = null from tracker.cases c
@@ -74,10 +72,9 @@ _EMPTY_CASES = text("""
 """)
 # Persons are sealed under the key of the month in which their remittance was received.
 _MONTHS = text(f"""
-    select distinct cast(date_trunc('month',
-        cast(cast(convert_from(payload, 'UTF8') as json) ->> 'received_on' as date)) as date) as month
+    select distinct cast(date_trunc('month', received_on) as date) as month
     from tracker.ledger
-    where recorded_at < :until and octet_length(payload) > 0
+    where recorded_at < :until and bundle_id is not null
         and claim_key not in (select claim_key from ({_OLD.format(which="true")}) as old)
 """)
 
@@ -106,7 +103,8 @@ async def old_claims(connection: AsyncConnection, day: date, *, after: UUID) -> 
 async def empty_claims(connection: AsyncConnection, claim_keys: Collection[UUID]) -> None:
     """Destroy what is kept in words about these claims."""
     asked = {"claim_keys": list(claim_keys)}
-    for statement in (_EMPTY_LEDGER, _EMPTY_FACTS, _EMPTY_CASES):
+    await empty_payloads(connection, "tracker.ledger", of="claim_key", keys=claim_keys)
+    for statement in (_EMPTY_FACTS, _EMPTY_CASES):
         await connection.execute(statement, asked)
 
 

@@ -53,7 +53,7 @@ _NEWEST = text("""
         order by d.revision desc limit 1
     ) as decision
     where event.revision = wanted.revision and decision.revision = wanted.decided
-        and octet_length(event.payload) > 0
+        and event.bundle_id is not null
 """)
 
 _BUNDLES = text("""

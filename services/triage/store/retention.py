@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kafka.outbox import join_payloads
 from shared.kafka.parcels import payloads_of
+from shared.postgres.bundles import empty_payloads
 
 PARCELS_AT_ONCE = 100
 
@@ -25,10 +26,6 @@ _UNSETTLED = text("""
         select d.event_id from triage.decisions d
         where d.event_id = wanted.event_id and d.settled_at is null limit 1
     ) as found
-""")
-_EMPTY_EVENTS = text("""
-    update triage.events set payload = ''
-    where event_id = any (cast(:events as uuid[])) and octet_length(payload) > 0
 """)
 _EMPTY_FACTS = text("""
     update triage.facts set payload = ''
@@ -43,7 +40,7 @@ _PAGE = text(f"""
         from unnest(p.message_ids, p.revisions) as sent(message_id, revision)
         join triage.decisions d using (message_id, revision)
         join triage.events e on (e.event_id, e.revision) = (d.event_id, d.event_revision)
-        where d.parcel_id = p.parcel_id and d.settled_at is not null and octet_length(e.payload) = 0
+        where d.parcel_id = p.parcel_id and d.settled_at is not null and e.bundle_id is null
     ) as gone
     where p.parcel_id > :after and p.created_at < :day and p.due_at is null and gone.places is not null
     order by p.parcel_id limit {PARCELS_AT_ONCE}
@@ -72,7 +69,7 @@ async def empty_claims(
     connection: AsyncConnection, *, claim_keys: Collection[UUID], events: Collection[UUID]
 ) -> None:
     """Destroy what is kept in words about these claims and their events."""
-    await connection.execute(_EMPTY_EVENTS, {"events": list(events)})
+    await empty_payloads(connection, "triage.events", of="event_id", keys=events)
     await connection.execute(_EMPTY_FACTS, {"claim_keys": list(claim_keys)})
 
 

@@ -9,8 +9,8 @@ from zstandard import ZstdCompressor, ZstdDecompressor
 
 from migrations.walls import build_wall
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
@@ -32,6 +32,14 @@ _PAGE_BUNDLES = 100
 
 
 def upgrade() -> None:
+    # What a purge asks of payloads, for which it would have to unpack them.
+    op.execute("alter table tracker.ledger no force row level security")
+    op.execute("alter table tracker.ledger add received_on date, add size integer not null default 0")
+    op.execute("""
+        update tracker.ledger set size = octet_length(payload),
+            received_on = cast(cast(convert_from(payload, 'UTF8') as json) ->> 'received_on' as date)
+        where octet_length(payload) > 0
+    """)
     for kept in _TABLES:
         table = kept.table
         op.execute(f"""
@@ -48,12 +56,12 @@ def upgrade() -> None:
         op.execute(f"alter table {table} add bundle_id uuid, add place smallint, add bundle_number bigint")
         _number(kept)
         _gather(table)
-        op.execute(
-            f"alter table {table} alter bundle_id set not null, alter place set not null,"
-            " drop bundle_number, drop payload"
-        )
+        op.execute(f"update {table} set place = 0 where place is null")
+        op.execute(f"alter table {table} alter place set not null, drop bundle_number, drop payload")
+        op.execute(f"comment on column {table}.bundle_id is 'null: the payload was purged'")
         op.execute(f"alter table {table} force row level security")
-        build_wall(f"{table}_bundles", role=kept.role, grants="select, insert")
+        build_wall(f"{table}_bundles", role=kept.role, grants="select, insert, update, delete")
+    op.execute("grant update (bundle_id) on tracker.ledger to reprieve_tracker")
 
 
 def _number(kept: _Kept) -> None:
@@ -66,7 +74,7 @@ def _number(kept: _Kept) -> None:
             from (
                 select ctid as version, organization_id,
                     row_number() over (partition by organization_id order by {kept.written_at}, event_id) as line
-                from {kept.table}
+                from {kept.table} where octet_length(payload) > 0
             ) as lines
         ) as numbered
         where t.ctid = numbered.version
@@ -110,9 +118,12 @@ def downgrade() -> None:
         op.execute(f"create index by_bundle on {table} (organization_id, bundle_id, place)")
         _scatter(table)
         op.execute(f"drop index {table.split('.')[0]}.by_bundle")
+        op.execute(f"update {table} set payload = '' where bundle_id is null")
         op.execute(f"alter table {table} alter payload set not null, drop bundle_id, drop place")
         op.execute(f"drop table {table}_bundles")
         op.execute(f"alter table {table} force row level security")
+    op.execute("grant update (payload) on tracker.ledger to reprieve_tracker")
+    op.execute("alter table tracker.ledger drop received_on, drop size")
 
 
 def _scatter(table: str) -> None:
