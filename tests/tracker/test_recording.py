@@ -197,7 +197,7 @@ async def test_the_decision_that_weighed_a_fact_settles_it(engine, record, selec
         recorded_by=uuid4(),
     )
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        await keep_fact(connection, stated, note=None)
+        await keep_fact(connection, stated, note=None, role="biller")
     await record(denial())
     assert [row.settled_at for row in await select("select settled_at from tracker.facts")] == [None]
 

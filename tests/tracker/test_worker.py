@@ -155,7 +155,7 @@ async def test_a_fact_goes_out_and_is_parked_when_triage_says_so(settings, broke
         recorded_by=uuid4(),
     )
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-        await keep_fact(connection, fact, note="stays here")
+        await keep_fact(connection, fact, note="stays here", role="biller")
 
     async with a_worker():
         [sent] = await read_all(broker, "case-facts", enough=bool)
