@@ -3,16 +3,20 @@ What a decision costs: denials decided per processor second, alone and with the 
 
     reprieve bench deciding        REPRIEVE_BENCH_DENIALS (default 10000), REPRIEVE_BENCH_RUNS (default 3)
 
-`decide` is the decision alone; `store` is all that triage's worker does with a batch: reading the records,
-both tables, the decisions' JSON. The yardstick is msgspec reading and writing the same events once, in the
-same run: the ratios hold on other machines. Every denial is seen once, as in life; the first fifth warms
-up. Only this process counts, not PostgreSQL.
+`decide` is the decision alone, with the shipped policies. `thousand` is the same with a thousand policies
+loaded: finding a payer's is a look-up. `spread` has the denials of a thousand payers, so that little of what
+is remembered helps. `store` is all that triage's worker does with a batch: reading the records, both tables,
+the decisions' JSON. The yardstick is msgspec reading and writing the same events once, in the same run: the
+ratios hold on other machines. Every denial is seen once, as in life; the first fifth warms up. Only this
+process counts, not PostgreSQL.
 """
 
 import asyncio
 import os
+import random
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from statistics import median
 from types import SimpleNamespace
@@ -20,6 +24,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from services.ingest.domain.events import EventContext, claim_event
 from services.ingest.domain.reader import read
@@ -27,11 +32,13 @@ from services.ingest.domain.remittance import ClaimRead, SetOpened
 from services.ingest.simulate import Simulation, simulate
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
-from services.triage.policies import shipped_policies
+from services.triage.domain.policies import Policies, load_policies
+from services.triage.policies import policy_texts, shipped_policies
 from services.triage.store.policy_sets import PolicySets
 from services.triage.workers.batch import Batch
 from services.triage.workers.deciding import Rules, decide_batch
 from shared.contracts.base import encode
+from shared.contracts.claim import Party
 from shared.contracts.claim_denied import ClaimDenied
 from shared.kafka.envelope import write_headers
 from shared.kafka.received import receive
@@ -48,7 +55,15 @@ RECEIVED_AT = datetime(2026, 11, 21, tzinfo=UTC)
 def main() -> None:
     """Measure and print."""
     rules = Rules(policies=PolicySets(shipped_policies()), calendar=Calendar())
-    seconds: dict[str, list[float]] = {"yardstick": [], "decide": [], "store": []}
+    seconds: dict[str, list[float]] = {
+        "yardstick": [],
+        "decide": [],
+        "thousand": [],
+        "spread": [],
+        "store": [],
+    }
+    thousand = load_policies(crowd(1000))
+    names = [name for policy in thousand.policies for name in policy.file.match.names]
     server = PostgresForTests()
     collect_seldom()
     try:
@@ -56,7 +71,10 @@ def main() -> None:
             events = list(denials(seed=run))
             payloads = [encode(event) for event in events]
             seconds["yardstick"].append(reading_and_writing(payloads))
-            seconds["decide"].append(deciding(events, rules))
+            seconds["decide"].append(deciding(events, rules.policies.reference))
+            seconds["thousand"].append(deciding(list(denials(seed=2 * RUNS + run)), thousand))
+            strangers = spread(denials(seed=3 * RUNS + run), names)
+            seconds["spread"].append(deciding(strangers, thousand))
             # Other denials: these are remembered by now.
             others = list(denials(seed=RUNS + run))
             seconds["store"].append(asyncio.run(storing(server, others, rules)))
@@ -82,6 +100,27 @@ def denials(*, seed: int) -> Iterator[ClaimDenied]:
             yield event
 
 
+def crowd(count: int) -> dict[str, bytes]:
+    """Make policy files: the shipped ones, and copies of them for payers of other names."""
+    texts = policy_texts()
+    models = [
+        text.decode()
+        for text in texts.values()
+        if b"default = true" not in text and b"delegate =" not in text
+    ]
+    for number in range(count - len(texts)):
+        text = re.sub(r'^id = "', f'id = "copy-{number}-', models[number % len(models)], flags=re.MULTILINE)
+        text = re.sub(r'^names = \["', f'names = ["Copy {number} of ', text, flags=re.MULTILINE)
+        texts[f"{number}.toml"] = re.sub(r"^(aliases|ids) = .*$", "", text, flags=re.MULTILINE).encode()
+    return texts
+
+
+def spread(events: Iterable[ClaimDenied], names: Sequence[str]) -> list[ClaimDenied]:
+    """Give each denial to any of the payers."""
+    chance = random.Random(0)  # noqa: S311  the same in every run
+    return [replace(event, payer=Party(name=chance.choice(names))) for event in events]
+
+
 def reading_and_writing(payloads: Sequence[bytes]) -> float:
     """Give the processor seconds of decoding and encoding one event."""
     decoder = msgspec.json.Decoder(ClaimDenied)
@@ -91,14 +130,15 @@ def reading_and_writing(payloads: Sequence[bytes]) -> float:
     return (time.process_time() - began) / len(payloads)
 
 
-def deciding(events: Sequence[ClaimDenied], rules: Rules) -> float:
+def deciding(events: Sequence[ClaimDenied], policies: Policies) -> float:
     """Give the processor seconds of one decision."""
+    calendar = Calendar()
     warm = len(events) // 5
     for event in events[:warm]:
-        decide(event, (), rules.policies.reference, rules.calendar, event.received_on)
+        decide(event, (), policies, calendar, event.received_on)
     began = time.process_time()
     for event in events[warm:]:
-        decide(event, (), rules.policies.reference, rules.calendar, event.received_on)
+        decide(event, (), policies, calendar, event.received_on)
     return (time.process_time() - began) / (len(events) - warm)
 
 

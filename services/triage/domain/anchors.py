@@ -131,7 +131,9 @@ def _service(dates: Dates, *, last: bool) -> Start:
     if told is not None and (day is None or not last or day <= _plain(told)):
         return Start(anchor=anchor, earliest=told, latest=told, source=_by_person("service_date"))
     if day is None:
-        return Start(anchor=anchor, missing="service_date")
+        latest = dates.event.payer_date if sane(dates.event.payer_date) else None
+        source = "the remittance's day: the service was on or before it"
+        return Start(anchor=anchor, latest=latest, source=source, missing="service_date")
     return Start(anchor=anchor, earliest=day, latest=day, source=source)
 
 
@@ -157,7 +159,9 @@ def _admission(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
         return told
     day = dates.event.statement_from or dates.event.service_from
     if not sane(day):
-        return Start(anchor="admission", missing="admission_date")
+        latest = dates.event.payer_date if sane(dates.event.payer_date) else None
+        source = "the remittance's day: the admission was on or before it"
+        return Start(anchor="admission", latest=latest, source=source, missing="admission_date")
     source = "the statement's first day (DTM*232): the admission was on or before it"
     return Start(anchor="admission", latest=day, source=source, missing="admission_date")
 

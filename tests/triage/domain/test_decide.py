@@ -208,7 +208,7 @@ def test_a_way_without_any_known_time_limit_wants_a_person():
     )
 
 
-def test_without_a_date_of_service_there_is_no_date_only_a_question():
+def test_without_a_date_of_service_the_remittance_bounds_it_and_the_date_is_asked_for():
     undated = denial(
         refused("197"),
         payer="PRIORITY HEALTH",
@@ -221,7 +221,8 @@ def test_without_a_date_of_service_there_is_no_date_only_a_question():
     )
     found = clock(decided(undated), "retro_authorization")
 
-    assert (found.deadline_at, found.earliest, found.latest) == (None, None, None)
+    # Nothing is served after it is remitted: 20 March is day 79, + 90 = 169, 18 June.
+    assert (found.deadline_at, found.earliest, found.latest.date()) == (None, None, date(2026, 6, 18))
     assert found.missing_facts == ("service_date",)
     told = clock(decided(undated, *facts(service_date="2026-03-02")), "retro_authorization")
     assert told.deadline_at.date() == date(2026, 5, 31)
