@@ -271,4 +271,27 @@ One decision per claim, one item per denied adjustment. Each item is read in thi
   for 302, 0.2 for what is unclear) and is multiplied for authorization by the policy's (confirmed 1,
   unconfirmed 0.9, default 0.75, ambiguous 0.6), and by 0.9 where the claim's amounts do not add up.
 - **`needs_human`** always comes with its reasons.
+
+## Who may be billed
+
+CO and PI never lead to a bill. PR on an authorization denial leads to `review_patient_billing`: the bill is
+held, the way that may spare it goes on with its own date, and the explanation says what to look for: whether
+the provider was in the network (then it had to get the authorization, and the contract as a rule forbids the
+bill), what the patient signed before the service, whether it was an emergency, TRICARE (holds the patient
+harmless), Medicaid (42 CFR 447.15), and the remarks that shield the patient. Groups that differ bill nobody.
+
+## Priority
+
+`priority` runs from 0 to 100: money + time + chance. Its inputs stand in the last line of every explanation.
+
+- **Money**, up to 40: 40 × log10(1 + amount/100) / log10(501), so $500 weighs 12, $5,000 25, $50,000 and
+  more 40.
+- **Time**, up to 40: 40 when the clock of the recommended action ends today (where it has no end, the next
+  clock counts), falling evenly to 5 at 60 days and more; 15 where no end is known; 0 where every way has
+  closed.
+- **Chance**, up to 20: 20 × the weight of the way × `confidence`. The weights are ours, to put ways in
+  order; nobody measured them: 0.9 an authorization is on file, 0.8 the payer permits the way, 0.6 whether it
+  does is not known, 0.5 a dispute or another team's work, 0.4 a dispute without a known limit, 0.1 every way
+  has closed.
+- What is not about authorization keeps a quarter of its sum: it is another team's work.
 """

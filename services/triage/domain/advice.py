@@ -17,6 +17,7 @@ from shared.contracts.decision import Action, ClockKind
 _CORRECTION: tuple[tuple[ClockKind, Action], ...] = (("corrected_claim", "send_corrected_claim"),)
 _DISPUTE = WAYS["authorization_untimely"].then
 _APPEAL: tuple[tuple[ClockKind, Action], ...] = (("appeal_level_1", "appeal"),)
+_ALIVE: frozenset[State] = frozenset(("open", "perhaps_open"))
 _ALL_CLOSED = "every window that the policy states has closed"
 
 
@@ -55,7 +56,12 @@ def advise(situation: Situation, running: Sequence[RunningClock]) -> Advice:
         action=choice.action,
         next_actions=tuple(step.words for step in steps),
         codes=tuple(step.action for step in steps),
-        missing=papers_missing(choice.action, () if rule is None else rule.policy.documents),
+        missing=papers_missing(
+            choice.action,
+            choice.instead,
+            () if rule is None else rule.policy.documents,
+            about_authorization=situation.auth_related,
+        ),
         channel=_channel(governing, running),
         governing=governing,
         shut=tuple(_shut(clock, state) for clock, state in states if state in {"closed", "forbidden"}),
@@ -82,7 +88,10 @@ def _choose(situation: Situation, states: States) -> Choice:
         return Choice("send_corrected_claim", _governing(_CORRECTION, states))
     if situation.main.action == "submit_new_request":
         return Choice("submit_new_request", _governing(WAYS[situation.main.category].then, states))
-    choice = _first_open(situation, states)
+    if situation.main.action == "obtain_referral":
+        choice = Choice("obtain_referral", _governing(_CORRECTION, states))
+    else:
+        choice = _first_open(situation, states)
     return _before_a_bill(choice) if situation.party == "patient" else choice
 
 
@@ -124,15 +133,27 @@ def _first_open(situation: Situation, states: States) -> Choice:
                 return Choice(action, clock)
     if first and (not known or "unknown" in known):
         return Choice(usual, _governing(ways.first, states))
-    for wanted in ("open", "perhaps_open", "unknown"):
-        for kind, action in ways.then:
-            for clock, state in states:
-                if clock.clock.kind == kind and state == wanted and not waits(clock):
-                    return Choice(action, clock)
+    dispute = _dispute(ways.then, states)
+    if dispute is not None:
+        return dispute
     appeal_is_barred = not situation.remarks.isdisjoint(NO_APPEAL)
     if appeal_is_barred or any(clock.clock.kind in APPEALS for clock, _ in states):
         return Choice("review_write_off", human=(_ALL_CLOSED,), exhausted=True)
     return Choice("appeal" if first else usual)
+
+
+def _dispute(ways: Sequence[tuple[ClockKind, Action]], states: States) -> Choice | None:
+    """Give the first way that is open, else perhaps open, else unknown; of its clocks the first to end."""
+    for wanted in ("open", "perhaps_open", "unknown"):
+        for kind, action in ways:
+            if kind == "peer_to_peer" and wanted != "open":
+                continue  # a talk without a last day can wait, an appeal cannot
+            mine = [one for one in states if one[0].clock.kind == kind and not waits(one[0])]
+            if any(state == wanted for _, state in mine):
+                # Where the payer's rule and its own remark differ, the earlier date is the safe one.
+                return Choice(action, next(one for one, state in mine if state == wanted or state in _ALIVE))
+    talk = _governing((("peer_to_peer", "request_peer_to_peer"),), states)
+    return None if talk is None else Choice("request_peer_to_peer", talk)
 
 
 def _governing(ways: Sequence[tuple[ClockKind, Action]], states: States) -> RunningClock | None:

@@ -16,6 +16,7 @@ from services.triage.domain.code_lists import CARC_DATES, CARC_SUCCESSORS
 from services.triage.domain.codes import (
     CodeStatus,
     carc_status,
+    carc_status_then,
     group_allowed,
     is_alert,
     rarc_status,
@@ -101,7 +102,7 @@ class _Refusal(NamedTuple):
     """
     What a denied adjustment is read by. `whole_charge` is asked only of the code that it matters for.
 
-    `status` is the reason code's on the remittance's day, None where it has been the same on every day.
+    `status` is the reason code's on the remittance's day, None where it is the same today.
     """
 
     line_number: int | None
@@ -175,9 +176,9 @@ def _refusals(event: ClaimDenied) -> tuple[_Refusal, ...]:
             charge = event.charge_amount if line is None else line.charge_amount
             whole_charge = denied.amount >= charge > 0
         remarks = _remarks(line, claim_remarks)
-        status = carc_status(denied.reason, event.payer_date) if denied.reason in CARC_DATES else None
+        then = carc_status_then(denied.reason, event.payer_date)
         refusals.append(
-            _Refusal(denied.line_number, denied.group, denied.reason, remarks, whole_charge, status)
+            _Refusal(denied.line_number, denied.group, denied.reason, remarks, whole_charge, then)
         )
     return tuple(refusals)
 
@@ -255,7 +256,7 @@ def _heaviest(items: Sequence[DeniedItem], pattern: _Pattern) -> Reading:
         readings[reading] = readings.get(reading, _NOTHING) + item.amount
     heaviest = max(kinds, key=lambda kind: (kinds[kind], -_CATEGORIES.index(kind[0]), kind[1] or ""))
     of_it = [reading for reading in readings if (reading.category, reading.route) == heaviest]
-    return max(of_it, key=lambda reading: (readings[reading], reading.why))
+    return max(of_it, key=lambda one: (readings[one], one.confidence, one.why, one.action))
 
 
 def _falls_with(reading: Reading, line: int | None, authorization_lines: frozenset[int | None]) -> bool:
@@ -282,7 +283,7 @@ def read_codes(reason: str, remarks: tuple[str, ...], status: CodeStatus | None 
     """
     Say what a reason code (CAS02) and the remark codes beside it, Alerts included, mean together.
 
-    `status` is the reason code's on the day of the remittance, where its dates are known.
+    `status` is the reason code's on the day of the remittance, where it is another than today's.
     """
     if not reason:
         return _UNEXPLAINED

@@ -16,8 +16,6 @@ from services.triage.domain.code_lists import (
 
 CodeStatus = Literal["current", "deactivated", "not_yet", "unknown"]
 
-_NO_DATES: tuple[date | None, date | None] = (None, None)
-
 
 def carc_status(code: str, on: date | None = None) -> CodeStatus:
     """
@@ -25,14 +23,23 @@ def carc_status(code: str, on: date | None = None) -> CodeStatus:
 
     A retired code whose last day was not found counts as retired on every day.
     """
-    start, stop = CARC_DATES.get(code, _NO_DATES) if on is not None else _NO_DATES
-    if start is not None and on is not None and on < start:
-        return "not_yet"
-    if stop is not None and on is not None and on < stop:
-        return "current"
+    then = None if on is None else carc_status_then(code, on)
+    if then is not None:
+        return then
     if code in CARC_CURRENT:
         return "current"
     return "deactivated" if code in CARC_DEACTIVATED else "unknown"
+
+
+def carc_status_then(code: str, on: date) -> CodeStatus | None:
+    """Give a reason code's status on a day where it was another than today's; else None."""
+    dates = CARC_DATES.get(code)
+    if dates is None:
+        return None
+    start, stop = dates
+    if start is not None and on < start:
+        return "not_yet"
+    return "current" if stop is not None and on < stop else None
 
 
 def rarc_status(code: str) -> CodeStatus:

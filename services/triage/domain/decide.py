@@ -10,7 +10,7 @@ from services.triage.domain.classification import Classification, classify
 from services.triage.domain.clocks import clocks_of
 from services.triage.domain.conditions import line_of_business
 from services.triage.domain.cues import telling_remarks
-from services.triage.domain.facts import Facts, weigh
+from services.triage.domain.facts import Facts, believed, weigh
 from services.triage.domain.outlook import Outlook, outlook_of
 from services.triage.domain.papers import papers_of
 from services.triage.domain.policies import Policies
@@ -45,10 +45,11 @@ def decide(
     the other observations of the event's claim key, in any order: where an earlier one told the same denial
     its clocks govern.
     """
-    told = weigh(facts, event.event_id)
+    told = believed(weigh(facts, event.event_id), event)
     classification = classify(event)
     evidence = urgency_evidence(event)
-    situation = _situation(event, classification, told, evidence, as_of)
+    urgency = _urgency_class(told, evidence)
+    situation = _situation(event, classification, told, urgency, as_of)
     match = policies.match(event, told)
     before = told_before(event, classification, history) if history else TOLD_NOW
     dates = Dates(
@@ -77,7 +78,7 @@ def decide(
         items=classification.items,
         amount_at_stake=at_stake,
         amount_basis=classification.amount_basis,
-        urgency_class=_urgency_class(told, evidence),
+        urgency_class=urgency,
         urgency_evidence=evidence.words if "urgency" not in told.words else (_TOLD_URGENCY, *evidence.words),
         responsible_party=classification.party,
         payer_match=None if match.by_default else match.policies[0].id,
@@ -103,7 +104,7 @@ def decide(
 
 
 def _situation(
-    event: ClaimDenied, classification: Classification, facts: Facts, evidence: Evidence, as_of: date
+    event: ClaimDenied, classification: Classification, facts: Facts, urgency: UrgencyClass, as_of: date
 ) -> Situation:
     return Situation(
         main=classification.main,
@@ -113,8 +114,8 @@ def _situation(
         found="authorization_found" in facts.words,
         remarks=telling_remarks(event),
         as_of=as_of,
-        emergency=_urgency_class(facts, evidence) == "emergency",
-        secondary=event.claim_status in _SECONDARY,
+        emergency=classification.auth_related and urgency == "emergency",
+        secondary=classification.auth_related and event.claim_status in _SECONDARY,
         program=_program(event, facts) if classification.party == "patient" else None,
     )
 
@@ -146,6 +147,7 @@ def _human_reasons(
     if classification.auth_related and not sane(event.payer_date):
         reasons.append("the remittance's date cannot be true")
     reasons += [f"the recorded {kind.replace('_', ' ')} cannot be read" for kind in facts.unreadable]
+    reasons += [f"the recorded {kind.replace('_', ' ')} cannot be true" for kind in facts.impossible]
     return tuple(reasons)
 
 

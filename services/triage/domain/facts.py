@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
+from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import FactKind
 from shared.contracts.fact_recorded import FactRecorded
 
@@ -29,6 +30,8 @@ WORDS: Mapping[FactKind, frozenset[str]] = {
     "provider_newly_enrolled": frozenset(("yes", "no")),
 }
 FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate", "authorization_found"))
+_BEFORE_THE_ANSWER: frozenset[FactKind] = frozenset(("service_date", "admission_date"))
+_AFTER_THE_SERVICE: frozenset[FactKind] = frozenset(("denial_letter_date", "claim_received_date"))
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -37,12 +40,14 @@ class Facts:
     """
     The facts that hold, by kind: the latest of each. `ids` are all that were weighed, replaced ones too.
 
-    `dates` holds dates and instants, `words` the others. `unreadable` lists kinds whose value made no sense.
+    `dates` holds dates and instants, `words` the others. `unreadable` lists kinds whose value made no sense,
+    `impossible` those whose date cannot be true of the claim: neither is believed.
     """
 
     dates: Mapping[FactKind, date | datetime] = field(default_factory=dict)
     words: Mapping[FactKind, str] = field(default_factory=dict)
     unreadable: tuple[FactKind, ...] = ()
+    impossible: tuple[FactKind, ...] = ()
     ids: tuple[UUID, ...] = ()
 
 
@@ -66,7 +71,32 @@ def weigh(facts: Sequence[FactRecorded], event_id: UUID) -> Facts:
             dates[kind] = day
         else:
             unreadable.append(kind)
-    return Facts(dates, words, tuple(unreadable), tuple(sorted(fact.fact_id for fact in about)))
+    ids = tuple(sorted(fact.fact_id for fact in about))
+    return Facts(dates=dates, words=words, unreadable=tuple(unreadable), ids=ids)
+
+
+def believed(told: Facts, event: ClaimDenied) -> Facts:
+    """
+    Leave out the dates that cannot be true beside the remittance.
+
+    Nobody is served or admitted after the payer's answer, and no payer denies before the service.
+    """
+    if not told.dates:
+        return told
+    since = event.service_from or event.statement_from
+    impossible = [kind for kind, day in told.dates.items() if _impossible(kind, day, event.payer_date, since)]
+    if not impossible:
+        return told
+    dates = {kind: day for kind, day in told.dates.items() if kind not in impossible}
+    return replace(told, dates=dates, impossible=tuple(impossible))
+
+
+def _impossible(kind: FactKind, told: date | datetime, answered: date, since: date | None) -> bool:
+    # An instant may be of another day in the payer's zone: it is given a day.
+    day, spare = (told.date(), timedelta(days=1)) if isinstance(told, datetime) else (told, timedelta(0))
+    if kind in _BEFORE_THE_ANSWER and EARLIEST_YEAR <= answered.year <= LATEST_YEAR:
+        return day > answered + spare
+    return kind in _AFTER_THE_SERVICE and since is not None and day < since - spare
 
 
 def read_word(kind: FactKind, text: str) -> str | None:

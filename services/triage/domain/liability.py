@@ -1,6 +1,7 @@
 """Who may be billed: what groups, remarks and the payer's program say before any bill goes out."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from services.triage.domain.cues import PATIENT_SAFE
 from services.triage.domain.meanings import ResponsibleParty
@@ -11,8 +12,13 @@ PROGRAM_PROTECTS = {
 }
 
 
-def billing_lines(party: ResponsibleParty, program: str | None, *, emergency: bool) -> Iterator[str]:
+@lru_cache(maxsize=64)
+def billing_lines(party: ResponsibleParty, program: str | None, *, emergency: bool) -> tuple[str, ...]:
     """Say what the group codes mean for the patient's bill. `program`: the line of business, if known."""
+    return tuple(_billing_lines(party, program, emergency=emergency))
+
+
+def _billing_lines(party: ResponsibleParty, program: str | None, *, emergency: bool) -> Iterator[str]:
     if party == "provider":
         yield "Billing: the payer holds the provider liable (CO, PI): the patient must not be billed for it"
         return

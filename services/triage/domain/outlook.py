@@ -12,7 +12,7 @@ from services.triage.domain.cues import cues_of
 from services.triage.domain.liability import billing_lines
 from services.triage.domain.next_clock import end_ahead, next_clock
 from services.triage.domain.policies import PayerMatch
-from services.triage.domain.situation import Situation
+from services.triage.domain.situation import Situation, waits
 from shared.contracts.decision import Clock
 
 
@@ -37,7 +37,7 @@ class Outlook(Struct, frozen=True, kw_only=True, eq=False):
 def outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...]) -> Outlook:
     """Look ahead."""
     advice = advise(situation, running)
-    soonest = next_clock((one.clock for one in running), situation.as_of)
+    soonest = next_clock((one.clock for one in running if not waits(one)), situation.as_of)
     return Outlook(
         advice=advice,
         days_left=_days_left(advice, soonest, situation.as_of),
@@ -109,7 +109,8 @@ def _explanation(
     return (*lines, *cues_of(situation.remarks))
 
 
-def _source_lines(match: PayerMatch) -> list[str]:
+@lru_cache(maxsize=1024)
+def _source_lines(match: PayerMatch) -> tuple[str, ...]:
     """Name the page that each policy stands on: the first is the one that its author read the rule on."""
     lines = []
     for policy in match.policies:
@@ -117,7 +118,7 @@ def _source_lines(match: PayerMatch) -> list[str]:
             source = policy.file.sources[0]
             dated = "" if source.page_date is None else f", page of {source.page_date}"
             lines.append(f"Source of {policy.id}: {source.url}, seen {source.seen_on}{dated}")
-    return lines
+    return tuple(lines)
 
 
 def _answer_lines(advice: Advice) -> list[str]:
@@ -130,7 +131,7 @@ def _answer_lines(advice: Advice) -> list[str]:
         lines.append(f"The payer states {running.review.amount} {unit} for its answer")
     policy = None if running.rule is None else running.rule.policy
     if policy is not None and policy.follow_up_days is not None:
-        lines.append(f"Ask after the answer every {policy.follow_up_days} days")
+        lines.append(f"Ask after it every {policy.follow_up_days} days")
     return lines
 
 
@@ -138,7 +139,7 @@ def _unknown_lines(situation: Situation, running: Sequence[RunningClock]) -> lis
     missing = [
         fact
         for one in running
-        if state_of(one.clock, situation.as_of) not in {"closed", "forbidden"}
+        if not waits(one) and state_of(one.clock, situation.as_of) not in {"closed", "forbidden"}
         for fact in one.clock.missing_facts
     ]
     words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))

@@ -5,7 +5,6 @@ from decimal import Decimal
 from functools import lru_cache
 
 from services.triage.domain.urgency import is_institutional
-from shared.contracts.claim import ServiceLine
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Action
 
@@ -51,11 +50,28 @@ _MISSING: dict[Action, tuple[str, ...]] = {
 _LINES_SHOWN = 6
 
 
+_OF_ANOTHER_TEAM: dict[Action, tuple[str, ...]] = {
+    "send_corrected_claim": ("what the codes and remarks say is missing or wrong",),
+    "appeal": (_LETTER, _NOTES, _DIAGNOSES),
+}
+
+
 @lru_cache(maxsize=256)
-def papers_missing(action: Action, policy: tuple[str, ...]) -> tuple[str, ...]:
-    """Name what no 835 answers, and what the payer's policy asks for besides."""
-    missing = tuple(f"Missing: {paper}" for paper in _MISSING[action])
-    return (*missing, *(f"Missing: {paper} (the policy asks for it)" for paper in policy)) if missing else ()
+def papers_missing(
+    action: Action, instead: Action | None, policy: tuple[str, ...], *, about_authorization: bool
+) -> tuple[str, ...]:
+    """
+    Name what no 835 answers, and what the payer's policy asks for besides.
+
+    `instead` is the way that goes on beside a review of the patient's bill.
+    """
+    papers = _MISSING[action]
+    if not about_authorization:
+        papers = _OF_ANOTHER_TEAM.get(action, papers)
+    if instead is not None:
+        papers = (*papers, *_MISSING[instead])
+    asked = tuple(f"{paper} (the policy asks for it)" for paper in policy) if papers else ()
+    return tuple(f"Missing: {paper}" for paper in dict.fromkeys(papers + asked))
 
 
 def papers_of(
@@ -79,7 +95,15 @@ def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount
         until = "" if event.service_to in {None, event.service_from} else f" to {event.service_to}"
         parts.append(f"service {event.service_from}{until}")
     if chosen:
-        shown = [_billed(line) for line in chosen[:_LINES_SHOWN]]
+        shown = [
+            _billed(
+                line.code or line.revenue_code or "no code",
+                line.original_code,
+                line.modifiers,
+                line.units_original or line.units_paid,
+            )
+            for line in chosen[:_LINES_SHOWN]
+        ]
         shown += [f"{len(chosen) - _LINES_SHOWN} lines more"] if len(chosen) > _LINES_SHOWN else []
         parts.append(", ".join(shown))
     if event.facility_type:
@@ -91,7 +115,10 @@ def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount
     return "; ".join(parts)
 
 
-def _billed(line: ServiceLine) -> str:
-    code = "-".join((line.code or line.revenue_code or "no code", *line.modifiers))
-    units = line.units_original or line.units_paid
-    return code if units is None else f"{code} x{units.normalize():f}"
+@lru_cache(maxsize=16_384)
+def _billed(code: str, original: str | None, modifiers: tuple[str, ...], units: Decimal | None) -> str:
+    """Say what was billed. The authorization must fit the code of SVC06, not the one that was paid for."""
+    billed = "-".join((original or code, *modifiers))
+    if original is not None and original != code:
+        billed += f" (the payer read {code})"
+    return billed if units is None else f"{billed} x{units.normalize():f}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.triage.domain.actions import ACTION_WORDS, OF_A_ROUTE, ROUTE_WORDS
@@ -26,6 +27,7 @@ _EMERGENCY = (
     "Emergency care needs no prior authorization as a rule: dispute with the ED record, if it shows one"
 )
 _ABSENT = frozenset(("authorization_absent", "authorization_number_invalid"))
+_SHUT = frozenset(("closed", "forbidden"))
 _LATE = frozenset(("authorization_untimely", "notification_untimely"))
 
 
@@ -44,7 +46,7 @@ def steps_of(situation: Situation, choice: Choice, states: States) -> tuple[Step
         *_before_a_bill(situation),
         *_chosen(situation, choice),
         *_alternatives(situation, choice, states),
-        *_disputes_without_a_clock(situation, choice),
+        *_disputes_without_a_clock(situation, choice, states),
         *_if_refused(situation, choice, states),
         *_to_find_out(states),
     )
@@ -95,7 +97,7 @@ def _chosen(situation: Situation, choice: Choice) -> Iterator[Step]:
 _FOUND = "Put the authorization that was found on a corrected claim"
 
 
-def _disputes_without_a_clock(situation: Situation, choice: Choice) -> Iterator[Step]:
+def _disputes_without_a_clock(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Give the disputes that hang on a fact of the case and not on a window."""
     category = situation.main.category
     dispute: Action = "appeal" if choice.action == "appeal" else "request_reconsideration"
@@ -105,7 +107,8 @@ def _disputes_without_a_clock(situation: Situation, choice: Choice) -> Iterator[
         yield Step(dispute, _SECONDARY if situation.secondary else _NOT_REQUIRED)
     if situation.emergency and (category in _ABSENT or category in _LATE):
         yield Step(dispute, _EMERGENCY)
-    if PEER_TO_PEER in situation.remarks and choice.action != "request_peer_to_peer":
+    told = any(one.clock.kind == "peer_to_peer" and state not in _SHUT for one, state in states)
+    if PEER_TO_PEER in situation.remarks and not told:
         yield Step("request_peer_to_peer", "Ask for the peer-to-peer review that the payer offers (N939)")
 
 
@@ -138,7 +141,7 @@ def _to_find_out(states: States) -> Iterator[Step]:
     missing = [
         fact
         for clock, state in states
-        if state not in {"closed", "forbidden"} and not waits(clock)
+        if state not in _SHUT and not waits(clock)
         for fact in clock.clock.missing_facts
     ]
     if missing:
@@ -146,6 +149,8 @@ def _to_find_out(states: States) -> Iterator[Step]:
         yield Step("review_by_hand", f"Find out and record: {words}")
 
 
+# Clocks are shared by denials with the same days: the words about one are made once.
+@lru_cache(maxsize=8192)
 def by_when(running: RunningClock | None, as_of: date) -> str:
     """Say until when, or nothing where the clock states no end."""
     if running is None:

@@ -104,9 +104,12 @@ def _codes_say(
 
 def is_institutional(event: ClaimDenied) -> bool:
     """Tell an institutional claim by its DRG, revenue codes or MIA remarks."""
-    if event.drg or any(remark.source == "MIA" for remark in event.remarks):
+    if event.drg:
         return True
-    return any(line.revenue_code or line.qualifier == "NU" for line in event.lines)
+    for line in event.lines:
+        if line.revenue_code or line.qualifier == "NU":
+            return True
+    return bool(event.remarks) and any(remark.source == "MIA" for remark in event.remarks)
 
 
 def _revenue_code(qualifier: str | None, code: str | None, revenue: str | None) -> str | None:

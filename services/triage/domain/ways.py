@@ -37,6 +37,9 @@ def _retro(action: Action) -> Ways:
     return Ways((("retro_authorization", action),), _DISPUTE)
 
 
+# A referral comes from the primary care physician: the payer's window for authorizations is not its.
+_REFERRAL = Ways((), _DISPUTE)
+
 WAYS: dict[Category, Ways] = {
     "authorization_absent": Ways(
         (("retro_authorization", "request_retro_authorization"), ("notification", "notify_payer")), _DISPUTE
@@ -53,9 +56,9 @@ WAYS: dict[Category, Ways] = {
     # Doctor to doctor comes first: its window is short, and an appeal mostly ends it.
     "authorization_denied": Ways((), (("peer_to_peer", "request_peer_to_peer"), *_DISPUTE), frozenset()),
     "notification_untimely": Ways((("notification", "notify_payer"),), _DISPUTE, frozenset()),
-    "referral_absent": _retro("obtain_referral"),
-    "referral_exceeded": _retro("obtain_referral"),
-    "referral_not_authorized": _retro("obtain_referral"),
+    "referral_absent": _REFERRAL,
+    "referral_exceeded": _REFERRAL,
+    "referral_not_authorized": _REFERRAL,
     "not_authorization": Ways((), (), frozenset()),
     "unclear": Ways((), (), frozenset()),
 }

@@ -180,6 +180,21 @@ def test_a_remark_that_states_the_time_for_an_appeal_starts_its_clock(remark, da
     assert found.recommended_action == "appeal"
 
 
+def test_where_the_payers_rule_and_its_remark_differ_the_earlier_date_is_advised():
+    found = decided(office("39", payer="SUPERIOR HEALTHPLAN", filing="MC", remarks=["MA01"]))
+
+    # 60 days from the notice, which is no later than the remittance of 20 March; MA01 says 120.
+    assert "2026-05-19" in found.next_actions[0]
+    assert any("2026-07-18" in step for step in found.next_actions[1:])
+
+
+def test_a_level_that_waits_for_another_is_not_the_next_clock():
+    found = decided(office(), as_of=LATE)
+
+    assert not any(text.startswith("Next clock") for text in found.explanation)
+    assert not any("prior decision date" in text for text in found.explanation)
+
+
 def test_an_offered_peer_to_peer_review_is_a_step():
     found = decided(office("39", remarks=["N939"]))
 
@@ -239,6 +254,18 @@ def test_only_the_refused_lines_are_filled_in():
 
     assert "22222" in first
     assert "11111" not in first
+
+
+def test_another_teams_papers_ask_for_no_authorization():
+    for event in (office("16", remarks=["N290"]), office("50")):
+        assert not any("authorization" in text or "notice" in text for text in decided(event).documents)
+
+
+def test_the_patients_review_names_the_papers_of_the_way_that_may_spare_the_bill():
+    papers = decided(office(group="PR")).documents
+
+    assert any("network status" in text for text in papers)
+    assert any("why no authorization was obtained" in text for text in papers)
 
 
 def test_the_policys_own_papers_are_named_as_such():

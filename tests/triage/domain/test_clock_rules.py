@@ -189,8 +189,8 @@ def test_the_first_review_time_whose_conditions_hold_is_told(urgency, words):
         date(2026, 3, 21),
     )
 
-    assert any(text.startswith(words) for text in found.next_actions)
-    assert "Ask after it every 10 days" in found.next_actions
+    assert any(text.startswith(words) for text in found.explanation)
+    assert "Ask after it every 10 days" in found.explanation
 
 
 def test_a_corrected_claims_limit_stands_beside_and_governs_once_an_authorization_is_found():

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from services.triage.domain.care import care_of, has_category, setting
-from services.triage.domain.facts import read_date, read_word, weigh
+from services.triage.domain.facts import believed, read_date, read_word, weigh
 from services.triage.domain.urgency import Evidence, urgency_evidence
 from tests.triage.domain.denials import EVENT, denial, fact, line
 
@@ -148,3 +148,24 @@ def test_dates_instants_and_months_are_read():
     )
     assert read_date("enrolment_month", "2026-02") == date(2026, 2, 1)
     assert read_word("service_category", "Post-acute") == "post_acute"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "possible"),
+    [
+        ("admission_date", "2026-03-20", True),  # the day of the remittance
+        ("admission_date", "2026-03-21", False),
+        ("admission_date", "2026-03-21T03:00:00+00:00", True),  # still the 20th in the payer's zone
+        ("service_date", "2026-04-02", False),
+        ("denial_letter_date", "2026-03-01", False),  # the service was on the 2nd
+        ("denial_letter_date", "2026-03-16", True),
+        ("discharge_date", "2026-03-25", True),  # an interim bill is answered before the stay ends
+        ("prior_decision_date", "2026-02-01", True),  # of the request before the service
+    ],
+)
+def test_a_date_that_cannot_be_true_beside_the_remittance_is_not_believed(kind, value, possible):
+    told = believed(weigh([fact(kind, value)], EVENT), denial())
+
+    assert (kind in told.dates) == possible
+    assert told.impossible == (() if possible else (kind,))
+    assert len(told.ids) == 1
