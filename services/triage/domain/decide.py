@@ -166,6 +166,6 @@ def _history_lines(before: Told) -> list[str]:
 
 def _item_line(item: DeniedItem) -> str:
     place = "the claim" if item.line_number is None else f"line {item.line_number}"
-    units = "" if item.quantity is None else f", {item.quantity.normalize():f} units"
+    units = "" if item.quantity is None else f", units: {item.quantity.normalize():f}"
     fell = " It fell with another line." if item.dependent else ""
     return f"{item.group}-{item.reason or 'none'} on {place}, {item.amount:,.2f}{units}: {item.why}{fell}"

@@ -99,7 +99,8 @@ def _explanation(
     if situation.auth_related:
         lines.append(_policy_line(match))
         lines += _source_lines(match)
-        lines += _clock_lines(advice, soonest)
+        dated = None if soonest is None or end_ahead(soonest, situation.as_of) is None else soonest
+        lines += _clock_lines(advice, dated)
         if not running:
             lines.append("No policy states a clock for this: nothing here says that it is too late")
         lines += advice.shut

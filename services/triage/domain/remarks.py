@@ -247,7 +247,7 @@ _ROWS: tuple[Routing, ...] = (
         _MISSING,
         "send_records",
         "The medical record is missing or incomplete.",
-        "M127 N237 N705 N709 N710 N715 N716 N729 N730",
+        "M127 N206 N237 N705 N709 N710 N715 N716 N729 N730",
     ),
     Routing(
         _MISSING,
