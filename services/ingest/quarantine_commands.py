@@ -21,6 +21,12 @@ from shared.http.client import Stack, raise_for_problem
 quarantine = typer.Typer(no_args_is_help=True, help="Claims that could not be read.")
 
 _PAGE = 200
+_BECOMES = {
+    "denied": "a denial: its case is in `reprieve cases list` in a moment",
+    "reversed": "a reversal: it opens no case, and tells the case of the claim that it takes back",
+    "adjudicated": "no denial: it opens no case, and tells a case of the same claim, if there is one",
+    "predetermination": "a forecast (CLP02 25), no payment: it opens no case",
+}
 
 
 class Shown(StrEnum):
@@ -88,7 +94,7 @@ def release_quarantined(
     data_dir: _DataDir = None,
 ) -> None:
     """Supply what could not be read; the claim is read with it in a moment. Repeating mends a slip."""
-    told = {
+    said = {
         "reason": reason,
         "charge_amount": charge_amount,
         "paid_amount": paid_amount,
@@ -96,10 +102,10 @@ def release_quarantined(
         "claim_status": claim_status,
         "payer_claim_number": payer_claim_number,
     }
-    given = {name: value for name, value in told.items() if value is not None}
+    given = {name: value for name, value in said.items() if value is not None}
     with _client(data_dir) as client:
-        raise_for_problem(client.post(f"/v1/quarantine/{claim}/release", json=given))
-    typer.echo(f"{claim}: is being read with what you supplied")
+        told = raise_for_problem(client.post(f"/v1/quarantine/{claim}/release", json=given)).json()
+    typer.echo(f"{claim}: is being read with what you supplied; it becomes {_BECOMES[told['becomes']]}")
 
 
 @quarantine.command("dismiss")
@@ -153,6 +159,8 @@ def _story(one: dict[str, Any]) -> Iterator[str]:
         yield f"reason given: {one['reason']}"
     for found in _findings(one):
         yield f"{found.place}: {found.message} {found.remedy}"
+    if one["becomes"]:
+        yield f"with what was supplied: {_BECOMES[one['becomes']]}"
     yield f"must be supplied: {_options(one['needed'])}"
     yield f"may be supplied: {_options(one['allowed'])}"
     for segment in one["segments"]:

@@ -39,6 +39,7 @@ DETAIL = CLAIM | {
     "allowed": ["charge_amount", "payer_claim_number"],
     "segments": [{"segment_id": "CLP", "elements": ["•••", "1", "5XX"]}],
     "segments_cut": False,
+    "becomes": "denied",
 }
 
 Run = Callable[..., tuple[Result, list[httpx2.Request]]]
@@ -115,3 +116,15 @@ def test_what_a_person_says_is_sent(run: Run, words: list[str], path: str, told:
     assert (asked.method, asked.url.path) == ("POST", f"/v1/quarantine/{ID}/{path}")
     assert msgspec.json.decode(asked.content) == told
     assert ID in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("becomes", "said"),
+    [("denied", "becomes a denial: its case"), ("adjudicated", "becomes no denial: it opens no case")],
+)
+def test_a_release_says_what_the_claim_becomes(run: Run, becomes: str, said: str):
+    done, _ = run(
+        "release", ID, "--reason", "why", "--charge-amount=5", answers=[DETAIL | {"becomes": becomes}]
+    )
+
+    assert said in done.stdout

@@ -116,6 +116,26 @@ async def test_a_wrong_release_is_mended_by_another_as_a_higher_revision(site: S
     assert (sums["evented"], float(sums["charge_read_amount"])) == (2, 1000)
 
 
+async def test_a_minus_is_taken_for_a_reversal_only_and_the_answer_says_what_a_claim_becomes(site: Site):
+    content = remittance(TestSet([denied("A1"), paid("A2"), denied("A3")]))
+    content = garbled(garbled(content), "A1").replace(b"CLP*A3*1*500*", b"CLP*A3*22*5OO*")
+    await site.take_in(content)
+    ids = {one["position"]: one["quarantine_id"] for one in await listed(site)}
+
+    refused = await release(site, ids[1], charge_amount="-500")
+    assert refused.status_code == 422
+    assert "charge amount (CLP03)" in refused.json()["detail"]
+    assert "without its minus" in refused.text
+    assert (await site.get(f"/v1/quarantine/{ids[1]}", "viewer")).json()["becomes"] is None
+    supplied = {1: "500", 2: "500", 3: "-500"}
+    answers = {at: await release(site, ids[at], charge_amount=amount) for at, amount in supplied.items()}
+    assert {at: (answer.status_code, answer.json().get("becomes")) for at, answer in answers.items()} == {
+        1: (202, "denied"),
+        2: (202, "adjudicated"),
+        3: (202, "reversed"),
+    }
+
+
 async def test_a_released_payment_follows_the_denial_of_its_key_up(site: Site):
     await site.take_in(garbled(remittance(TestSet([paid("A2")], trace="T1"), control=1)))
     (one,) = await listed(site)

@@ -18,6 +18,7 @@ from services.ingest.api.quarantine_views import (
     Release,
     SegmentView,
 )
+from services.ingest.domain.claim import ClaimKind
 from services.ingest.domain.correcting import Supplied, check_supplied, corrected_claim, wanted_of
 from services.ingest.domain.masking import SEGMENTS_MAX, mask_loop
 from services.ingest.domain.remittance import SetHeader
@@ -93,7 +94,7 @@ def quarantine_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -
         header = _header(row)
         supplied = Supplied(**told.model_dump(exclude={"reason"}))
         check_supplied(supplied, loop, header.delimiters)
-        corrected_claim(header, loop, supplied, position=row.position)
+        _becomes(row, header, loop, supplied)
         async with transaction(
             engine, organizations=[row.organization_id], submitters=[row.submitter_id]
         ) as connection:
@@ -190,13 +191,20 @@ def _shown(row: Any) -> dict[str, Any]:
 def _detail(row: Any, header: SetHeader, loop: bytes) -> QuarantinedDetail:
     shown = mask_loop(loop, header.delimiters)
     wanted = wanted_of(loop, header.delimiters)
+    supplied = msgspec.json.decode(row.supplied, type=Supplied) if row.supplied else None
     return QuarantinedDetail(
         **_shown(row),
         segments=[SegmentView(segment_id=one.segment_id, elements=list(one.elements)) for one in shown],
         segments_cut=len(shown) == SEGMENTS_MAX,
         needed=list(wanted.needed),
         allowed=list(wanted.allowed),
+        becomes=_becomes(row, header, loop, supplied) if supplied else None,
     )
+
+
+def _becomes(row: Any, header: SetHeader, loop: bytes, supplied: Supplied) -> ClaimKind:
+    """Tell the kind of the claim with what was supplied. Raises UnreadableError where it stays unreadable."""
+    return corrected_claim(header, loop, supplied, position=row.position).kind
 
 
 def file_gone() -> ConflictError:

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from services.ingest.api.views import FindingView
+from services.ingest.domain.claim import ClaimKind
 from services.ingest.store.quarantine import State
 
 _Text = Annotated[
@@ -88,12 +89,18 @@ class SegmentView(BaseModel):
 
 
 class QuarantinedDetail(QuarantinedView):
-    """`needed` must be supplied for the claim to be read, `allowed` may be: the file does not say it."""
+    """
+    `needed` must be supplied for the claim to be read, `allowed` may be: the file does not say it.
+
+    `becomes`: what the claim is with what was supplied, null where nothing was. `denied` opens a case;
+    `adjudicated` was paid or adjusted in the ordinary way, and `predetermination` is a forecast.
+    """
 
     segments: list[SegmentView]
     segments_cut: bool
     needed: list[str]
     allowed: list[str]
+    becomes: ClaimKind | None
 
 
 class Release(BaseModel):

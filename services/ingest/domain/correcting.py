@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from services.ingest.domain.claim import Claim
+from services.ingest.domain.loop import REVERSAL
 from services.ingest.domain.remittance import SetHeader
 from services.ingest.domain.reread import reread_claim
 from services.ingest.x12.delimiters import Delimiters
@@ -88,6 +89,7 @@ def check_supplied(supplied: Supplied, loop: bytes, delimiters: Delimiters) -> N
         raise InvalidInputError(
             f"The file says {_listed(known)} itself, which nobody may replace.", remedy="Leave it out."
         )
+    _check_signs(supplied, _head(loop, delimiters))
     reserved = [mark for mark in msgspec.structs.astuple(delimiters) if mark]
     for name in (*_NUMBERS, "claim_status"):
         value = (getattr(supplied, name) or "").encode()
@@ -95,6 +97,21 @@ def check_supplied(supplied: Supplied, loop: bytes, delimiters: Delimiters) -> N
             raise InvalidInputError(
                 f"The {name.replace('_', ' ')} holds a delimiter of the file.",
                 remedy="Leave that character out.",
+            )
+
+
+def _check_signs(supplied: Supplied, head: list[bytes]) -> None:
+    """Only a reversal takes money back: of any other claim a minus would make one that nobody works."""
+    status = (supplied.claim_status or "").encode() or _at(head, _PLACES["claim_status"]).strip()
+    if status == REVERSAL:
+        return
+    for name in _AMOUNTS:
+        amount = getattr(supplied, name)
+        if amount is not None and amount < 0:
+            raise InvalidInputError(
+                f"The {name.replace('_', ' ')} (CLP0{_PLACES[name]}) is negative, and the claim is no reversal"
+                " (its CLP02 is not 22).",
+                remedy="Supply the amount without its minus, as the payer tells you.",
             )
 
 
