@@ -16,7 +16,6 @@ from shared.contracts.decision import Action, ClockKind
 
 _CORRECTION: tuple[tuple[ClockKind, Action], ...] = (("corrected_claim", "send_corrected_claim"),)
 _DISPUTE = WAYS["authorization_untimely"].then
-_APPEAL: tuple[tuple[ClockKind, Action], ...] = (("appeal_level_1", "appeal"),)
 _ALIVE: frozenset[State] = frozenset(("open", "perhaps_open"))
 _ALL_CLOSED = "every window that the policy states has closed"
 
@@ -110,8 +109,7 @@ def _on_file(situation: Situation, states: States) -> Choice | None:
 def _of_another_team(situation: Situation, states: States) -> Choice:
     if not situation.remarks.isdisjoint(RESEND):
         return Choice("send_corrected_claim")
-    action = situation.main.action
-    return Choice(action, _governing(_APPEAL, states) if action == "appeal" else None)
+    return Choice(situation.main.action, _governing(_DISPUTE, states))
 
 
 def _before_a_bill(choice: Choice) -> Choice:

@@ -21,6 +21,8 @@ from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Category, FactKind
 
 Day = date | datetime
+UPHELD = "193"
+"""CARC: the payer upholds its decision, so the level before has been decided."""
 
 _PAYER_DATES = {
     "dtm405": "the remittance's production date (DTM*405)",
@@ -261,8 +263,9 @@ def _older(source: str | None) -> str:
 def _prior_decision(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
     if told := _told("prior_decision", "prior_decision_date", dates):
         return told
-    if not later_level and dates.category == "authorization_denied":
-        source = "the remittance's day: the authorization was refused on or before it"
+    upheld = any(one.reason == UPHELD for one in dates.event.denied)
+    if upheld or (not later_level and dates.category == "authorization_denied"):
+        source = "the remittance's day: the decision was on or before it"
         day = _remittance(dates, later_level).latest
         if day is not None:
             return Start(anchor="prior_decision", latest=day, source=source, missing="prior_decision_date")

@@ -16,7 +16,7 @@ from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
 from services.triage.domain.policy_file import Late, Review
 from services.triage.domain.repeats import TOLD_NOW
-from services.triage.domain.ways import APPEALS, KINDS, WAYS
+from services.triage.domain.ways import APPEALS, WAYS
 from services.triage.domain.windows import End, Window, end_of
 from shared.contracts.decision import Category, Clock, ClockKind, FactKind
 
@@ -63,21 +63,27 @@ _PERMITTED = Permission(permitted=True)
 
 
 def clocks_of(
-    match: PayerMatch, dates: Dates, calendar: Calendar, remarks: frozenset[str], *, emergency: bool
+    match: PayerMatch,
+    dates: Dates,
+    calendar: Calendar,
+    remarks: frozenset[str],
+    *,
+    kinds: frozenset[ClockKind],
+    emergency: bool,
 ) -> tuple[RunningClock, ...]:
     """
-    Compute every clock that concerns the denial, the next to end first, forbidden ones last.
+    Compute every clock of these kinds that concerns the denial, the next to end first, forbidden ones last.
 
     A more specific policy (a delegate's) replaces the payer's clocks of the same kind. The payer's own words
     on the remittance (MA01, MA02) run beside the policy: both are shown, the earlier comes first. Where the
     payer's policies are silent about a retroactive request that would cure the denial, the default's range
     is shown: silence does not forbid.
     """
-    if not KINDS[dates.category] and not remarks:
+    if not kinds and not remarks:
         return ()
-    questions = _questions(match, dates.category)
+    questions = _questions(match, dates.category, kinds)
     known = known_of(questions, dates.event, dates.facts, dates.category, emergency=emergency)
-    running = [_started(standing, dates, calendar) for standing in _standing(match, known, remarks)]
+    running = [_started(standing, dates, calendar) for standing in _standing(match, kinds, known, remarks)]
     if not remarks.isdisjoint(APPEAL_DAYS):
         zone = match.policies[0].file.zone if match.policies else "UTC"
         start = start_of(("remit_date",), "earliest", dates, later_level=False)
@@ -115,9 +121,11 @@ def _order(running: RunningClock) -> tuple[bool, datetime, str]:
 
 
 @lru_cache(maxsize=8192)
-def _standing(match: PayerMatch, known: Known, remarks: frozenset[str]) -> tuple[Standing, ...]:
+def _standing(
+    match: PayerMatch, kinds: frozenset[ClockKind], known: Known, remarks: frozenset[str]
+) -> tuple[Standing, ...]:
     """Give the rules that concern a claim, and whether the payer allows their ways."""
-    found = [one for rule in _rules(match, known.category) if (one := _stands(rule, known, remarks))]
+    found = [one for rule in _rules(match, kinds) if (one := _stands(rule, known, remarks))]
     if all(one.rule.entry.kind != _RETRO for one in found):
         lent = [_stands(rule, known, remarks) for rule in _lendable(match, known.category)]
         found += [one._replace(silent=True) for one in lent if one is not None]
@@ -125,9 +133,9 @@ def _standing(match: PayerMatch, known: Known, remarks: frozenset[str]) -> tuple
 
 
 @lru_cache(maxsize=1024)
-def _questions(match: PayerMatch, category: Category) -> Questions:
+def _questions(match: PayerMatch, category: Category, kinds: frozenset[ClockKind]) -> Questions:
     """Gather what the rules for a kind of denial ask of a claim."""
-    rules = (*_rules(match, category), *_lendable(match, category))
+    rules = (*_rules(match, kinds), *_lendable(match, category))
     return Questions.of(condition for rule in rules for condition in rule.conditions)
 
 
@@ -138,12 +146,11 @@ def _lendable(match: PayerMatch, category: Category) -> list[ClockRule]:
     return [rule for rule in match.fallback.rules if rule.entry.kind == _RETRO]
 
 
-def _rules(match: PayerMatch, category: Category) -> Iterator[ClockRule]:
+def _rules(match: PayerMatch, kinds: frozenset[ClockKind]) -> Iterator[ClockRule]:
     taken: set[str] = set()
-    relevant = KINDS[category]
     for policy in match.policies:
         for rule in policy.rules:
-            if rule.entry.kind in relevant and rule.entry.kind not in taken:
+            if rule.entry.kind in kinds and rule.entry.kind not in taken:
                 yield rule
         taken |= policy.kinds
 

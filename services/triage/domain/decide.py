@@ -18,6 +18,7 @@ from services.triage.domain.priority import confidence_of, priority_of
 from services.triage.domain.repeats import TOLD_NOW, Told, told_before
 from services.triage.domain.situation import Situation
 from services.triage.domain.urgency import Evidence, urgency_evidence
+from services.triage.domain.ways import kinds_for
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Decision, DeniedItem, UrgencyClass
@@ -45,8 +46,8 @@ def decide(
     the other observations of the event's claim key, in any order: where an earlier one told the same denial
     its clocks govern.
     """
-    told = believed(weigh(facts, event.event_id), event)
     classification = classify(event)
+    told = believed(weigh(facts, event.event_id), event, classification.main.category)
     evidence = urgency_evidence(event)
     urgency = _urgency_class(told, evidence)
     situation = _situation(event, classification, told, urgency, as_of)
@@ -59,7 +60,14 @@ def decide(
         lines=classification.lines,
         told=before,
     )
-    running = clocks_of(match, dates, calendar, situation.remarks, emergency=bool(evidence.emergency))
+    running = clocks_of(
+        match,
+        dates,
+        calendar,
+        situation.remarks,
+        kinds=kinds_for(classification.main.category, classification.main.action),
+        emergency=bool(evidence.emergency),
+    )
     outlook = outlook_of(situation, match, running)
     advice = outlook.advice
     confidence = confidence_of(outlook, balanced=not event.balance_findings)

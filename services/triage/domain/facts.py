@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from shared.contracts.claim_denied import ClaimDenied
-from shared.contracts.decision import FactKind
+from shared.contracts.decision import Category, FactKind
 from shared.contracts.fact_recorded import FactRecorded
 
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2100
@@ -30,7 +30,7 @@ WORDS: Mapping[FactKind, frozenset[str]] = {
     "provider_newly_enrolled": frozenset(("yes", "no")),
 }
 FREE_WORDS: frozenset[FactKind] = frozenset(("service_category", "delegate", "authorization_found"))
-_BEFORE_THE_ANSWER: frozenset[FactKind] = frozenset(("service_date", "admission_date"))
+_BEFORE_THE_ANSWER: frozenset[FactKind] = frozenset(("service_date", "admission_date", "claim_received_date"))
 _AFTER_THE_SERVICE: frozenset[FactKind] = frozenset(("denial_letter_date", "claim_received_date"))
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -75,15 +75,16 @@ def weigh(facts: Sequence[FactRecorded], event_id: UUID) -> Facts:
     return Facts(dates=dates, words=words, unreadable=tuple(unreadable), ids=ids)
 
 
-def believed(told: Facts, event: ClaimDenied) -> Facts:
+def believed(told: Facts, event: ClaimDenied, category: Category) -> Facts:
     """
     Leave out the dates that cannot be true beside the remittance.
 
-    Nobody is served or admitted after the payer's answer, and no payer denies before the service.
+    Nobody is served or admitted, and no claim comes, after the payer's answer; and no payer denies before the
+    service, unless it refused the authorization: that letter comes first.
     """
     if not told.dates:
         return told
-    since = event.service_from or event.statement_from
+    since = None if category == "authorization_denied" else event.service_from or event.statement_from
     impossible = [kind for kind, day in told.dates.items() if _impossible(kind, day, event.payer_date, since)]
     if not impossible:
         return told
@@ -94,9 +95,9 @@ def believed(told: Facts, event: ClaimDenied) -> Facts:
 def _impossible(kind: FactKind, told: date | datetime, answered: date, since: date | None) -> bool:
     # An instant may be of another day in the payer's zone: it is given a day.
     day, spare = (told.date(), timedelta(days=1)) if isinstance(told, datetime) else (told, timedelta(0))
-    if kind in _BEFORE_THE_ANSWER and EARLIEST_YEAR <= answered.year <= LATEST_YEAR:
-        return day > answered + spare
-    return kind in _AFTER_THE_SERVICE and since is not None and day < since - spare
+    sane = EARLIEST_YEAR <= answered.year <= LATEST_YEAR
+    late = kind in _BEFORE_THE_ANSWER and sane and day > answered + spare
+    return late or (kind in _AFTER_THE_SERVICE and since is not None and day < since - spare)
 
 
 def read_word(kind: FactKind, text: str) -> str | None:

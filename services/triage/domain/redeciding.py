@@ -5,7 +5,7 @@ from datetime import date
 import msgspec
 
 from services.triage.domain.next_clock import next_clock
-from services.triage.domain.ways import KINDS
+from services.triage.domain.ways import kinds_for
 from shared.contracts.decision import Decision
 from shared.contracts.denial_triaged import DenialTriaged
 
@@ -17,7 +17,7 @@ _WORDS = tuple(name for name in Decision.__struct_fields__ if name not in _OF_TH
 
 def may_be_touched(decided: Decided) -> bool:
     """Tell whether a policy can change this decision at all: where no way is open, none has a time limit."""
-    return bool(decided.clocks or KINDS[decided.category])
+    return bool(decided.clocks or kinds_for(decided.category, decided.recommended_action))
 
 
 def touches(policy_id: str, before: Decided, after: Decided) -> bool:

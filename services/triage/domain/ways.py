@@ -64,3 +64,9 @@ WAYS: dict[Category, Ways] = {
 }
 KINDS: dict[Category, frozenset[ClockKind]] = {category: ways.kinds for category, ways in WAYS.items()}
 APPEALS: frozenset[ClockKind] = frozenset(kind for kind, _ in _DISPUTE) - {"respond"}
+_ELSEWHERE: dict[Action, frozenset[ClockKind]] = {"appeal": APPEALS, "send_records": frozenset(("respond",))}
+
+
+def kinds_for(category: Category, action: Action) -> frozenset[ClockKind]:
+    """Give the clocks that concern a denial; outside authorization those that bound its action."""
+    return KINDS[category] or _ELSEWHERE.get(action, frozenset())

@@ -157,11 +157,19 @@ def test_ma02_announces_180_days():
     assert clock(found, "appeal_level_1").deadline_at.date() == date(2026, 9, 16)
 
 
-def test_a_remark_on_a_look_alike_still_shows_its_appeal():
+def test_a_look_alike_that_is_appealed_shows_the_appeal_and_nothing_else():
     found = decided(office("50", remarks=["MA01"]))
 
     assert not found.auth_related
-    assert [one.policy_id for one in found.clocks] == ["remark-ma01"]
+    assert [(one.policy_id, one.kind) for one in found.clocks] == [
+        ("priority-nonma", "appeal_level_1"),
+        ("remark-ma01", "appeal_level_1"),
+        ("priority-nonma", "appeal_level_2"),
+    ]
+
+
+def test_a_look_alike_that_goes_elsewhere_has_no_clock():
+    assert decided(office("26")).clocks == ()
 
 
 def test_ma130_forbids_every_appeal():

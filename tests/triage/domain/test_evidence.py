@@ -164,7 +164,7 @@ def test_dates_instants_and_months_are_read():
     ],
 )
 def test_a_date_that_cannot_be_true_beside_the_remittance_is_not_believed(kind, value, possible):
-    told = believed(weigh([fact(kind, value)], EVENT), denial())
+    told = believed(weigh([fact(kind, value)], EVENT), denial(), "authorization_absent")
 
     assert (kind in told.dates) == possible
     assert told.impossible == (() if possible else (kind,))
