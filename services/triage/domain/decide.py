@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
+from functools import lru_cache
 
 from services.triage.domain.advice import has_authorization_number
 from services.triage.domain.anchors import Dates, sane
@@ -172,8 +174,13 @@ def _history_lines(before: Told) -> list[str]:
     return lines
 
 
+@lru_cache(maxsize=1024)
+def _units(quantity: Decimal) -> str:
+    return f", units: {quantity.normalize():f}"
+
+
 def _item_line(item: DeniedItem) -> str:
     place = "the claim" if item.line_number is None else f"line {item.line_number}"
-    units = "" if item.quantity is None else f", units: {item.quantity.normalize():f}"
+    units = "" if item.quantity is None else _units(item.quantity)
     fell = " It fell with another line." if item.dependent else ""
     return f"{item.group}-{item.reason or 'none'} on {place}, {item.amount:,.2f}{units}: {item.why}{fell}"
