@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shared.http.client import Stack, raise_for_problem
+from shared.terminal import print_table
 
 cases = typer.Typer(no_args_is_help=True, help="The denials being worked.")
 
@@ -73,7 +74,7 @@ def list_cases(
         for case in found:
             typer.echo(json.dumps(case))
         return
-    Console().print(_table(found))
+    print_table(_table(found))
 
 
 @cases.command("show")
@@ -109,11 +110,11 @@ def _cases(stack: Stack, wanted: dict[str, Any], *, limit: int) -> Iterator[dict
 
 
 def _table(found: Iterator[dict[str, Any]]) -> Table:
-    table = Table(
-        "Deadline", "Payer, claim, case", "Denial, next action", box=SIMPLE_HEAD, padding=(0, 1, 1, 0)
-    )
-    table.add_column("At stake", justify="right")
-    table.columns[1].min_width = 36  # a case's id stays whole, for `reprieve cases show`
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 1, 0))
+    table.add_column("Deadline", no_wrap=True)
+    table.add_column("Payer, claim, case", min_width=36)  # an id stays whole, for `reprieve cases show`
+    table.add_column("Denial, next action")
+    table.add_column("At stake", justify="right", no_wrap=True)
     for case in found:
         table.add_row(
             _deadline(case["next_deadline_on"], case["days_left"]),

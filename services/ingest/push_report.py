@@ -13,6 +13,7 @@ from rich.table import Table
 
 from services.ingest.domain.findings import Finding
 from services.ingest.pushing import NotPushed, Pushed
+from shared import terminal
 
 _SHOWN_FILES = 100
 _ID_CHARACTERS = 36
@@ -37,7 +38,7 @@ def print_table(outcomes: Sequence[Pushed | NotPushed]) -> None:
     # Of thousands only those are shown that somebody has to look at.
     shown = pushed if len(pushed) <= _SHOWN_FILES else [one for one in pushed if _wants_a_look(one)]
     if shown:
-        console.print(_table(shown[:_SHOWN_FILES]))
+        terminal.print_table(_table(shown[:_SHOWN_FILES]))
         for one in shown[:_SHOWN_FILES]:
             for line in _finding_lines(one):
                 console.print(line, soft_wrap=True, highlight=False)
@@ -74,7 +75,7 @@ def _kind(one: Pushed | NotPushed) -> str:
 def _table(pushed: Sequence[Pushed]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     # One below the other: beside each other they would not fit on a screen, and neither may be cut.
-    table.add_column("file, receipt", overflow="fold", min_width=_ID_CHARACTERS)
+    table.add_column("file, receipt", min_width=_ID_CHARACTERS)
     table.add_column("status", no_wrap=True)
     table.add_column("claims", justify="right", no_wrap=True)
     table.add_column("notes")

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from services.ingest.domain.findings import Finding
 from shared.http.client import Stack, raise_for_problem
+from shared.terminal import print_table
 
 quarantine = typer.Typer(no_args_is_help=True, help="Claims that could not be read.")
 
@@ -64,7 +65,7 @@ def list_quarantined(
     if format_ == "json":
         _print_lines(found)
     elif found:
-        Console().print(_table(found))
+        print_table(_table(found))
     else:
         typer.echo("none")
 
@@ -138,9 +139,10 @@ def _print_lines(found: list[dict[str, Any]]) -> None:
 
 
 def _table(found: list[dict[str, Any]]) -> Table:
-    table = Table("Claim, payer, place", "Why", box=SIMPLE_HEAD, padding=(0, 1, 1, 0))
-    table.add_column("Charge", justify="right")
-    table.columns[0].min_width = 36  # the id stays whole, for `reprieve quarantine show`
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 1, 0))
+    table.add_column("Claim, payer, place", min_width=36)  # an id stays whole, for `reprieve quarantine show`
+    table.add_column("Why")
+    table.add_column("Charge", justify="right", no_wrap=True)
     for one in found:
         finding = next(_findings(one), None)
         why = finding.message if finding else ""

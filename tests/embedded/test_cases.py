@@ -47,7 +47,7 @@ CLOCK = {
 def printed(monkeypatch):
     """Run a command against these answers, by the end of the path."""
 
-    def run(*arguments: str, **answers: Any) -> str:
+    def run(*arguments: str, columns: int = 120, **answers: Any) -> str:
         def answer(request: httpx2.Request) -> httpx2.Response:
             return httpx2.Response(200, json=answers[request.url.path.rsplit("/", 1)[-1].replace("-", "_")])
 
@@ -58,15 +58,15 @@ def printed(monkeypatch):
                     yield one
 
         monkeypatch.setattr(cases.Stack, "find", lambda _: Tracker())
-        done = CliRunner(env={"COLUMNS": "120"}).invoke(cases.cases, arguments)
+        done = CliRunner(env={"COLUMNS": str(columns)}).invoke(cases.cases, arguments)
         assert done.exit_code == 0, done.output
         return done.stdout
 
     return run
 
 
-def listed(printed, **changes: Any) -> str:
-    return printed("list", cases={"data": [CASE | changes], "next_cursor": None})
+def listed(printed, columns: int = 120, **changes: Any) -> str:
+    return printed("list", columns=columns, cases={"data": [CASE | changes], "next_cursor": None})
 
 
 def shown(printed, *clocks: dict[str, Any], timeline: Sequence[dict[str, Any]] = (), **changes: Any) -> str:
@@ -137,3 +137,16 @@ def test_a_decision_that_moved_a_deadline_says_from_when_to_when_and_why(printed
 
     assert "because policy plan-a version 2 published by the admin: the page changed" in story
     assert "retro authorization: 2026-03-31 → 2026-04-15" in story
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80, 120])
+def test_an_amount_a_deadline_and_an_id_are_whole_on_any_screen(printed, columns):
+    text = listed(
+        printed, columns, payer_name="COBBLESTONE MUTUAL OF THE WEST " * 2, amount_at_stake="12300.00"
+    )
+
+    words = text.split()
+    assert {"$12,300.00", "2026-11-24", CASE["case_id"]} <= set(words)
+    assert "3 days left" in text
+    assert words.count("COBBLESTONE") == 2, "long text is folded and not cut"
+    assert columns < 80 or max(map(len, text.splitlines())) <= columns

@@ -257,6 +257,7 @@ def test_a_receipt_stays_whole_on_a_narrow_screen_and_each_file_is_counted_once(
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
     assert text.count(receipt["receipt_id"]) == 3
+    assert text.count("payee") == text.count("123456") == 3, "what is to be done is not cut"
     assert "…" not in text
     assert "4 files: 1 new, 1 there before, 1 refused, 1 not pushed" in text
 

@@ -49,7 +49,7 @@ Run = Callable[..., tuple[Result, list[httpx2.Request]]]
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command against an ingest that gives these answers, one after the other."""
 
-    def run(*words: str, answers: list[Any]) -> tuple[Result, list[httpx2.Request]]:
+    def run(*words: str, answers: list[Any], columns: int = 80) -> tuple[Result, list[httpx2.Request]]:
         asked: list[httpx2.Request] = []
 
         def answer(request: httpx2.Request) -> httpx2.Response:
@@ -62,7 +62,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
                 return httpx2.Client(transport=httpx2.MockTransport(answer), base_url="http://ingest")
 
         monkeypatch.setattr(Stack, "find", lambda _: Ingest())
-        done = CliRunner(env={"COLUMNS": "80"}).invoke(quarantine_commands.quarantine, words)
+        done = CliRunner(env={"COLUMNS": str(columns)}).invoke(quarantine_commands.quarantine, words)
         assert done.exit_code == 0, done.output
         return done, asked
 
@@ -71,6 +71,14 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def page(*claims: Any, cursor: str | None = None) -> dict[str, Any]:
     return {"data": list(claims), "next_cursor": cursor, "has_more": cursor is not None}
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80])
+def test_a_charge_is_whole_on_any_screen(run: Run, columns: int):
+    done, _ = run("list", answers=[page(CLAIM | {"charge_amount": "300.00"})], columns=columns)
+
+    assert {ID, "$300.00"} <= set(done.stdout.split())
+    assert columns < 80 or max(map(len, done.stdout.splitlines())) <= columns
 
 
 def test_what_waits_is_listed_with_whole_ids_on_a_narrow_screen(run: Run):

@@ -1,0 +1,27 @@
+"""Tables for people, on whom no amount and no id may be cut: half of an amount reads like another amount."""
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+_ANY_WIDTH = 100_000
+
+
+def print_table(table: Table) -> None:
+    """
+    Print a table within the screen (80 columns in a pipe); where its whole columns need more, it is wider.
+
+    A column with no_wrap stays whole, one with min_width gets at least that; the others fold.
+    """
+    console = Console()
+    if _measured(table, console).maximum > console.width:
+        for column in table.columns:
+            # rich applies min_width after it has shrunk the table, and crops what then goes over the edge.
+            column.width = column.min_width
+            column.overflow = "fold"
+    console.width = max(console.width, _measured(table, console).minimum)
+    console.print(table)
+
+
+def _measured(table: Table, console: Console) -> Measurement:
+    return Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table)
