@@ -162,6 +162,19 @@ class DecisionCause(Value, frozen=True, kw_only=True):
     role: str
 
 
+class ToldBefore(Value, frozen=True, kw_only=True):
+    """
+    What earlier remittances say of a denial, by the payer's dates: one of the two is there.
+
+    `first_on`: the earliest that told it, whose clocks govern unless the policy counts anew; `sure` False: it
+    may be of another claim under the same number. `paid_on`: the payment that this denial takes back.
+    """
+
+    first_on: date | None = None
+    sure: bool = True
+    paid_on: date | None = None
+
+
 class Decision(Value, frozen=True, kw_only=True):
     """
     What decide() adds to a ClaimDenied: the words of DenialTriaged without the claim's own facts.
@@ -196,3 +209,4 @@ class Decision(Value, frozen=True, kw_only=True):
     explanation: tuple[str, ...] = ()
     fact_ids: tuple[UUID, ...] = ()
     cause: DecisionCause | None = None
+    told_before: ToldBefore | None = None

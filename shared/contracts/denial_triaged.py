@@ -16,6 +16,7 @@ from shared.contracts.decision import (
     DecisionCause,
     DeniedItem,
     Route,
+    ToldBefore,
     UrgencyClass,
 )
 
@@ -56,6 +57,7 @@ class DenialTriaged(ClaimDenied, frozen=True, kw_only=True):
     explanation: tuple[str, ...] = ()
     fact_ids: tuple[UUID, ...] = ()
     cause: DecisionCause | None = None
+    told_before: ToldBefore | None = None
 
     @property
     def message_id(self) -> UUID:

@@ -36,7 +36,7 @@ class ChangeView(View):
 class ReasonView(View):
     """Why triage decided again: `said` in a sentence, and what it names."""
 
-    kind: Literal["fact", "policy_published", "policy_retired", "reading"]
+    kind: Literal["fact", "policy_published", "policy_retired", "reading", "remittance"]
     said: str
     fact_id: UUID | None
     policy_id: str | None

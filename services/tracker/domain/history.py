@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from services.tracker.domain.amounts import in_cents
-from shared.contracts.decision import Clock
+from shared.contracts.decision import Clock, ToldBefore
 from shared.contracts.denial_triaged import DenialTriaged
 
 _FIELDS = (
@@ -40,7 +40,7 @@ class Change(NamedTuple):
 class Reason(NamedTuple):
     """Why triage decided again. `said` is the sentence; what it names stands beside it."""
 
-    kind: Literal["fact", "policy_published", "policy_retired", "reading"]
+    kind: Literal["fact", "policy_published", "policy_retired", "reading", "remittance"]
     said: str
     fact_id: UUID | None = None
     policy_id: str | None = None
@@ -57,12 +57,13 @@ class KnownFact(NamedTuple):
 
 def reasons(before: DenialTriaged, after: DenialTriaged, facts: Mapping[UUID, KnownFact]) -> list[Reason]:
     """
-    Say why there is a newer decision of an event: new facts, a policy, a better reading of the remittance.
+    Say why there is a newer decision of an event: new facts, a policy, a better reading, other remittances.
 
     `facts` are the case's. A decision that no such thing explains has no reasons.
     """
     found = [_by_fact(one, facts.get(one)) for one in after.fact_ids if one not in before.fact_ids]
     found += _by_policy(after)
+    found += _by_remittance(before.told_before, after.told_before)
     if after.revision != before.revision:
         found.append(Reason("reading", "the remittance was read again"))
     return found
@@ -87,6 +88,20 @@ def _by_policy(after: DenialTriaged) -> Iterator[Reason]:
         policy_id=cause.policy_id,
         policy_version=cause.policy_version,
     )
+
+
+def _by_remittance(before: ToldBefore | None, after: ToldBefore | None) -> Iterator[Reason]:
+    if before == after:
+        return
+    if after is None:
+        said = "no earlier remittance tells this denial any more"
+    elif after.first_on is None:
+        said = f"it takes back what the remittance of {after.paid_on} paid: clocks start anew"
+    elif after.sure:
+        said = f"an earlier denial of {after.first_on} governs the clocks"
+    else:
+        said = f"an earlier denial of {after.first_on}, perhaps of the same claim, bounds the clocks"
+    yield Reason("remittance", said)
 
 
 def changes(before: DenialTriaged, after: DenialTriaged) -> list[Change]:

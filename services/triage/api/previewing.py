@@ -14,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.triage.api.supposing import PolicyText, over, today_of
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
+from services.triage.domain.histories import NO_OTHERS, Others, others_of
 from services.triage.domain.policy import fact_is_readable
 from services.triage.store.decisions import latest_denial
 from services.triage.store.facts import facts_of_keys
+from services.triage.store.histories import histories_of
 from services.triage.store.policy_sets import PolicySets
 from shared.clock import now
 from shared.contracts.claim_denied import ClaimDenied
@@ -70,10 +72,18 @@ def preview_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         async with transaction(engine, organizations=[organization]) as connection:
             in_force = await sets.in_force(connection)
             today = asked.as_of or await today_of(connection, organization)
-            event, stored, facts = await _asked_about(connection, organization, asked, today)
+            event, stored, facts, others = await _asked_about(connection, organization, asked, today)
         policies = over(in_force.of(organization), dict(enumerate(asked.policies)))
         told = (*facts, *_facts(event, asked.facts))
-        decision = decide(event, told, policies, calendar, today)
+        decision = decide(
+            event,
+            told,
+            policies,
+            calendar,
+            today,
+            history=others.seen,
+            history_partial=others.partial,
+        )
         body = {"event_id": event.event_id, "decision": decision, "stored": stored}
         return Response(_encode(body), media_type="application/json")
 
@@ -82,15 +92,16 @@ def preview_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
 
 async def _asked_about(
     connection: AsyncConnection, organization: UUID, asked: Preview, today: date
-) -> tuple[ClaimDenied, Any, Sequence[FactRecorded]]:
+) -> tuple[ClaimDenied, Any, Sequence[FactRecorded], Others]:
     if asked.denial is not None:
-        return _denial(asked.denial, organization, today), None, ()
+        return _denial(asked.denial, organization, today), None, (), NO_OTHERS
     found = None if asked.event_id is None else await latest_denial(connection, organization, asked.event_id)
     if found is None:
         raise NotFoundError("There is no such denial.", remedy="Take the id from a case or a reconciliation.")
     event, stored = found
     facts = await facts_of_keys(connection, {(organization, event.claim_key)})
-    return event, stored, facts.get((organization, event.event_id), ())
+    histories = await histories_of(connection, [event])
+    return event, stored, facts.get((organization, event.event_id), ()), others_of(histories, event)
 
 
 def _denial(given: Mapping[str, Any], organization: UUID, today: date) -> ClaimDenied:

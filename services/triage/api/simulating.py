@@ -55,7 +55,16 @@ class Supposed(msgspec.Struct, frozen=True):
     def compare(self, one: Standing) -> Difference | None:
         """Decide a denial by both."""
         before, after = (
-            decide(one.event, one.facts, policies, _CALENDAR, self.day) for policies in (self.now, self.then)
+            decide(
+                one.event,
+                one.facts,
+                policies,
+                _CALENDAR,
+                self.day,
+                history=one.others.seen,
+                history_partial=one.others.partial,
+            )
+            for policies in (self.now, self.then)
         )
         return difference(one.event, before, after)
 

@@ -23,11 +23,15 @@ from services.triage.domain.urgency import Evidence, urgency_evidence
 from services.triage.domain.ways import kinds_for
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_denied import ClaimDenied
-from shared.contracts.decision import Decision, DeniedItem, UrgencyClass
+from shared.contracts.decision import Decision, DeniedItem, ToldBefore, UrgencyClass
 from shared.contracts.fact_recorded import FactRecorded
 from shared.values import derived
 
 _SECONDARY = frozenset(("2", "3", "20", "21"))  # CLP02: processed as secondary or tertiary
+_HISTORY_PARTIAL = (
+    "not every remittance of this claim number can be read (purged, or too many): "
+    "an earlier one may have told this denial first"
+)
 _TOLD_URGENCY = "a person recorded the urgency"
 
 
@@ -39,6 +43,8 @@ def decide(
     as_of: date,
     decision_revision: int = 1,
     history: Sequence[ClaimObserved] = (),
+    *,
+    history_partial: bool = False,
 ) -> Decision:
     """
     Say what a denial means, what can still be done, and until when, as of a day.
@@ -46,7 +52,7 @@ def decide(
     Pure: the same arguments give the same bytes. `facts` may hold facts of other denials; those that name
     this event are weighed, and `fact_ids` lists them all, replaced and unreadable ones too. `history` are
     the other observations of the event's claim key, in any order: where an earlier one told the same denial
-    its clocks govern.
+    its clocks govern. `history_partial`: there are others that cannot be read.
     """
     classification = classify(event)
     told = believed(weigh(facts, event.event_id), event, classification.main.category)
@@ -78,6 +84,8 @@ def decide(
         at_stake, outlook, confidence=confidence, auth_related=classification.auth_related
     )
     human = _human_reasons(event, classification, outlook, told)
+    if history_partial:
+        human = (*human, _HISTORY_PARTIAL)
     return Decision(
         decision_id=derived(event.event_id, f"{event.revision}:{decision_revision}"),
         decision_revision=decision_revision,
@@ -110,6 +118,7 @@ def decide(
             how,
         ),
         fact_ids=told.ids,
+        told_before=_told_before(before),
     )
 
 
@@ -159,6 +168,12 @@ def _human_reasons(
     reasons += [f"the recorded {kind.replace('_', ' ')} cannot be read" for kind in facts.unreadable]
     reasons += [f"the recorded {kind.replace('_', ' ')} cannot be true" for kind in facts.impossible]
     return tuple(reasons)
+
+
+def _told_before(before: Told) -> ToldBefore | None:
+    if before.first is not None:
+        return ToldBefore(first_on=before.first.payer_date, sure=before.sure)
+    return None if before.paid is None else ToldBefore(paid_on=before.paid.payer_date)
 
 
 def _history_lines(before: Told) -> list[str]:

@@ -52,7 +52,7 @@ _PARKED = text(f"""
 """)
 
 _DECIDED = text(f"""
-    select d.organization_id, d.event_id, d.event_revision from triage.decisions d
+    select d.organization_id, d.event_id, d.event_revision, d.revision from triage.decisions d
     join ({_LATEST}) latest using (organization_id, message_id, revision)
 """)
 
@@ -137,8 +137,15 @@ async def undecided_among(connection: AsyncConnection, keys: Collection[EventKey
     """Of these events, give those that have no decision: it was lost, since both are kept together."""
     if not keys:
         return set()
+    return set(keys) - (await decided_among(connection, keys)).keys()
+
+
+async def decided_among(connection: AsyncConnection, keys: Collection[EventKey]) -> dict[EventKey, int]:
+    """Of these events, give those that have a decision, with the highest revision of it."""
+    if not keys:
+        return {}
     found = await connection.execute(_DECIDED, _arrays(keys))
-    return set(keys) - {(row.organization_id, row.event_id, row.event_revision) for row in found}
+    return {(row.organization_id, row.event_id, row.event_revision): row.revision for row in found}
 
 
 async def has_decided(connection: AsyncConnection, event_id: UUID) -> bool:

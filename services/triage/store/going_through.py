@@ -7,8 +7,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.triage.domain.histories import Others, others_of
 from services.triage.domain.redeciding import read_decision
 from services.triage.store.facts import facts_of_keys
+from services.triage.store.histories import histories_of
 from services.triage.store.redeciding import newest_among, page_of_decisions
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Decision
@@ -18,11 +20,12 @@ from shared.postgres import transaction
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A denial in its last reading, its last decision, and the facts that were stated about it."""
+    """A denial in its last reading, its last decision, the facts about it, and what else was remitted."""
 
     event: ClaimDenied
     decision: Decision
     facts: Sequence[FactRecorded]
+    others: Others
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,13 @@ async def standing_denials(
                 newest = await newest_among(connection, organization, page.denials)
                 keys = {(organization, event.claim_key) for event in newest.values()}
                 facts = await facts_of_keys(connection, keys)
+                histories = await histories_of(connection, newest.values())
             standing = [
                 Standing(
-                    event, read_decision(page.denials[place]), facts.get((organization, event.event_id), ())
+                    event,
+                    read_decision(page.denials[place]),
+                    facts.get((organization, event.event_id), ()),
+                    others_of(histories, event),
                 )
                 for place, event in newest.items()
             ]

@@ -7,17 +7,21 @@ fact about it cannot miss each other.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
+from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
+from services.triage.domain.histories import NO_OTHERS, ClaimKey, History, Others, others_of
 from services.triage.domain.policies import Policies
+from services.triage.domain.redeciding import same_words
 from services.triage.store.decisions import (
+    decided_among,
     decision_id,
     insert_decisions,
     parked_among,
@@ -33,6 +37,7 @@ from services.triage.store.events import (
     purged_named_by,
 )
 from services.triage.store.facts import FactKey, facts_of_keys, insert_facts
+from services.triage.store.histories import histories_of
 from services.triage.store.organizations import time_zones
 from services.triage.store.policy_sets import InForce, PolicySets
 from services.triage.workers.batch import Batch
@@ -88,7 +93,9 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
         connection, [fact for key, fact in batch.facts.items() if key in new_facts]
     )
     reopened = [denial for denial in named if key_of(denial.event) not in fresh_keys]
-    decisions = await _decisions(connection, fresh, reopened, in_force, rules.calendar)
+    decisions = await _decisions(
+        connection, fresh, reopened, new=new_events, in_force=in_force, calendar=rules.calendar
+    )
     await insert_decisions(connection, decisions, batch.trace_parents())
 
     askers = await _askers(connection, batch, new_events=new_events, new_facts=new_facts)
@@ -130,34 +137,93 @@ async def _askers(
     return askers
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All that a batch's denials are decided by."""
+
+    facts: Mapping[tuple[UUID, UUID], Sequence[FactRecorded]]
+    zones: Mapping[UUID, tzinfo]
+    histories: Mapping[ClaimKey, History]
+    in_force: InForce
+    calendar: Calendar
+
+    def triage(self, event: ClaimDenied, revision: int) -> DenialTriaged:
+        others = others_of(self.histories, event)
+        return self._decide(event, others, revision, self._as_of(event, others))
+
+    def triage_again(self, denial: StoredDenial) -> DenialTriaged | None:
+        """Decide a denial whose history has something new; None where that changes nothing about it."""
+        event, revision = denial.event, (denial.decided or 0) + 1
+        history = self.histories[event.organization_id, event.claim_key]
+        as_of = self._as_of(event, history.others(event))
+        after = self._decide(event, history.others(event), revision, as_of)
+        before = self._decide(event, history.others_before(event), revision, as_of)
+        return None if same_words(before, after) else after
+
+    def _decide(self, event: ClaimDenied, others: Others, revision: int, as_of: date) -> DenialTriaged:
+        policies = self.in_force.of(event.organization_id)
+        return triage_denial(
+            event, self._about(event), policies, self.calendar, as_of=as_of, revision=revision, others=others
+        )
+
+    def _about(self, event: ClaimDenied) -> Sequence[FactRecorded]:
+        return self.facts.get((event.organization_id, event.event_id), ()) if self.facts else ()
+
+    def _as_of(self, event: ClaimDenied, others: Others) -> date:
+        """
+        Give the day on which all was known.
+
+        That is the receipt's, that of earlier remittances if they came later, or the latest fact's in the
+        organization's own zone.
+        """
+        known_on = others.known_on(event) if others.seen else event.received_on
+        if not (facts := self._about(event)):
+            return known_on
+        zone = self.zones.get(event.organization_id, UTC)
+        return max([known_on, *(fact.recorded_at.astimezone(zone).date() for fact in facts)])
+
+
 async def _decisions(
     connection: AsyncConnection,
     fresh: Sequence[ClaimObserved],
     reopened: Sequence[StoredDenial],
+    *,
+    new: Collection[EventKey],
     in_force: InForce,
     calendar: Calendar,
 ) -> list[DenialTriaged | ClaimOutcomeSeen]:
-    """Decide the new events in their order, then again the denials that new facts name."""
-    denials = [event for event in fresh if isinstance(event, ClaimDenied)]
-    denials.extend(denial.event for denial in reopened)
-    facts = await facts_of_keys(
-        connection, {(denial.organization_id, denial.claim_key) for denial in denials}
-    )
+    """
+    Decide the new events in their order, then again the denials that new facts name.
+
+    Last come those about which something new tells, as an earlier remittance that arrives late does.
+    """
+    asked = [*fresh, *(denial.event for denial in reopened)]
+    histories = await histories_of(connection, asked, new)
+    touched = await _touched(connection, histories, {key_of(event) for event in asked}) if histories else []
+    denials = [event for event in asked if isinstance(event, ClaimDenied)]
+    denials.extend(denial.event for denial in touched)
+    facts = await facts_of_keys(connection, {(one.organization_id, one.claim_key) for one in denials})
     zones = await time_zones(connection) if facts else {}
+    known = _Known(facts, zones, histories, in_force, calendar)
 
-    def triage(event: ClaimDenied, decision_revision: int) -> DenialTriaged:
-        about = facts.get((event.organization_id, event.event_id), []) if facts else []
-        return triage_denial(
-            event,
-            about,
-            in_force.of(event.organization_id),
-            calendar,
-            as_of=_as_of(event, about, zones.get(event.organization_id, UTC)),
-            revision=decision_revision,
-        )
+    first = [known.triage(event, 1) if isinstance(event, ClaimDenied) else _outcome(event) for event in fresh]
+    again = [known.triage(denial.event, (denial.decided or 0) + 1) for denial in reopened]
+    moved = [made for denial in touched if (made := known.triage_again(denial)) is not None]
+    return [*first, *again, *moved]
 
-    first = [triage(event, 1) if isinstance(event, ClaimDenied) else _outcome(event) for event in fresh]
-    return first + [triage(denial.event, (denial.decided or 0) + 1) for denial in reopened]
+
+async def _touched(
+    connection: AsyncConnection, histories: Mapping[ClaimKey, History], asked: Collection[EventKey]
+) -> list[StoredDenial]:
+    """Give the decided denials that are not decided anyway and that something new may tell."""
+    found = {
+        key: event
+        for history in histories.values()
+        for event in history.touched()
+        if (key := key_of(event)) not in asked
+    }
+    decided = await decided_among(connection, found)
+    return [StoredDenial(event, decided[key]) for key, event in found.items() if key in decided]
 
 
 def triage_denial(
@@ -169,6 +235,7 @@ def triage_denial(
     as_of: date,
     revision: int,
     cause: DecisionCause | None = None,
+    others: Others = NO_OTHERS,
 ) -> DenialTriaged:
     """Decide one denial with its facts, given earliest first. `cause`: why again, where no fact says so."""
     latest = {fact.kind: fact for fact in facts}
@@ -180,6 +247,8 @@ def triage_denial(
         calendar=calendar,
         as_of=as_of,
         decision_revision=revision,
+        history=others.seen,
+        history_partial=others.partial,
     )
     metrics.DECIDE_SECONDS.observe(time.perf_counter() - started)
     if not facts and cause is None:
@@ -188,13 +257,6 @@ def triage_denial(
     # or its producer would repeat it for ever.
     known = tuple(fact.fact_id for fact in facts)
     return DenialTriaged.of(event, msgspec.structs.replace(decision, fact_ids=known, cause=cause))
-
-
-def _as_of(event: ClaimDenied, facts: Sequence[FactRecorded], zone: tzinfo) -> date:
-    """The day on which all was known: the receipt's, or the latest fact's in the organization's own zone."""
-    if not facts:
-        return event.received_on
-    return max([event.received_on, *(fact.recorded_at.astimezone(zone).date() for fact in facts)])
 
 
 def _outcome(event: ClaimObserved) -> ClaimOutcomeSeen:

@@ -14,10 +14,12 @@ from datetime import UTC, date
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.triage.domain.histories import Others, others_of
 from services.triage.domain.policies import Policies
 from services.triage.domain.redeciding import may_be_touched, read_decision, still_matters, touches
 from services.triage.store.decisions import insert_decisions
 from services.triage.store.facts import facts_of_keys
+from services.triage.store.histories import histories_of
 from services.triage.store.organizations import time_zones
 from services.triage.store.redeciding import Page, newest_among, page_of_decisions
 from services.triage.store.reevaluations import (
@@ -116,12 +118,14 @@ async def _decide_again(
         return []
     policies = (await rules.policies.in_force(connection)).of(organization_id)
     facts = await facts_of_keys(connection, {(organization_id, event.claim_key) for event in newest.values()})
+    histories = await histories_of(connection, newest.values())
     zone = (await time_zones(connection)).get(organization_id, UTC)
     today = one.requested_at.astimezone(zone).date()
     made = []
     for place, event in newest.items():
         about = facts.get((organization_id, event.event_id), ())
-        again = _again(one, stored[wanted[place]], event, about, policies, rules, today=today)
+        others = others_of(histories, event)
+        again = _again(one, stored[wanted[place]], event, about, others, policies, rules, today=today)
         if again is not None:
             made.append(again)
     return made
@@ -132,6 +136,7 @@ def _again(
     before: Decision,
     event: ClaimDenied,
     facts: Sequence[FactRecorded],
+    others: Others,
     policies: Policies,
     rules: Rules,
     *,
@@ -145,7 +150,9 @@ def _again(
     """
     revision = before.decision_revision + 1
     try:
-        then = triage_denial(event, facts, policies, rules.calendar, as_of=before.as_of, revision=revision)
+        then = triage_denial(
+            event, facts, policies, rules.calendar, as_of=before.as_of, revision=revision, others=others
+        )
         if not touches(one.policy_id, before, then):
             return None
         after = triage_denial(
@@ -156,6 +163,7 @@ def _again(
             as_of=max(before.as_of, today),
             revision=revision,
             cause=_cause(one),
+            others=others,
         )
     except Exception:
         log.exception("reevaluation_failed", event_id=event.event_id, policy_id=one.policy_id)
