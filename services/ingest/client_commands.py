@@ -10,7 +10,7 @@ import httpx2
 import typer
 
 from services.ingest.packing import Packing, read_secret
-from services.ingest.push_report import print_lines, print_table
+from services.ingest.push_report import is_cut, print_lines, print_table
 from services.ingest.pushing import NotPushed, Outcome, Pushed, Pusher, expand, wait_until_read
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
@@ -39,8 +39,8 @@ def push(
     """
     Send 835 files to ingest; safe to repeat: what is there already is not sent again.
 
-    Prints a receipt per file. Exit status 0: every file was taken. 1: one was refused. 2: one could not be
-    read here; the others were sent all the same.
+    Prints a receipt per file. Exit status 0: every file was taken. 1: one was refused, or, once it is read
+    (--wait), turned out to be cut. 2: one could not be read here; the others were sent all the same.
     """
     stack = Stack.find(data_dir)
     name = feed or stack.feed
@@ -72,7 +72,7 @@ def _read(client: httpx2.Client, outcomes: Sequence[Outcome], *, seconds: float)
 def _status(one: Outcome) -> int:
     if isinstance(one, NotPushed):
         return 2 if one.unreadable else 1
-    return int(one.receipt["status"] == "refused")
+    return int(one.receipt["status"] == "refused" or is_cut(one.receipt))
 
 
 def _takes_zstd(client: httpx2.Client, feed: str) -> bool:

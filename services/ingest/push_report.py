@@ -49,6 +49,11 @@ def print_table(outcomes: Sequence[Pushed | NotPushed]) -> None:
             typer.echo(f"{other.name}: {other.message}\n  {other.remedy}", err=True)
 
 
+def is_cut(receipt: dict[str, Any]) -> bool:
+    """Tell whether the file ends too early; an ingest of the version before does not say."""
+    return bool(receipt.get("truncated"))
+
+
 def _wants_a_look(one: Pushed) -> bool:
     receipt = one.receipt
     return bool(
@@ -61,7 +66,9 @@ def _summary(outcomes: Sequence[Pushed | NotPushed]) -> str:
     counts = Counter(map(_kind, outcomes))
     size = sum(one.receipt["size_bytes"] for one in outcomes if isinstance(one, Pushed))
     told = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("new", "there before", "refused", "not pushed"))
-    return f"{len(outcomes):,} files: {told}; {size:,} bytes."
+    cut = sum(isinstance(one, Pushed) and is_cut(one.receipt) for one in outcomes)
+    beside = f" {cut:,} cut: ask for the whole file." if cut else ""
+    return f"{len(outcomes):,} files: {told}; {size:,} bytes.{beside}"
 
 
 def _kind(one: Pushed | NotPushed) -> str:
@@ -101,6 +108,8 @@ def _finding_lines(one: Pushed) -> Iterator[str]:
 def _notes(receipt: dict[str, Any]) -> Iterator[str]:
     if receipt["duplicate"]:
         yield "duplicate"
+    if is_cut(receipt):
+        yield "cut: ask for it again"
     if sets := receipt["held_transaction_sets"]:
         yield f"{sets} held: register the payee"
     if findings := receipt["finding_count"]:

@@ -34,15 +34,21 @@ def _verdict(comparison: Comparison) -> tuple[str, str]:
 
 def _beside(comparison: Comparison) -> str:
     """Name what came and is in no sum, so that agreement is never taken for more than it is."""
-    files, held = comparison.file_verdicts, comparison.held
+    files, held, total = comparison.file_verdicts, comparison.held, comparison.total
     beside = {
         f"{files['given_up']:,} files given up": files["given_up"],
         f"{comparison.files_coming():,} files not read yet": comparison.files_coming(),
         f"{held.claims:,} claims ({money(held.charged)}) held for an unregistered payee": held.sets,
+        f"{cut_words(total.cut)}: ask for {'it' if total.cut == 1 else 'them'} again": total.cut,
         "what ingest did not finish, which only an operator's key shows": comparison.files_hidden,
     }
     named = [what for what, count in beside.items() if count]
     return f" Beside that: {'; '.join(named)}." if named else ""
+
+
+def cut_words(count: int) -> str:
+    """Write how many remittances ended too early."""
+    return "1 remittance was cut" if count == 1 else f"{count:,} remittances were cut"
 
 
 def money(amount: Decimal) -> str:

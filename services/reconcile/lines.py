@@ -29,7 +29,11 @@ class ReceiptLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RemittanceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What ingest read of one remittance. `released` False: it is still being read."""
+    """
+    What ingest read of one remittance. `released` False: it is still being read.
+
+    `cut`: it ended too early, and no whole one of the same payer and trace number came.
+    """
 
     organization_id: UUID
     remittance_id: UUID
@@ -48,6 +52,7 @@ class RemittanceLine(msgspec.Struct, frozen=True, kw_only=True):
     dismissed_charge_amount: Decimal = Decimal(0)
     denied_amount: Decimal
     released: bool
+    cut: bool = False  # nor of these
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.reconcile.conclusion import conclusion, money
+from services.reconcile.conclusion import conclusion, cut_words, money
 from services.reconcile.repairing import Repaired
 from services.reconcile.report_files import unfinished
 from services.reconcile.tally import Comparison, Sum, Tally
@@ -65,6 +65,8 @@ def render_table(comparison: Comparison, *, repaired: Repaired) -> RenderableTyp
     ]
     parts.extend(_absences(comparison))
     parts.extend(unfinished(comparison))
+    if comparison.total.cut:
+        parts.append(_cut(comparison.total.cut))
     if repaired.made_due:
         parts.append(Text(f"{repaired.made_due} messages were made due again."))
     if repaired.purged:
@@ -75,7 +77,12 @@ def render_table(comparison: Comparison, *, repaired: Repaired) -> RenderableTyp
 
 def _is_quiet(tally: Tally) -> bool:
     troubles = (tally.parked, tally.on_the_way, tally.missing)
-    return tally.released and not tally.faults() and not any(trouble.count for trouble in troubles)
+    return (
+        tally.released
+        and not tally.cut
+        and not tally.faults()
+        and not any(trouble.count for trouble in troubles)
+    )
 
 
 def _table(
@@ -97,7 +104,9 @@ def _table(
 def _name(tally: Tally) -> str:
     name = str(tally.remittance_id) if tally.remittance_id else "others"
     receipt = f", receipt {tally.receipt_id}" if tally.receipt_id else ""
-    return name if tally.released else f"{name} (still being read{receipt})"
+    if not tally.released:
+        return f"{name} (still being read{receipt})"
+    return f"{name} (cut{receipt})" if tally.cut else name
 
 
 def _cell(part: Sum, amount: str) -> str:
@@ -112,6 +121,15 @@ def _absences(comparison: Comparison) -> Iterable[RenderableType]:
             yield _absence(f"{title}: {comparison.verdicts[verdict]:,}. {remedy}", findings)
     for remittance_id, fault in comparison.faults():
         yield Text(f"Remittance {remittance_id or '(others)'} does not add up: {fault}.", style="bold")
+
+
+def _cut(count: int) -> Text:
+    """Say what came only in part: no sum tells of claims that never came."""
+    return Text(
+        f"{cut_words(count)}: the file ended before its end, so that a last claim may lack its adjustments"
+        " and others may be missing. Ask the sender for the whole file and `reprieve push` it.",
+        style="bold",
+    )
 
 
 def _absence(title: str, findings: list[Finding]) -> Table:
@@ -153,6 +171,7 @@ def render_json(comparison: Comparison, *, repaired: Repaired) -> str:
         "files": comparison.files,
         "files_hidden": comparison.files_hidden,
         "held": comparison.held,
+        "cut": comparison.total.cut,
     }
     return _encode(shown).decode()
 

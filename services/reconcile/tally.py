@@ -44,6 +44,7 @@ class Tally:
     organization_id: UUID | None = None
     receipt_id: UUID | None = None
     released: bool = True
+    cut: int = 0  # remittances that ended too early
     read: Sum = field(default_factory=Sum)
     evented: Sum = field(default_factory=Sum)
     no_event: Sum = field(default_factory=Sum)
@@ -60,6 +61,7 @@ class Tally:
     def add_remittance(self, line: RemittanceLine) -> None:
         """Add what ingest read of a remittance."""
         self.released = self.released and line.released
+        self.cut += line.cut
         self.read.add(line.claims_read, line.charge_read_amount)
         self.evented.add(line.evented, line.evented_charge_amount, line.denied_amount)
         self.no_event.add(line.no_event, line.no_event_charge_amount)
@@ -187,5 +189,5 @@ class Comparison:
         return not absent and not self.faults() and self.total.released
 
     def is_whole(self) -> bool:
-        """Tell whether the sums hold everything that came: nothing held, nothing hidden from this key."""
-        return not self.held.sets and not self.files_hidden
+        """Tell whether the sums hold all there is: nothing held, hidden from this key, or cut."""
+        return not self.held.sets and not self.files_hidden and not self.total.cut

@@ -39,6 +39,9 @@ FILES_WAITING = Gauge("reprieve_files_waiting", "Files taken in and not read yet
 HELD_TRANSACTION_SETS = Gauge(
     "reprieve_held_transaction_sets", "Transaction sets whose payee nobody registered."
 )
+TRUNCATED_SETS = Counter(
+    "reprieve_truncated_sets", "Transaction sets read that ended too early; `reprieve reconcile` has which."
+)
 QUARANTINED_CLAIMS = Gauge(
     "reprieve_quarantined_claims", "Claims that could not be read and wait; GET /v1/quarantine has which."
 )

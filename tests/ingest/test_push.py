@@ -92,6 +92,19 @@ async def test_a_bad_file_costs_no_other(push, site: Site, tmp_path: Path):
     assert row.file_name == GOOD.name
 
 
+async def test_a_file_that_was_cut_is_told_with_exit_status_1(push, site: Site, tmp_path: Path):
+    (tmp_path / "cut.835").write_bytes(OTHER[: OTHER.index(b"CAS*")])
+    await push(tmp_path / "cut.835", GOOD)
+    await site.read_due()
+
+    told = await push("--wait", tmp_path / "cut.835", GOOD)
+    assert told.status == 1
+    assert "cut: ask for it again" in told.out
+    assert "1 cut: ask for the whole file." in told.out
+    shown = await push("--wait", "--format", "json", tmp_path / "cut.835", GOOD)
+    assert [line["truncated"] for line in shown.lines] == [True, False]
+
+
 async def test_programs_are_told_of_each_file_as_well(push, tmp_path: Path):
     with (tmp_path / "large.835").open("wb") as large:
         large.truncate(MAX_UPLOAD_BYTES + 1)

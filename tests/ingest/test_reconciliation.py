@@ -5,8 +5,10 @@ from uuid import UUID
 
 import msgspec
 
+from services.ingest.domain.findings import finding
 from services.ingest.store import reconciliation
 from services.ingest.store.events import CLAIM_EVENTS
+from services.ingest.workers.staging import KEPT_FINDINGS, FindingList
 from shared.clock import now
 from shared.kafka.outbox import MessageId
 from shared.kafka.stamps import park_messages, settle_messages
@@ -133,3 +135,23 @@ async def test_files_that_ingest_did_not_finish_are_told_with_what_is_held(site:
     assert await lines(site, "receipts", since=str(tomorrow)) == []
     for who in ("admin", "viewer", "submitter"):
         assert (await site.get("/v1/reconciliation/receipts", who)).status_code == 403
+
+
+async def test_a_cut_remittance_is_named_until_a_whole_one_of_its_trace_came(site: Site):
+    whole = remittance(TestSet([denied("A1"), denied("A2")], trace="T1"))
+    receipt = await site.take_in(whole[: whole.rindex(b"CAS*")])
+    await site.take_in(remittance(TestSet([denied("B1")], trace="T2"), control=2))
+
+    assert receipt["truncated"]
+    assert sorted(line["cut"] for line in await site.reconciled()) == [False, True]
+    assert not (await site.take_in(whole))["truncated"]
+    assert {line["cut"] for line in await site.reconciled()} == {False}
+
+
+def test_that_a_file_was_cut_is_kept_behind_any_number_of_findings():
+    found = FindingList()
+    found.add([finding("empty_segment")] * 10_000)
+    found.add([finding("set_truncated"), finding("set_truncated"), finding("interchange_truncated")])
+
+    assert [one.code for one in found.kept[KEPT_FINDINGS:]] == ["set_truncated", "interchange_truncated"]
+    assert found.count == 10_003

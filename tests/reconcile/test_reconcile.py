@@ -336,3 +336,16 @@ class NotifyingList(list):
     def append(self, item) -> None:
         super().append(item)
         self._notify()
+
+
+def test_a_remittance_that_was_cut_is_named_and_no_full_agreement(stack: FakeStack):
+    stack.add_event()
+    stack.add_remittance(cut=True)
+    result, shown = run("reconcile"), json.loads(run("reconcile", "--format", "json").stdout)
+
+    assert result.exit_code == 0, result.output
+    assert "Everything" not in result.output
+    assert "(cut, receipt " in " ".join(result.output.split())
+    assert "1 remittance was cut: ask for it again" in result.output
+    assert "`reprieve push`" in result.output
+    assert (shown["cut"], [one["cut"] for one in shown["remittances"]]) == (1, [1])

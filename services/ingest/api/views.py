@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, computed_field
 
+from services.ingest.domain.findings import CUT_SHORT
+
 
 class FindingView(BaseModel):
     """
@@ -74,6 +76,12 @@ class ReceiptView(BaseModel):
     findings: list[FindingView]
     acknowledgment: Literal["due", "made", "declined", "failed"]
     acknowledgment_cut_short: str | None
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic documents it
+    @property
+    def truncated(self) -> bool:
+        """The file ends too early: its last claim may be cut and others missing. Ask for the whole file."""
+        return any(one.code in CUT_SHORT for one in self.findings)
 
 
 class ReceiptList(BaseModel):

@@ -109,8 +109,8 @@ def _check_signs(supplied: Supplied, head: list[bytes]) -> None:
         amount = getattr(supplied, name)
         if amount is not None and amount < 0:
             raise InvalidInputError(
-                f"The {name.replace('_', ' ')} (CLP0{_PLACES[name]}) is negative, and the claim is no reversal"
-                " (its CLP02 is not 22).",
+                f"The {name.replace('_', ' ')} (CLP0{_PLACES[name]}) is negative,"
+                " and the claim is no reversal: its CLP02 is not 22.",
                 remedy="Supply the amount without its minus, as the payer tells you.",
             )
 

@@ -70,6 +70,9 @@ def finding(
     return Finding(code, rule.message, rule.remedy, rule.severity, *place, difference)
 
 
+CUT_SHORT = frozenset(("set_truncated", "interchange_truncated"))
+"""The findings of a file that ends too early: claims, or the end of one, may be missing."""
+
 _RESEND = "Ask the sender for the file as the payer made it."
 _ITSELF = "Send the 835 itself: plain text that begins with ISA."
 _TELL = "Tell the payer or clearinghouse; the rest is read all the same."

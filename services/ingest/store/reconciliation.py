@@ -30,7 +30,13 @@ _REMITTANCES = text("""
         c.evented, c.evented_charge_amount, c.no_event, c.no_event_charge_amount,
         r.duplicates, r.duplicate_charge_amount, r.quarantined - q.dismissed as quarantined,
         r.quarantined_charge_amount - q.dismissed_charge_amount as quarantined_charge_amount,
-        q.dismissed, q.dismissed_charge_amount, e.denied_amount, r.released_at is not null as released
+        q.dismissed, q.dismissed_charge_amount, e.denied_amount, r.released_at is not null as released,
+        case when r.truncated then not exists (
+            select from ingest.remittances whole
+            where whole.organization_id = r.organization_id and whole.trace_number = r.trace_number
+                and whole.payer_name is not distinct from r.payer_name and whole.is_test = r.is_test
+                and not whole.truncated and whole.released_at is not null
+        ) else false end as cut
     from page r
     cross join lateral (
         select count(*) filter (where evented) as evented,

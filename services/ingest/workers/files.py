@@ -275,6 +275,7 @@ class FileInWork:
             self._findings.add(quarantined.findings)
         if batch.closed is not None:
             self._findings.add(batch.closed.findings)
+            metrics.TRUNCATED_SETS.inc(batch.closed.truncated)
 
     def _outcome(self, closed: FileClosed) -> Outcome:
         if closed.refusal is not None:

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.ingest.domain.findings import Finding
+from services.ingest.domain.findings import CUT_SHORT, Finding
 from services.ingest.domain.remittance import SetClosed
 from services.ingest.store import claims, events, quarantine, remittances
 from services.ingest.store.remittances import Remittance, Totals
@@ -35,8 +35,12 @@ class FindingList:
     def add(self, found: Iterable[Finding]) -> None:
         for finding in found:
             self.count += 1
-            if len(self.kept) < KEPT_FINDINGS:
+            if len(self.kept) < KEPT_FINDINGS or self._is_first_cut(finding):
                 self.kept.append(finding)
+
+    def _is_first_cut(self, found: Finding) -> bool:
+        """That a file was cut is found at its end, and must not be lost behind what was found before."""
+        return found.code in CUT_SHORT and found.code not in {one.code for one in self.kept}
 
     def as_json(self) -> str:
         return msgspec.json.encode(self.kept).decode()
