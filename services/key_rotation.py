@@ -116,8 +116,9 @@ _WRAPPINGS = (
 
 @dataclass(slots=True)
 class Rotation:
-    """What a rotation did: per kind of key how many were wrapped anew, and how many open with no key."""
+    """What a rotation did: per kind of key how many there are, were wrapped anew, and open with no key."""
 
+    total: dict[str, int] = field(default_factory=dict)
     rewrapped: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
 
@@ -164,7 +165,7 @@ async def _pass(
 ) -> int:
     """Go once through one kind of key; gives how many were wrapped anew."""
     last: Any = None
-    changed, lost = 0, 0
+    changed, lost, seen = 0, 0, 0
     async with transaction(engine, submitters=submitters) as connection:
         total = int(await connection.scalar(wrapping.count()) or 0)
     while True:
@@ -191,10 +192,12 @@ async def _pass(
                     },
                 )
                 changed += result.rowcount
+        seen += len(found)
         show(wrapping.name, total, len(found))
         if len(found) < _ROWS_AT_ONCE:
             break
         last = found[-1]
+    done.total[wrapping.name] = seen
     done.rewrapped[wrapping.name] = done.rewrapped.get(wrapping.name, 0) + changed
     if lost:
         done.lost[wrapping.name] = lost
@@ -207,10 +210,15 @@ def rotate_master_key(data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     Wrap every key and secret by a new master key; safe to repeat.
 
     REPRIEVE_MASTER_KEY is NEW,OLD here and in every process that has it. Exit status 1: something opens with
-    neither, which is named.
+    neither, which is named; 2: only one key is set.
     """
     settings = read_administration(OrganizationSettings, data_dir)
     master_key = MasterKey.from_text(settings.master_key.get_secret_value())
+    if not master_key.has_older:
+        raise InvalidInputError(
+            "Only one master key is set; nothing was changed.",
+            remedy="Set REPRIEVE_MASTER_KEY to NEW,OLD first, here and in every process that has it.",
+        )
     console = Console(stderr=True)
     with Progress(console=console) as progress:
         tasks: dict[str, Any] = {}
@@ -223,6 +231,8 @@ def rotate_master_key(data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
         done = with_owner(data_dir, lambda engine: rotate(engine, master_key, show=show))
     for name, count in done.rewrapped.items():
         typer.echo(f"{name}: {count} wrapped anew")
+    if not done.lost:
+        typer.echo(f"All {sum(done.total.values()):,} are under the first master key.")
     for name, count in done.lost.items():
         typer.echo(f"{name}: {count} open with no key that was given", err=True)
     raise typer.Exit(int(bool(done.lost)))

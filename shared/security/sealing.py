@@ -50,6 +50,11 @@ class MasterKey:
         self._cipher = AESGCM(key)
         self._older = tuple(AESGCM(one) for one in older)
 
+    @property
+    def has_older(self) -> bool:
+        """Whether a key stands behind the first one, as during a rotation."""
+        return bool(self._older)
+
     @classmethod
     def from_text(cls, text: str) -> "MasterKey":
         """

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import re
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -204,4 +205,15 @@ async def test_an_operator_rotates_by_command(site: Site, database: Database):
 
     assert ended.returncode == 0, ended.stderr
     assert "keys of raw files: 3 wrapped anew" in ended.stdout
+    rewrapped = sum(int(count) for count in re.findall(r": (\d+) wrapped anew", ended.stdout))
+    assert ended.stdout.splitlines()[-1] == f"All {rewrapped} are under the first master key."
     assert await opens(site, NEW)
+
+
+def test_one_master_key_alone_rotates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REPRIEVE_ADMIN_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("REPRIEVE_MASTER_KEY", NEW_TEXT)
+
+    with pytest.raises(InvalidInputError, match="Only one master key") as raised:
+        key_rotation.rotate_master_key(tmp_path)
+    assert "NEW,OLD" in (raised.value.remedy or "")
