@@ -93,11 +93,27 @@ def not_http(status: int, *, request_id: str) -> Response:
     return problem(
         status,
         "malformed-request",
-        detail="This is no request that HTTP/1.1 allows, or its head is too long.",
+        detail="This is no request that HTTP/1.1 allows.",
         remedy="Check the request line, the headers and how the body's length is told.",
         request_id=request_id,
-        headers={"X-Request-Id": request_id, "Cache-Control": "no-store", "Connection": "close"},
+        headers=_closing(request_id),
     )
+
+
+def head_too_long(limit: int, *, request_id: str) -> Response:
+    """Make the answer to a request line and headers of more than `limit` bytes, which no app ever sees."""
+    return problem(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "head-too-long",
+        detail=f"The request line and the headers are longer than {limit // 1024} KiB together.",
+        remedy="Send fewer or shorter headers and query parameters.",
+        request_id=request_id,
+        headers=_closing(request_id),
+    )
+
+
+def _closing(request_id: str) -> dict[str, str]:
+    return {"X-Request-Id": request_id, "Cache-Control": "no-store", "Connection": "close"}
 
 
 def _problem_of_status(

@@ -5,6 +5,8 @@ import contextlib
 import socket
 import sys
 from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
 from uuid import uuid4
 
 import h11
@@ -14,13 +16,14 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from shared.errors import InvalidInputError
-from shared.http.problems import not_http
+from shared.http.problems import head_too_long, not_http
 
 log = structlog.get_logger()
 
 GRACE_SECONDS = 10
 HEAD_SECONDS = 30.0
 """A connection on which no request begins for so long, or is not told to its head's end, is closed."""
+HEAD_BYTES_MAX = 16 * 1024
 
 _BACKLOG = 2048
 
@@ -54,6 +57,22 @@ async def serve(app: ASGIApp, host: str, port: int, stop: asyncio.Event) -> None
         listener.close()
 
 
+class _Parser(h11.Connection):
+    """h11 with the limit kept: its own is for heads that are not whole yet, and a whole one may be larger."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, HEAD_BYTES_MAX)
+
+    def next_event(self) -> Any:
+        unread = len(self.trailing_data[0]) if self.their_state is h11.IDLE else 0
+        event = super().next_event()
+        if isinstance(event, h11.Request) and unread - len(self.trailing_data[0]) > HEAD_BYTES_MAX:
+            raise h11.RemoteProtocolError(
+                "head too long", error_status_hint=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            )
+        return event
+
+
 class _Connection(H11Protocol):
     """
     One connection, closed when no head of a request arrives for too long: uvicorn would wait for ever.
@@ -62,6 +81,10 @@ class _Connection(H11Protocol):
     """
 
     _before: object = None  # the request that was answered at the last look
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = _Parser()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,7 +100,12 @@ class _Connection(H11Protocol):
         hint = getattr(sys.exception(), "error_status_hint", 400)  # 431 for a head that is too long
         log.info("request_malformed", status=hint, request_id=request_id)
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            answer = not_http(hint, request_id=request_id)
+            too_long = hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            answer = (
+                head_too_long(HEAD_BYTES_MAX, request_id=request_id)
+                if too_long
+                else not_http(hint, request_id=request_id)
+            )
             head = h11.Response(status_code=hint, headers=answer.raw_headers)
             for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")

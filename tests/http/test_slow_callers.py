@@ -126,7 +126,6 @@ async def test_a_length_beside_chunks_is_refused_before_any_of_the_body(slow: Sl
         (b"GET / HTTP/1.1\r\n\r\n", 400),  # no Host
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000, 431),
     ],
 )
 async def test_what_the_server_cannot_parse_is_answered_by_a_problem_with_an_id(request_: bytes, status: int):
@@ -142,6 +141,46 @@ async def test_what_the_server_cannot_parse_is_answered_by_a_problem_with_an_id(
     told = json.loads(body)
     assert (told["type"], told["status"]) == ("urn:reprieve:problem:malformed-request", status)
     assert told["request_id"].encode() == headers[b"x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("size", "end", "status"),
+    [
+        (16_384, b"\r\n\r\n", 404),
+        (16_385, b"\r\n\r\n", 431),
+        (70_000, b"\r\n\r\n", 431),
+        (60_000, b"", 431),
+    ],
+)
+async def test_a_head_above_16_kib_is_refused_however_it_arrives(size: int, end: bytes, status: int):
+    start = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: "
+    head = start + b"x" * (size - len(start) - len(end)) + end
+    async with serving(FastAPI()) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(head + b"GET /pipelined HTTP/1.1\r\nHost: x\r\n\r\n" * bool(end and status == 431))
+        told = await answer(reader)
+        writer.close()
+
+    assert told.startswith(b"HTTP/1.1 %d " % status)
+    assert told.count(b"HTTP/1.1 ") == 1
+    if status == 431:
+        problem = json.loads(told.partition(b"\r\n\r\n")[2])
+        assert (problem["type"], problem["title"]) == ("urn:reprieve:problem:head-too-long", "Head too long")
+        assert "16 KiB" in problem["detail"]
+
+
+async def test_a_long_body_and_pipelined_requests_count_to_no_head(slow: Slow):
+    body = b"x" * 40_000
+    reader, writer = await slow.open(
+        slow.head("Content-Length: 40000")
+        + body
+        + slow.head("Content-Length: 40000", "Connection: close")
+        + body
+    )
+
+    assert (await answer(reader)).count(b"HTTP/1.1 200 ") == 2
+    assert slow.bodies == [40_000, 40_000]
+    writer.close()
 
 
 @pytest.mark.parametrize("head", [b"", b"POST /take HTTP/1.1\r\nX-Long: "])
