@@ -9,7 +9,7 @@ import textwrap
 import time
 from datetime import date
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -311,3 +311,15 @@ async def test_killed_in_the_middle_it_goes_on_where_it_was(site: Site, database
 async def progress(site: Site) -> Any:
     (row,) = await site.triage.rows("select * from triage.reevaluations", site.mine)
     return row
+
+
+async def test_an_earlier_denial_still_governs_when_a_policy_decides_again(site: Site):
+    later = recent(site, payer_claim_number="INVENTED7")
+    earlier = msgspec.structs.replace(later, event_id=uuid4(), payer_date=date(2089, 12, 20))
+    await site.triage.handle(later, earlier)
+    await site.publish(policy_text())
+    await finish(site.triage)
+    first, second = await revisions(site, later.event_id)
+
+    assert second.payload["cause"]["kind"] == "policy_published"
+    assert first.payload["told_before"] == second.payload["told_before"] == {"first_on": "2089-12-20"}

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -62,6 +62,25 @@ async def test_a_fact_leads_to_another_decision(work: "Work"):
 
     last = max(sent, key=lambda record: record["decision_revision"])
     assert set(last["fact_ids"]) == {str(about.fact_id), str(later.fact_id)}
+
+
+async def test_an_earlier_remittance_that_comes_late_leads_to_another_decision(work: "Work"):
+    later = denial(payer_claim_number="INVENTED7")
+    earlier = msgspec.structs.replace(later, event_id=uuid4(), payer_date=date(2026, 2, 10))
+    async with work.worker():
+        await work.publish(later)
+        await eventually(lambda: work.decided(1))
+        await work.publish(earlier)
+        sent = await work.read("claim-decisions", 3)
+
+    decided = [
+        (record["event_id"], record["decision_revision"], record.get("told_before")) for record in sent
+    ]
+    assert decided == [
+        (str(later.event_id), 1, None),
+        (str(earlier.event_id), 1, None),
+        (str(later.event_id), 2, {"first_on": "2026-02-10"}),
+    ]
 
 
 async def test_poison_is_parked_alone_and_decided_when_it_is_replayed(
