@@ -267,6 +267,10 @@ One decision per claim, one item per denied adjustment. Each item is read in thi
 - **A number echoed** in REF G1 or BB beside an absent or invalid authorization changes the action to
   `check_authorization_on_file`: check its dates, codes, units and provider; if they match, reconsideration;
   else amend.
+- **A number that a person found** leads to a corrected claim (reconsideration where the payer echoes one)
+  after an absent, invalid, expired or unfitting authorization; it cures no used-up units, no refusal, no
+  lateness and no missing referral. Neither number opens a window again: once all have closed, it is
+  `review_write_off`.
 - **`confidence`** starts from the row's (0.95 for a precise code, 0.9 for most remarks and look-alikes, 0.6
   for 302, 0.2 for what is unclear) and is multiplied for authorization by the policy's (confirmed 1,
   unconfirmed 0.9, default 0.75, ambiguous 0.6), and by 0.9 where the claim's amounts do not add up.

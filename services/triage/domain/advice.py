@@ -18,6 +18,7 @@ _CORRECTION: tuple[tuple[ClockKind, Action], ...] = (("corrected_claim", "send_c
 _DISPUTE = WAYS["authorization_untimely"].then
 _ALIVE: frozenset[State] = frozenset(("open", "perhaps_open"))
 _ALL_CLOSED = "every window that the policy states has closed"
+_LOST = Choice("review_write_off", human=(_ALL_CLOSED,), exhausted=True)
 
 
 class Advice(Struct, frozen=True, kw_only=True):
@@ -80,14 +81,14 @@ def _doubts(situation: Situation) -> tuple[str, ...]:
 def _choose(situation: Situation, states: States) -> Choice:
     if not situation.auth_related:
         return _of_another_team(situation, states)
+    if not situation.remarks.isdisjoint(RESEND):
+        return _LOST if _lapsed(_CORRECTION, situation, states) else _corrected(states)
     on_file = _on_file(situation, states)
     if on_file is not None:
         return on_file
-    if not situation.remarks.isdisjoint(RESEND):
-        return Choice("send_corrected_claim", _governing(_CORRECTION, states))
     if situation.main.action == "submit_new_request":
         return Choice("submit_new_request", _governing(WAYS[situation.main.category].then, states))
-    if situation.main.action == "obtain_referral":
+    if situation.main.action == "obtain_referral" and not _lapsed(_CORRECTION, situation, states):
         choice = Choice("obtain_referral", _governing(_CORRECTION, states))
     else:
         choice = _first_open(situation, states)
@@ -95,15 +96,36 @@ def _choose(situation: Situation, states: States) -> Choice:
 
 
 def _on_file(situation: Situation, states: States) -> Choice | None:
-    """Use the authorization that a person found, or check the one that the payer itself echoes."""
-    category = situation.main.category
-    if situation.found and situation.echoed:
-        return Choice("request_reconsideration", _governing(_DISPUTE, states))
-    if situation.found:
-        return Choice("send_corrected_claim", _governing(_CORRECTION, states))
-    if situation.echoed and category in {"authorization_absent", "authorization_number_invalid"}:
-        return Choice("check_authorization_on_file", _governing(WAYS[category].first, states))
+    """
+    Use the authorization that a person found, or check the one that the payer itself echoes.
+
+    Where it has the number, reconsideration comes before a corrected claim; either while its window is open.
+    """
+    disputed, may_dispute = _governing(_DISPUTE, states), not _lapsed(_DISPUTE, situation, states)
+    if situation.cured:
+        if may_dispute and situation.echoed:
+            return Choice("request_reconsideration", disputed)
+        if not _lapsed(_CORRECTION, situation, states):
+            return _corrected(states)
+        return Choice("request_reconsideration", disputed) if may_dispute else _LOST
+    if situation.contradicted:
+        first = WAYS[situation.main.category].first
+        if not may_dispute and _lapsed(first, situation, states):
+            return _LOST
+        return Choice("check_authorization_on_file", _governing(first, states) or disputed)
     return None
+
+
+def _corrected(states: States) -> Choice:
+    return Choice("send_corrected_claim", _governing(_CORRECTION, states))
+
+
+def _lapsed(ways: Sequence[tuple[ClockKind, Action]], situation: Situation, states: States) -> bool:
+    """Tell whether ways are shut: by the payer's remark, or since each known window of theirs closed."""
+    if ways is _DISPUTE and not situation.remarks.isdisjoint(NO_APPEAL):
+        return True
+    kinds = {kind for kind, _ in ways}
+    return any(one.clock.kind in kinds for one, _ in states) and _governing(ways, states) is None
 
 
 def _of_another_team(situation: Situation, states: States) -> Choice:
@@ -136,8 +158,8 @@ def _first_open(situation: Situation, states: States) -> Choice:
         return dispute
     appeal_is_barred = not situation.remarks.isdisjoint(NO_APPEAL)
     if appeal_is_barred or any(clock.clock.kind in APPEALS for clock, _ in states):
-        return Choice("review_write_off", human=(_ALL_CLOSED,), exhausted=True)
-    return Choice("appeal" if first else usual)
+        return _LOST
+    return Choice("appeal" if first or usual == "obtain_referral" else usual)
 
 
 def _dispute(ways: Sequence[tuple[ClockKind, Action]], states: States) -> Choice | None:
@@ -175,7 +197,7 @@ def _chance(situation: Situation, choice: Choice) -> tuple[float, str]:
         return 0.1, "every way has closed"
     if not situation.auth_related:
         return 0.5, "another team's work"
-    if situation.found or situation.echoed:
+    if situation.cured or situation.contradicted:
         return 0.9, "an authorization is on file"
     if choice.action in _DISPUTES:
         return (

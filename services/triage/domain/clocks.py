@@ -24,6 +24,7 @@ State = Literal["open", "perhaps_open", "closed", "forbidden", "unknown"]
 
 _FAR = datetime.max.replace(tzinfo=UTC)
 _RETRO: ClockKind = "retro_authorization"
+_CORRECTED: ClockKind = "corrected_claim"
 _SILENT_LABEL = "Retroactive request: the policy states no window, ask the payer"
 SILENT = "the payer's policy states no window for a retroactive request: ask the payer"
 """Why a person must look where only the default policy's range stands for a way that cures the denial."""
@@ -83,7 +84,10 @@ def clocks_of(
         return ()
     questions = _questions(match, dates.category, kinds)
     known = known_of(questions, dates.event, dates.facts, dates.category, emergency=emergency)
-    running = [_started(standing, dates, calendar) for standing in _standing(match, kinds, known, remarks)]
+    standings = _standing(match, kinds, known, remarks)
+    if "filing_limit_date" in dates.facts.dates and _CORRECTED in kinds:
+        standings += tuple(_filing_limit(match, known, remarks, standings))
+    running = [_started(standing, dates, calendar) for standing in standings]
     if not remarks.isdisjoint(APPEAL_DAYS):
         zone = match.policies[0].file.zone if match.policies else "UTC"
         start = start_of(("remit_date",), "earliest", dates, later_level=False)
@@ -130,6 +134,16 @@ def _standing(
         lent = [_stands(rule, known, remarks) for rule in _lendable(match, known.category)]
         found += [one._replace(silent=True) for one in lent if one is not None]
     return tuple(found)
+
+
+def _filing_limit(
+    match: PayerMatch, known: Known, remarks: frozenset[str], standings: Sequence[Standing]
+) -> list[Standing]:
+    """Lend the default's clock for a corrected claim: a filing limit that a person recorded binds any way."""
+    if match.fallback is None or any(one.rule.entry.kind == _CORRECTED for one in standings):
+        return []
+    rules = [rule for rule in match.fallback.rules if rule.entry.kind == _CORRECTED]
+    return [one for rule in rules if (one := _stands(rule, known, remarks)) is not None]
 
 
 @lru_cache(maxsize=1024)

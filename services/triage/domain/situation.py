@@ -8,7 +8,19 @@ from msgspec import Struct
 from services.triage.domain.classification import Reading
 from services.triage.domain.clocks import RunningClock, State
 from services.triage.domain.meanings import ResponsibleParty
-from shared.contracts.decision import Action
+from shared.contracts.decision import Action, Category
+
+_CURED_BY_ONE: frozenset[Category] = frozenset(
+    (
+        "authorization_absent",
+        "authorization_number_invalid",
+        "authorization_expired",
+        "authorization_not_for_service",
+        "authorization_not_for_provider",
+    )
+)
+"""Where another authorization cures. It adds no used-up units, is no referral, and a refusal stands."""
+_MISSED: frozenset[Category] = frozenset(("authorization_absent", "authorization_number_invalid"))
 
 States = Sequence[tuple[RunningClock, State]]
 
@@ -32,6 +44,16 @@ class Situation(Struct, frozen=True, kw_only=True):
     emergency: bool = False
     secondary: bool = False
     program: str | None = None
+
+    @property
+    def cured(self) -> bool:
+        """Tell whether the authorization that a person found cures this kind of denial."""
+        return self.found and self.main.category in _CURED_BY_ONE
+
+    @property
+    def contradicted(self) -> bool:
+        """Tell whether the payer echoes a number and says all the same that there is none."""
+        return self.echoed and self.main.category in _MISSED
 
 
 class Choice(Struct, frozen=True):

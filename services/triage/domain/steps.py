@@ -84,24 +84,30 @@ def _chosen(situation: Situation, choice: Choice) -> Iterator[Step]:
         )
         yield Step("amend_authorization", "If not: have the authorization amended, then correct the claim")
         return
-    searches = situation.main.action == "search_existing_authorization" and not situation.found
+    searches = situation.main.action == "search_existing_authorization" and not situation.cured
     if searches and action != "send_corrected_claim":
         yield Step("search_existing_authorization", _SEARCH)
     if action in {"search_existing_authorization", "review_patient_billing"}:
         return
-    words = _FOUND if situation.found and action == "send_corrected_claim" else ACTION_WORDS[action]
+    words = _FOUND.get(action, ACTION_WORDS[action]) if situation.cured else ACTION_WORDS[action]
     limit = f"; {_NO_LIMIT}" if choice.governing is None and action in _DISPUTES else ""
     yield Step(action, f"{words}{when}{limit}")
+    if situation.found and not situation.cured and action in _MAY_CITE:
+        yield Step(action, "With it: the authorization that was found, if it covers what was denied")
 
 
-_FOUND = "Put the authorization that was found on a corrected claim"
+_FOUND: dict[Action, str] = {
+    "send_corrected_claim": "Put the authorization that was found on a corrected claim",
+    "request_reconsideration": "Ask the payer to reconsider, with the authorization that was found",
+}
+_MAY_CITE: frozenset[Action] = frozenset((*_DISPUTES, "request_extension", "request_peer_to_peer"))
 
 
 def _disputes_without_a_clock(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Give the disputes that hang on a fact of the case and not on a window."""
     category = situation.main.category
     dispute: Action = "appeal" if choice.action == "appeal" else "request_reconsideration"
-    if situation.found or choice.exhausted:
+    if situation.cured or choice.exhausted:
         return
     if category in _ABSENT and not situation.echoed:
         yield Step(dispute, _SECONDARY if situation.secondary else _NOT_REQUIRED)
