@@ -21,8 +21,9 @@ from shared.errors import InvalidInputError
 from shared.postgres import create_engine
 from shared.postgres.migrate import let_roles_log_in, upgrade
 from shared.security import administration
-from shared.security.administration import EVERY_PAYEE, ROLES, Organization, Submitter
+from shared.security.administration import ROLES, Organization, Submitter
 from shared.security.api_keys import read_api_key
+from shared.security.payee_numbers import EVERY_PAYEE
 from shared.security.sealing import MasterKey
 
 _ORGANIZATION = "This machine"

@@ -5,8 +5,8 @@ It runs as the owner of the tables, from the operators' command line; no service
 Creating what exists already gives what exists, so that scripts may be repeated.
 """
 
+import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,13 +22,12 @@ from shared.postgres import rows, transaction
 from shared.security.api_keys import new_api_key
 from shared.security.key_check import check_owned_master_key
 from shared.security.keyring import index_key_context
+from shared.security.payee_numbers import check_npi, plain_payee
 from shared.security.principals import Role
 from shared.security.sealing import KEY_BYTES, MasterKey
 
 ROLES: tuple[Role, ...] = get_args(Role)
-EVERY_PAYEE = "*"
 RETENTION_DAYS_MIN, RETENTION_DAYS_MAX = 31, 36_500
-_PAYEE = re.compile(r"[0-9]{9,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,11 @@ async def create_organization(
     organization_id = uuid4()
     wrapped = master_key.wrap(os.urandom(KEY_BYTES), context=index_key_context(organization_id))
     async with transaction(engine) as connection:
-        await connection.execute(
+        added = await connection.execute(
             _ADD_ORGANIZATION, {"id": organization_id, "name": name, "zone": time_zone, "wrapped": wrapped}
         )
+        if added.rowcount:
+            await _note(connection, "organization_created", organization_id)
         (found,) = await rows(connection, _ORGANIZATIONS + " where o.name = :name", name=name)
     if found.time_zone != time_zone:
         raise ConflictError(
@@ -127,23 +128,51 @@ async def register_payee(engine: AsyncEngine, *, organization_id: UUID, identifi
     Send this payee's transaction sets to the organization; gives the identifier as registered.
 
     An NPI has 10 digits, a TIN 9 (hyphens are taken out), `*` is every payee that nobody registered.
-    Raises ConflictError when the payee belongs to another organization.
+    Raises InvalidInputError for an NPI with a wrong check digit, ConflictError when the payee belongs to
+    another organization.
     """
-    identifier = identifier.replace("-", "").strip()
-    if identifier != EVERY_PAYEE and not _PAYEE.fullmatch(identifier):
-        raise InvalidInputError(
-            "This is no payee identifier.", remedy="Give an NPI (10 digits), a TIN (9 digits), or *."
-        )
+    identifier = plain_payee(identifier)
+    check_npi(identifier)
     async with transaction(engine) as connection:
-        await connection.execute(_ADD_PAYEE, {"identifier": identifier, "organization": organization_id})
+        added = await connection.execute(
+            _ADD_PAYEE, {"identifier": identifier, "organization": organization_id}
+        )
+        if added.rowcount:
+            await _note(connection, "payee_added", organization_id, payee=identifier)
         owner = await connection.scalar(_OWNER_OF_PAYEE, {"identifier": identifier})
     if owner is None:
         raise NotFoundError("There is no such organization.", remedy="`reprieve orgs list` shows them.")
     if owner != organization_id:
         raise ConflictError(
-            "This payee is registered for another organization.", remedy="`reprieve orgs list` shows which."
+            "This payee is registered for another organization.",
+            remedy="`reprieve orgs list` shows which; `reprieve orgs payee remove` takes it away there.",
         )
     return identifier
+
+
+async def remove_payee(engine: AsyncEngine, *, organization_id: UUID, identifier: str) -> str:
+    """
+    Send this payee's transaction sets to the organization no more; gives the identifier.
+
+    What was read stays with the organization, and what comes is held, until somebody registers the payee.
+    Raises NotFoundError when it is not the organization's.
+    """
+    identifier = plain_payee(identifier)
+    async with transaction(engine) as connection:
+        asked = {"identifier": identifier, "organization": organization_id}
+        if not (await connection.execute(_REMOVE_PAYEE, asked)).rowcount:
+            raise NotFoundError(
+                "This payee is not registered for the organization.",
+                remedy="`reprieve orgs list` shows each organization's payees.",
+            )
+        await _note(connection, "payee_removed", organization_id, payee=identifier)
+    return identifier
+
+
+async def _note(connection: AsyncConnection, action: str, organization_id: UUID, **detail: str) -> None:
+    """Write to the chained log of operations what was done, in the transaction that does it."""
+    said = json.dumps({"organization_id": str(organization_id), **detail})
+    await connection.execute(_NOTE, {"action": action, "detail": said})
 
 
 async def create_submitter(engine: AsyncEngine, *, name: str) -> Submitter:
@@ -287,6 +316,10 @@ _ADD_PAYEE = text("""
     where organization_id = :organization
     on conflict do nothing
 """)
+_REMOVE_PAYEE = text("""
+    delete from access.payees where identifier = :identifier and organization_id = :organization
+""")
+_NOTE = text("insert into access.operations_log (action, detail) values (:action, cast(:detail as jsonb))")
 _OWNER_OF_PAYEE = text("select organization_id from access.payees where identifier = :identifier")
 _ADD_SUBMITTER = text("""
     insert into access.submitters (submitter_id, name) values (:id, :name) on conflict (name) do nothing

@@ -115,6 +115,28 @@ def add_payee(organization: str, identifiers: list[str], data_dir: DataDirOption
     _show([with_owner(data_dir, work)], Organization, Format.table)
 
 
+@payee.command("remove")
+def remove_payee(
+    organization: str, identifiers: list[str], data_dir: DataDirOption = DEFAULT_DATA_DIR
+) -> None:
+    """
+    Take payees away from an organization, to move them: `payee add` gives them to another.
+
+    What was read stays where it is. What comes in between is held, and released by `payee add`; in the first
+    ten seconds a running ingest-worker may still read something for the organization.
+    """
+
+    async def work(engine: AsyncEngine) -> Organization:
+        found = await _organization(engine, organization)
+        for identifier in identifiers:
+            await administration.remove_payee(
+                engine, organization_id=found.organization_id, identifier=identifier
+            )
+        return await _organization(engine, organization)
+
+    _show([with_owner(data_dir, work)], Organization, Format.table)
+
+
 @submitters.command("create")
 def create_submitter(
     name: str, output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR

@@ -34,6 +34,8 @@ from tests.support.database import Database
 FILE = remittance(TestSet([denied("A1")]))
 YOUNG = remittance(TestSet([denied("B1")], trace="T2"), control=2)
 
+_PURGES = "select action, detail from access.operations_log where action like 'purge%' order by position"
+
 
 async def made_old(site: Site, days: int = 400) -> None:
     """Let everything that is here be received so many days earlier, its month's key included."""
@@ -260,7 +262,7 @@ async def test_a_purge_that_is_stopped_leaves_nothing_that_the_next_one_forgets(
 
     assert raw_files(site) == []
     async with transaction(site.owner) as connection:
-        logged = await rows(connection, "select action, detail from access.operations_log order by position")
+        logged = await rows(connection, _PURGES)
     assert [line.action for line in logged] == ["purge_begun", "purge_begun", "purge_ended"]
     assert logged[0].detail["files"] == 3
 

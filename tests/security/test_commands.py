@@ -3,13 +3,17 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer import Typer
 from typer.testing import CliRunner
 
+from services.audit import verdicts
 from services.operations import db
 from shared.errors import (
     ConflictError,
@@ -18,8 +22,9 @@ from shared.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from shared.postgres import create_engine
+from shared.postgres import create_engine, rows, transaction
 from shared.security.commands import keys, orgs, submitters
+from shared.security.payee_numbers import check_npi
 from shared.security.principals import Authenticator, Principal
 from tests.support.database import Database
 
@@ -92,6 +97,53 @@ def test_a_payee_belongs_to_one_organization(command: Command):
         command(orgs, "payee", "add", "Two", "JOHN DOE")
     with pytest.raises(NotFoundError):
         command(orgs, "payee", "add", "Three", "999999999")
+
+
+def test_a_payee_is_moved_and_the_chained_log_says_by_what_steps(command: Command, fresh_database: Database):
+    (one,) = command(orgs, "create", "One", "--payee", "1234567893", "--format", "json")
+    (two,) = command(orgs, "create", "Two", "--format", "json")
+    command(orgs, "payee", "remove", "One", "1234567893")
+    with pytest.raises(NotFoundError, match="not registered for the organization"):
+        command(orgs, "payee", "remove", "One", "1234567893")
+    command(orgs, "payee", "add", "Two", "1234567893")
+    command(orgs, "payee", "add", "Two", "1234567893")
+
+    async def ask() -> tuple[list[tuple[str, str, str | None]], list[Any]]:
+        engine = create_engine(fresh_database.owner, name="test")
+        async with transaction(engine) as connection:
+            found = await rows(connection, "select * from access.operations_log order by position")
+        judged = [one async for one in verdicts(engine) if one.log == "access.operations_log"]
+        await engine.dispose()
+        said = [(row.action, row.detail["organization_id"], row.detail.get("payee")) for row in found]
+        return said, judged
+
+    said, judged = asyncio.run(ask())
+    assert said == [
+        ("organization_created", one["organization_id"], None),
+        ("payee_added", one["organization_id"], "1234567893"),
+        ("organization_created", two["organization_id"], None),
+        ("payee_removed", one["organization_id"], "1234567893"),
+        ("payee_added", two["organization_id"], "1234567893"),
+    ]
+    assert [(verdict.entries, verdict.fault) for verdict in judged] == [(5, None)]
+    assert [found["payees"] for found in command(orgs, "list", "--format", "json")] == [[], ["1234567893"]]
+
+
+def test_an_npi_with_a_wrong_check_digit_is_refused_with_a_remedy(command: Command):
+    command(orgs, "create", "One")
+    with pytest.raises(InvalidInputError, match="check digit") as refused:
+        command(orgs, "payee", "add", "One", "1234567892")
+    assert "registry" in (refused.value.remedy or "")
+
+
+@given(st.integers(10**8, 10**9 - 1))
+def test_each_npi_has_one_right_check_digit(first_nine: int):
+    right = []
+    for last in range(10):
+        with suppress(InvalidInputError):
+            check_npi(f"{first_nine}{last}")
+            right.append(last)
+    assert len(right) == 1
 
 
 def test_a_key_opens_until_it_is_revoked(command: Command, fresh_database: Database):
