@@ -1,4 +1,4 @@
-"""A run of segments that belong together: a set's header, a claim's loop, a trailer."""
+"""Segments that belong together: a set's header, a claim's loop, a trailer."""
 
 from decimal import Decimal
 
@@ -11,53 +11,64 @@ SEGMENTS_MAX = 50_000
 
 class Block:
     """
-    Segments of one loop, possibly from several batches. It knows the number and offset of each, when asked.
+    One loop: a batch of its own, or several where it lies in several blocks of the file.
 
     A plain class with slots: one is made per claim, on the hot path.
     """
 
-    __slots__ = ("_has_empty", "_pieces", "last_end", "oversized", "segments")
+    __slots__ = ("_count", "_has_empty", "_pieces", "_segments", "_stop", "oversized", "tag")
 
-    def __init__(self, batch: Batch, first: int, stop: int) -> None:
-        self.segments = batch.segments[first:stop]
-        self._pieces = [(batch, first, stop)]
-        self._has_empty = batch.has_empty
-        self.last_end = 0
+    def __init__(self, piece: Batch, tag: bytes) -> None:
+        self.tag = tag  # the first three bytes of its first segment; empty where none of the known begins it
         self.oversized = False
+        self._pieces = [piece]
+        self._has_empty = piece.has_empty
+        self._segments: list[bytes] | None = None
+        self._count = 0  # of segments, once there are several pieces
+        self._stop = 0
 
-    def extend(self, batch: Batch, stop: int) -> None:
-        """Take the segments of the next batch up to `stop`; what is beyond the bound is dropped and noted."""
-        if len(self.segments) + stop > SEGMENTS_MAX:
+    def extend(self, piece: Batch) -> None:
+        """Take what goes on in the next batch; what is beyond the bound is dropped and noted."""
+        held, more = self._count or self._pieces[0].count(), piece.count()
+        if held + more > SEGMENTS_MAX:
             self.oversized = True
-            self.last_end = batch.end(stop - 1) if stop else self.last_end
+            self._stop = piece.stop
             return
-        self.segments += batch.segments[:stop]
-        self._has_empty = self._has_empty or batch.has_empty
-        self._pieces.append((batch, 0, stop))
+        self._count = held + more
+        self._pieces.append(piece)
+        self._has_empty = self._has_empty or piece.has_empty
+        self._segments = None
+
+    @property
+    def segments(self) -> list[bytes]:
+        if self._segments is None:
+            self._segments = [segment for piece in self._pieces for segment in piece.segments]
+        return self._segments
+
+    @property
+    def loop(self) -> bytes:
+        """The segments with a terminator between each two."""
+        first = self._pieces[0]
+        terminator = first.delimiters.terminator
+        if first.clean and len(self._pieces) == 1:
+            return first.text[: -len(terminator)]
+        return terminator.join(self.segments)
 
     def number(self, index: int) -> int:
         """Give the segment number in the file of segments[index]."""
-        batch, at = self._find(index)
-        return batch.number + at
+        piece, at = self._find(index)
+        return piece.number + at
 
     def start(self, index: int) -> int:
         """Give the file offset of the first byte of segments[index]."""
-        batch, at = self._find(index)
-        return batch.start(at)
-
-    def end(self) -> int:
-        """Give the file offset just behind the last segment's terminator."""
-        batch, at = self._find(len(self.segments) - 1)
-        return max(batch.end(at), self.last_end)
+        piece, at = self._find(index)
+        return piece.start(at)
 
     def place(self) -> tuple[int, int, int]:
-        """Give number(0), start(0) and end() at once: every claim asks for them."""
-        batch, first, stop = self._pieces[0]
-        if len(self._pieces) == 1 and not self.last_end:
-            begin, end = batch.place(first, stop)
-        else:
-            begin, end = batch.start(first), self.end()
-        return batch.number + first, begin, end
+        """Give the number of the first segment, where it begins, and where the last one ends."""
+        first = self._pieces[0]
+        begin = first.offset if first.clean else first.start(0)
+        return first.number, begin, max(self._pieces[-1].stop, self._stop)
 
     def empty(self) -> int:
         """Count the segments that are none: a terminator behind a terminator."""
@@ -68,21 +79,22 @@ class Block:
     ) -> Finding:
         """Make a finding at segments[index]."""
         tag = self.segments[index][:3]
-        batch, at = self._find(index)
+        piece, at = self._find(index)
         return finding(
             code,
-            segment_number=batch.number + at,
+            segment_number=piece.number + at,
             segment_id=_segment_id(tag),
             element=element,
-            byte_offset=batch.start(at),
+            byte_offset=piece.start(at),
             difference=difference,
         )
 
     def _find(self, index: int) -> tuple[Batch, int]:
-        for batch, first, stop in self._pieces:
-            if index < stop - first:
-                return batch, first + index
-            index -= stop - first
+        for piece in self._pieces:
+            count = len(piece.segments)
+            if index < count:
+                return piece, index
+            index -= count
         raise IndexError(index)
 
 

@@ -17,7 +17,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     One CLP loop.
 
     `digest` is the 16-byte hash of the canonical loop and `ordinal` counts equal loops of the set from 1:
-    both go into the event's identity. `segments` are the raw segments without terminators, for `claim_event`.
+    both go into the event's identity. `loop` are the segments with a terminator between each two, for
+    `claim_event`.
     Amounts in dollars, signs as sent.
     """
 
@@ -36,7 +37,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     byte_length: int  # through the terminator of the loop's last segment
     segment_number: int  # of the CLP
     truncated: bool  # the last claim of a set that ended without SE: its loop may be cut
-    segments: tuple[bytes, ...]
+    loop: bytes
 
     @property
     def denied_amount(self) -> Decimal:

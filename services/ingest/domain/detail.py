@@ -36,7 +36,7 @@ _CLAIM_DATES = {
 class Detail:
     """The facts of one claim, under the names of shared.contracts.claim.ClaimObserved; people still open."""
 
-    def __init__(self, segments: tuple[bytes, ...], delimiters: Delimiters) -> None:
+    def __init__(self, loop: bytes, delimiters: Delimiters) -> None:
         self.facts: dict[str, Any] = {}
         self.people: dict[str, Person] = {}
         element, component, terminator = delimiters.element, delimiters.component, delimiters.terminator
@@ -44,11 +44,10 @@ class Detail:
         plain = element.isascii() and component.isascii()
         separator = element.decode() if plain else "\x1d"
         self._component = component.decode() if plain else "\x1f"
-        loop = terminator.join(segments)
         if loop.isascii() and plain and terminator.isascii() and 0 not in loop:
             texts = loop.decode().split(terminator.decode())  # nearly all loops: one decoding for all
         else:
-            texts = [_decoded(segment, delimiters, plain=plain) for segment in segments]
+            texts = [_decoded(segment, delimiters, plain=plain) for segment in loop.split(terminator)]
         self._line: dict[str, Any] | None = None
         self._lines: list[dict[str, Any]] = []
         self._adjustments: list[Adjustment] = []

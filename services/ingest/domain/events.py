@@ -87,7 +87,7 @@ def claim_event(claim: Claim, header: SetHeader, context: EventContext, sealer: 
 
 
 def _facts(claim: Claim, header: SetHeader, context: EventContext, sealer: Sealer | None) -> dict[str, Any]:
-    detail = Detail(claim.segments, header.delimiters)
+    detail = Detail(claim.loop, header.delimiters)
     facts = detail.facts
     identity = event_id(context.organization_id, header, claim)
     for role, person in detail.people.items():

@@ -51,6 +51,7 @@ class LoopReader:
     def __init__(self, delimiters: Delimiters) -> None:
         self.element = delimiters.element
         self.component = delimiters.component
+        self.terminator = delimiters.terminator
         self.remark = b"LQ" + delimiters.element[:1]
         self.first = 3 + len(delimiters.element)  # where element 1 begins after a tag of three letters
         self.second = self.first + 3 + len(delimiters.element)  # and element 2, after a qualifier of three
@@ -73,7 +74,8 @@ class LoopReader:
 
         `ordinals` counts the equal loops of the set so far, by digest.
         """
-        head = block.segments[0].split(self.element)
+        loop = block.loop
+        head = loop.split(self.terminator, 1)[0].split(self.element)
         charge, paid = _amount(head, 3), _amount(head, 4)
         if charge is None or paid is None or block.oversized or head[0] != b"CLP":
             return _quarantine(block, head)
@@ -81,10 +83,10 @@ class LoopReader:
         claim_number, payer_claim_number = read_text(head[1]), read_text_or_none(head, 7)
         read = None
         if claim_number and not truncated and head[2].strip() not in _NO_DECISION:
-            read = self._plain.read(block.segments, charge[0], paid[0])
+            read = self._plain.read(loop, charge[0], paid[0])
         if read is None:
-            loop = _Loop(self, block, charge[0], paid[0])
-            read = loop.read(head, as_sent=charge[1] is head[3] and paid[1] is head[4], truncated=truncated)
+            as_sent = charge[1] is head[3] and paid[1] is head[4]
+            read = _Loop(self, block, charge[0], paid[0]).read(head, as_sent=as_sent, truncated=truncated)
         number, begin, end = block.place()
         return Claim(
             kind=read.kind,
@@ -102,7 +104,7 @@ class LoopReader:
             byte_length=end - begin,
             segment_number=number,
             truncated=truncated,
-            segments=tuple(block.segments),
+            loop=loop,
         )
 
 

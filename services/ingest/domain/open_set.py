@@ -60,11 +60,11 @@ class OpenSet:
         charge = readable_charge(block, self._header.delimiters.element)
         self._quarantined += 1
         self._charge += charge or Decimal(0)
-        begin = block.start(0)
+        _, begin, end = block.place()
         return ClaimQuarantined(
             position=self._position,
             byte_offset=begin,
-            byte_length=block.end() - begin,
+            byte_length=end - begin,
             charge_amount=charge,
             findings=tuple(claim),
         )

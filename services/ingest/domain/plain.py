@@ -77,14 +77,12 @@ class PlainReader:
     def __init__(self, delimiters: Delimiters) -> None:
         own = (delimiters.element, delimiters.component, delimiters.terminator)
         self._able = max(map(len, own)) == 1
-        self._terminator = delimiters.terminator
         self._neutral = to_neutral(delimiters, delimiters.terminator)
         # What would pass for a delimiter once delimiters are neutral.
         self._strays = b"".join(one for one in _NEUTRAL if one not in own)
 
-    def read(self, segments: list[bytes], charge: Cents, paid: Cents) -> LoopRead | None:
+    def read(self, loop: bytes, charge: Cents, paid: Cents) -> LoopRead | None:
         """Read a loop that begins with a CLP of this charge and payment; None where it is not plain."""
-        loop = self._terminator.join(segments)
         for stray in self._strays:
             if stray in loop:
                 return None

@@ -1,8 +1,8 @@
 """Bytes to claims, in one forward pass: see `read`."""
 
+import re
 from collections.abc import Iterable, Iterator
-from itertools import compress, count
-from operator import itemgetter
+from functools import lru_cache
 
 from services.ingest.domain.block import SEGMENT_IDS, Block
 from services.ingest.domain.envelope import REMITTANCE, EnvelopeLedger
@@ -11,7 +11,7 @@ from services.ingest.domain.header import read_header
 from services.ingest.domain.loop import LoopReader
 from services.ingest.domain.open_set import OpenSet
 from services.ingest.domain.remittance import ReaderItem, SetOpened
-from services.ingest.x12.delimiters import Delimiters
+from services.ingest.x12.delimiters import BLANK, Delimiters
 from services.ingest.x12.tokenizer import Batch, Foreign, Interchange, Oversized, tokenize
 
 
@@ -36,7 +36,7 @@ class _Reader:
     def __init__(self) -> None:
         self._ledger = EnvelopeLedger()
         self._delimiters: Delimiters | None = None
-        self._boundaries: frozenset[bytes] = frozenset()
+        self._begins = _begins(b"*", b"~")
         self._loops: LoopReader | None = None
         self._block: Block | None = None
         self._set: OpenSet | None = None
@@ -48,7 +48,7 @@ class _Reader:
         for token in tokenize(blocks):
             if isinstance(token, Batch):
                 self._read_batch(token)
-                self._bytes = token.end(len(token.segments) - 1)
+                self._bytes = token.stop
             else:
                 self._read_other(token)
             yield from self._items
@@ -77,35 +77,37 @@ class _Reader:
     def _use(self, delimiters: Delimiters) -> None:
         if delimiters == self._delimiters:
             return
-        element = delimiters.element[:1]
         self._delimiters = delimiters
         self._loops = LoopReader(delimiters)
-        self._boundaries = frozenset(
-            [b"CLP", b"PLB", b"IEA", b"TS2", b"TS3"]
-            + [tag + element for tag in (b"GS", b"ST", b"LX", b"SE", b"GE")]
-        )
+        self._begins = _begins(delimiters.element, delimiters.terminator)
 
     def _read_batch(self, batch: Batch) -> None:
-        boundaries = self._boundaries
-        segments = batch.segments
-        starts = [*compress(count(), map(boundaries.__contains__, map(_TAG, segments))), len(segments)]
-        if starts[0]:
-            if self._block is None:
-                self._block = Block(batch, 0, starts[0])
-            else:
-                self._block.extend(batch, starts[0])
-        for index in range(len(starts) - 1):
-            begin = starts[index]
-            self._finish(segments[begin][:3])
-            self._block = Block(batch, begin, starts[index + 1])
+        terminator = batch.delimiters.terminator
+        at, number, tag = 0, batch.number, b""
+        for found in self._begins.finditer(
+            terminator + (batch.segments[0] if batch.unterminated else batch.text)
+        ):
+            begin = found.start()  # of what follows the terminator, in the batch's own text
+            if begin:
+                part = batch.part(at, begin, number=number)
+                number += part.count()
+                self._take(part, tag)
+            at, tag = begin, found[1]
+            self._finish(tag)
+        self._take(batch.part(at, len(batch.text), number=number), tag)
+
+    def _take(self, part: Batch, tag: bytes) -> None:
+        if self._block is None:
+            self._block = Block(part, tag)
+        else:
+            self._block.extend(part)
 
     def _finish(self, by: bytes) -> None:
         """Hand on the block that ends because a segment of tag `by` begins (empty at the end of the file)."""
         ends_set = by[:2] in _ENDS_SET or by in (b"ISA", b"IEA", b"")
         block, self._block = self._block, None
         if block is not None:
-            tag = block.segments[0][:3]
-            if tag == b"CLP":
+            if block.tag == b"CLP":
                 self._finish_claim(block, truncated=ends_set)
             else:
                 self._finish_other(block)
@@ -184,6 +186,15 @@ class _Reader:
             self._ledger.note(found)
 
 
-_TAG = itemgetter(slice(3))
+@lru_cache(maxsize=64)
+def _begins(element: bytes, terminator: bytes) -> re.Pattern[bytes]:
+    """Find a terminator and behind it the tag of a segment that begins a block, as its first three bytes."""
+    first, end = re.escape(element[:1]), re.escape(terminator)
+    blanks = rb"[" + re.escape(BLANK.replace(terminator, b"")) + rb"]*+"
+    return re.compile(
+        end + blanks + rb"(CLP|PLB|IEA|TS[23]|(?:LX|S[TE]|G[SE])(?!" + end + rb")" + first + rb")"
+    )
+
+
 _ENDS_SET = frozenset((b"ST", b"GS", b"GE"))
 _WITHIN_SET = frozenset((b"LX", b"TS2", b"TS3", b"PLB"))

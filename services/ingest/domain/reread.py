@@ -1,7 +1,5 @@
 """One claim again, from its byte range in the raw file: the source of follow-up events."""
 
-from itertools import accumulate
-
 from msgspec.structs import replace
 
 from services.ingest.domain.block import Block
@@ -32,9 +30,9 @@ def reread_claim(
     batches = _batches(header.delimiters, loop, offset=byte_offset, number=segment_number)
     if not batches or not batches[0].segments[0].startswith(b"CLP" + header.delimiters.element):
         raise UnreadableError("The bytes are not a claim loop.", remedy=_REMEDY)
-    block = Block(batches[0], 0, len(batches[0].segments))
+    block = Block(batches[0], b"CLP")
     for batch in batches[1:]:
-        block.extend(batch, len(batch.segments))
+        block.extend(batch)
     claim = LoopReader(header.delimiters).read(
         block, position=position, truncated=truncated, ordinals=Ordinals()
     )
@@ -44,29 +42,25 @@ def reread_claim(
 
 
 def _batches(delimiters: Delimiters, loop: bytes, *, offset: int, number: int) -> list[Batch]:
-    """Split the loop as the tokenizer did: a segment that it skipped as too long is skipped again."""
-    raw = loop.split(delimiters.terminator)
-    terminated = not raw[-1]
-    if terminated:
-        raw.pop()
-    batches: list[Batch] = []
-    begin = 0
-    for stop in [at for at, one in enumerate(raw) if len(one) > SEGMENT_BYTES_MAX] + [len(raw)]:
-        run = raw[begin:stop]
-        if run:
-            batches.append(
-                Batch.of(
-                    run,
-                    list(accumulate(map(len, run))),
-                    delimiters,
-                    offset=offset + sum(map(len, raw[:begin])) + begin * len(delimiters.terminator),
-                    number=number + begin,
-                    clean=False,
-                    unterminated=stop == len(raw) and not terminated,
-                )
-            )
-        begin = stop + 1
-    return batches
+    """Cut the loop as the tokenizer did: a segment that it skipped as too long is skipped again."""
+    terminator = delimiters.terminator
+    runs, begin, end = [], 0, 0
+    for text in loop.split(terminator):
+        at, end = end, min(end + len(text) + len(terminator), len(loop))
+        if len(text) > SEGMENT_BYTES_MAX:
+            runs.append((begin, at))
+            begin = end
+    return [
+        Batch.of(
+            loop[begin:stop],
+            delimiters,
+            offset=offset + begin,
+            number=number + loop.count(terminator, 0, begin),
+            unterminated=stop == len(loop) and not loop.endswith(terminator),
+        )
+        for begin, stop in [*runs, (begin, len(loop))]
+        if begin < stop
+    ]
 
 
 _REMEDY = "Check that the raw file and the claim's byte range belong together."

@@ -1,12 +1,14 @@
 """
 Bytes to segments, in batches, for any delimiters and any chunking; every byte is accounted for.
 
-A batch holds the segments of one block: splitting a block at once is what makes reading fast. Delimiters are
-found anew for each interchange. What stands outside envelopes is counted and named, never silently dropped.
+A batch holds the segments of one block as they stand in the file; they are split where somebody looks at them,
+and of most claims nobody does (domain/plain.py). Delimiters are found anew for each interchange. What stands
+outside envelopes is counted and named, never silently dropped.
 """
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import accumulate
 from typing import Literal
 
@@ -34,71 +36,115 @@ class Interchange(msgspec.Struct, frozen=True):
     envelope: Envelope
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch:
     """
-    Consecutive segments of one interchange.
+    Consecutive segments of one interchange: bytes, which are split only where somebody looks at segments.
 
     `segments` are without terminators and blanks around; an empty one is a terminator after a terminator.
     Where the file ends within a segment that is no trailer, the element that it ends in is left out: an
     amount that was cut would pass for a smaller one.
-    `ends[i]` is the length of all raw segments through i, from which `start` and `end` tell file offsets.
     """
 
-    delimiters: Delimiters
-    offset: int
-    number: int  # segment number of segments[0]
-    segments: list[bytes]
-    raw: list[bytes]
-    ends: list[int]
-    unterminated: bool  # the file ends within the last segment
-    has_empty: bool
+    __slots__ = (
+        "_begins",
+        "_segments",
+        "clean",
+        "delimiters",
+        "has_empty",
+        "number",
+        "offset",
+        "text",
+        "unterminated",
+    )
 
-    @classmethod
-    def of(
-        cls,
-        raw: list[bytes],
-        ends: list[int],
+    def __init__(
+        self,
+        text: bytes,
         delimiters: Delimiters,
         *,
         offset: int,
         number: int,
         clean: bool,
-        unterminated: bool,
+        has_empty: bool,
+        unterminated: bool = False,
+    ) -> None:
+        self.text = text  # with terminators
+        self.delimiters = delimiters
+        self.offset = offset
+        self.number = number  # segment number of segments[0]
+        self.clean = clean  # no segment has blanks around it
+        self.has_empty = has_empty
+        self.unterminated = unterminated  # the file ends within the last segment
+        self._segments: list[bytes] | None = None
+        self._begins: list[int] | None = None
+
+    @classmethod
+    def of(
+        cls, text: bytes, delimiters: Delimiters, *, offset: int, number: int, unterminated: bool = False
     ) -> "Batch":
-        """Make a batch of what splitting gave, and its `ends`; `clean`: no segment has blanks around it."""
-        segments = raw if clean else [text.strip(BLANK) for text in raw]
-        if unterminated and not segments[-1].startswith(_TRAILERS):
-            segments = [*segments[:-1], segments[-1].rpartition(delimiters.element)[0]]
+        """Make a batch of text as it stands in the file."""
+        terminator = delimiters.terminator
         return cls(
-            delimiters=delimiters,
+            text,
+            delimiters,
             offset=offset,
             number=number,
-            segments=segments,
-            raw=raw,
-            ends=ends,
+            clean=not unterminated and _is_clean(text, terminator),
+            has_empty=_empty_segment(terminator).search(terminator + text) is not None,
             unterminated=unterminated,
-            has_empty=not all(segments),
         )
+
+    def part(self, begin: int, stop: int, *, number: int) -> "Batch":
+        """Give the segments from one byte of the text to another. `number` is that of the first."""
+        return Batch(
+            self.text[begin:stop],
+            self.delimiters,
+            offset=self.offset + begin,
+            number=number,
+            clean=self.clean,
+            has_empty=self.has_empty,
+            unterminated=self.unterminated and stop == len(self.text),
+        )
+
+    @property
+    def stop(self) -> int:
+        """The offset just behind the last segment's terminator."""
+        return self.offset + len(self.text)
+
+    @property
+    def segments(self) -> list[bytes]:
+        if self._segments is None:
+            raw = self._raw()
+            self._segments = raw if self.clean else [text.strip(BLANK) for text in raw]
+            if self.unterminated and not self._segments[-1].startswith(_TRAILERS):
+                self._segments[-1] = self._segments[-1].rpartition(self.delimiters.element)[0]
+        return self._segments
+
+    def count(self) -> int:
+        """Give the number of segments, without splitting them."""
+        return self.text.count(self.delimiters.terminator) + self.unterminated
 
     def start(self, index: int) -> int:
         """Give the offset in the file of the segment's first byte that is not blank."""
-        raw = self.raw[index]
-        return self._raw_end(index) - len(raw.lstrip(BLANK))
+        begin, end = self._edges()[index], self._edges()[index + 1] - len(self.delimiters.terminator)
+        return self.offset + end - len(self.text[begin:end].lstrip(BLANK))
 
     def end(self, index: int) -> int:
         """Give the offset just behind the segment's terminator."""
-        missing = self.unterminated and index == len(self.raw) - 1
-        return self._raw_end(index) + (0 if missing else len(self.delimiters.terminator))
+        return min(self.offset + self._edges()[index + 1], self.stop)
 
-    def place(self, first: int, stop: int) -> tuple[int, int]:
-        """Give start(first) and end(stop - 1) at once: every claim asks for them."""
-        raw, ends, width = self.raw[first], self.ends, len(self.delimiters.terminator)
-        begin = self.offset + ends[first] + first * width - len(raw.lstrip(BLANK))
-        end = self.offset + ends[stop - 1] + stop * width
-        return begin, end - width if self.unterminated and stop == len(self.raw) else end
+    def _raw(self) -> list[bytes]:
+        raw = self.text.split(self.delimiters.terminator)
+        if not self.unterminated:
+            raw.pop()
+        return raw
 
-    def _raw_end(self, index: int) -> int:
-        return self.offset + self.ends[index] + index * len(self.delimiters.terminator)
+    def _edges(self) -> list[int]:
+        """Give where each segment begins in the text, and where one behind the last would."""
+        if self._begins is None:
+            width = len(self.delimiters.terminator)
+            self._begins = [0, *accumulate(len(text) + width for text in self._raw())]
+        return self._begins
 
 
 class Oversized(msgspec.Struct, frozen=True):
@@ -222,16 +268,16 @@ class _Tokenizer:
             if envelope == "yes":  # the interchange before it has no IEA
                 self._leave()
             return
-        text = self._buffer[self._at : self._ordinary_end(delimiters.terminator)]
-        raw = text.split(delimiters.terminator)
-        tail = raw.pop()
-        count = _readable(text, delimiters.terminator, raw)
-        if count:
-            last = raw[count - 1].strip(BLANK)
-            yield self._batch(delimiters, raw[:count])
+        terminator = delimiters.terminator
+        text = self._buffer[self._at : self._ordinary_end(terminator)]
+        ended, found, tail = text.rpartition(terminator)
+        readable = _readable(ended + found, terminator)
+        if readable:
+            last = readable[: -len(terminator)].rpartition(terminator)[2].strip(BLANK)
+            yield self._batch(delimiters, readable)
             if last == b"IEA" or last.startswith(b"IEA" + delimiters.element):
                 self._leave()
-        elif raw or len(tail) > SEGMENT_BYTES_MAX:
+        elif found or len(tail) > SEGMENT_BYTES_MAX:
             self._oversized_from = self._offset
         elif final and tail:
             yield from self._last(delimiters, tail)
@@ -275,20 +321,18 @@ class _Tokenizer:
             at -= 1
         return at > self._at
 
-    def _batch(self, delimiters: Delimiters, raw: list[bytes], *, unterminated: bool = False) -> Batch:
-        begin, offset, number = self._at, self._offset, self._number
-        ends = list(accumulate(map(len, raw)))
-        self._at += ends[-1] + (len(raw) - unterminated) * len(delimiters.terminator)
-        self._number += len(raw)
-        clean = _is_clean(self._buffer[begin : self._at], delimiters.terminator)
-        return Batch.of(
-            raw, ends, delimiters, offset=offset, number=number, clean=clean, unterminated=unterminated
+    def _batch(self, delimiters: Delimiters, text: bytes, *, unterminated: bool = False) -> Batch:
+        batch = Batch.of(
+            text, delimiters, offset=self._offset, number=self._number, unterminated=unterminated
         )
+        self._at += len(text)
+        self._number += batch.count()
+        return batch
 
     def _last(self, delimiters: Delimiters, tail: bytes) -> Iterator[Token]:
         """Give what stands behind the last terminator of the file: padding, or a segment without one."""
         if tail.strip(BLANK):
-            yield self._batch(delimiters, [tail], unterminated=True)
+            yield self._batch(delimiters, tail, unterminated=True)
         else:
             self._leave()
 
@@ -314,20 +358,29 @@ class _Tokenizer:
         self._foreign = _ForeignBytes(self._offset)
 
 
-def _readable(text: bytes, terminator: bytes, raw: list[bytes]) -> int:
-    """Count the raw segments before the first that is too long."""
+def _readable(text: bytes, terminator: bytes) -> bytes:
+    """Give the segments before the first that is too long."""
     # Whatever is too long covers one of these windows, so that lengths need not be looked at one by one.
     windows = range(0, len(text) - _WINDOW_BYTES, _WINDOW_BYTES)
     if all(text.find(terminator, at, at + _WINDOW_BYTES) >= 0 for at in windows):
-        return len(raw)
-    return next((index for index, one in enumerate(raw) if len(one) > SEGMENT_BYTES_MAX), len(raw))
+        return text
+    begin = 0
+    while (end := text.find(terminator, begin)) >= 0 and end - begin <= SEGMENT_BYTES_MAX:
+        begin = end + len(terminator)
+    return text[:begin]
+
+
+@lru_cache(maxsize=64)
+def _empty_segment(terminator: bytes) -> re.Pattern[bytes]:
+    blank = b"[" + re.escape(b"".join(_BLANKS - {terminator})) + b"]"
+    return re.compile(re.escape(terminator) + blank + b"*+" + re.escape(terminator))
 
 
 def _is_clean(text: bytes, terminator: bytes) -> bool:
     """Tell cheaply that no segment has blanks around it: no line breaks anywhere, no space at an edge."""
     if any(blank in text for blank in _LINE_BLANKS) or text[:1] == b" " or text[-1:] == b" ":
         return False
-    return b" " + terminator not in text and terminator + b" " not in text
+    return b" " not in text or (b" " + terminator not in text and terminator + b" " not in text)
 
 
 _BLANK_OR_MARK = BLANK + b"\xef\xbb\xbf"

@@ -213,10 +213,10 @@ def test_a_truncated_set_marks_its_events():
 
 def test_delimiters_beyond_ascii_give_the_same_event():
     read = one_claim(*FULL)
-    loop = tuple(segment.replace(b"*", b"\xa7").replace(b":", b"\xb6") for segment in read.claims[0].segments)
+    loop = read.claims[0].loop.replace(b"*", b"\xa7").replace(b":", b"\xb6")
     delimiters = msgspec.structs.replace(read.headers[0].delimiters, element=b"\xa7", component=b"\xb6")
     header = msgspec.structs.replace(read.headers[0], delimiters=delimiters)
-    claim = msgspec.structs.replace(read.claims[0], segments=loop)
+    claim = msgspec.structs.replace(read.claims[0], loop=loop)
 
     assert claim_event(claim, header, context(), None) == claim_event(
         read.claims[0], read.headers[0], context(), None

@@ -115,7 +115,7 @@ def model(read: Reading) -> dict[str, Any]:
                 c.denied,
                 c.balance_findings,
                 c.segment_number,
-                len(c.segments),
+                c.loop.count(read.headers[0].delimiters.terminator),
             )
             for c in read.claims
         ],
