@@ -1,9 +1,9 @@
 """
 Bytes to segments, in batches, for any delimiters and any chunking; every byte is accounted for.
 
-A batch holds the segments of one block as they stand in the file; they are split where somebody looks at them,
-and of most claims nobody does (domain/plain.py). Delimiters are found anew for each interchange. What stands
-outside envelopes is counted and named, never silently dropped.
+A batch holds the segments of one block as they stand in the file; they are split where somebody looks at
+them, and of most claims nobody does (domain/plain.py). Delimiters are found anew for each interchange. What
+stands outside envelopes is counted and named, never silently dropped.
 """
 
 import re
