@@ -109,7 +109,7 @@ class Pusher:
     def _known(self, files: Sequence[Path], pool: ThreadPoolExecutor) -> dict[str, dict[str, Any]]:
         """Ask which of these files are there; so a push that was interrupted goes on where it stopped."""
         hashes = [one for one in pool.map(_sha256, files) if one]
-        found = receipts_of(self._client, hashes) if hashes else []
+        found = receipts_of(self._client, hashes, feed=self._feed) if hashes else []
         return {receipt["sha256"]: receipt for receipt in found if not _helps_again(receipt)}
 
     def _one(self, path: Path, *, known: dict[str, dict[str, Any]]) -> Outcome:
@@ -222,11 +222,15 @@ def _printable(name: str) -> str:
     return "".join(one if one.isprintable() else "?" for one in name)
 
 
-def receipts_of(client: httpx2.Client, hashes: Sequence[str]) -> list[dict[str, Any]]:
-    """Give the receipts of those of the hashes that ingest knows."""
+def receipts_of(
+    client: httpx2.Client, hashes: Sequence[str], *, feed: str | None = None
+) -> list[dict[str, Any]]:
+    """Give the receipts of those of the hashes that ingest knows; `feed` counts them as its traffic."""
     found: list[dict[str, Any]] = []
     for start in range(0, len(hashes), _ASKED_AT_ONCE):
-        asked = {"sha256": list(hashes[start : start + _ASKED_AT_ONCE])}
+        asked: dict[str, Any] = {"sha256": list(hashes[start : start + _ASKED_AT_ONCE])}
+        if feed is not None:
+            asked["feed"] = feed
         found += raise_for_problem(client.post("/v1/remittances/known", json=asked)).json()["data"]
     return found
 

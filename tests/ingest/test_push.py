@@ -105,6 +105,23 @@ async def test_a_file_that_was_cut_is_told_with_exit_status_1(push, site: Site, 
     assert [line["truncated"] for line in shown.lines] == [True, False]
 
 
+async def test_a_file_that_came_through_another_feed_ends_the_silence_of_this_one(push, site: Site):
+    made = await site.client.post("/v1/feeds", json={"name": "second"}, headers=site.headers("submitter"))
+    assert made.status_code == 201, made.text
+    await push(GOOD)
+    assert await seen_again(site) == {"main": False, "second": False}
+
+    told = await push("--feed", "second", "--format", "json", GOOD)
+
+    assert [line["duplicate"] for line in told.lines] == [True]
+    assert await seen_again(site) == {"main": False, "second": True}
+
+
+async def seen_again(site: Site) -> dict[str, bool]:
+    found = await site.rows("select name, last_duplicate_at is not null as seen from ingest.feeds")
+    return {row.name: row.seen for row in found}
+
+
 async def test_programs_are_told_of_each_file_as_well(push, tmp_path: Path):
     with (tmp_path / "large.835").open("wb") as large:
         large.truncate(MAX_UPLOAD_BYTES + 1)

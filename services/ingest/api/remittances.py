@@ -62,7 +62,10 @@ def remittances_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) 
     async def find_receipts(principal: _Submitter, wanted: WantedReceipts) -> ReceiptList:
         """Give the caller's receipts of files with these SHA-256; those it never sent are left out."""
         found = await receipts.receipts_of_hashes(
-            engine, submitter_id=submitter_of(principal), hashes=[bytes.fromhex(one) for one in wanted.sha256]
+            engine,
+            submitter_id=submitter_of(principal),
+            hashes=[bytes.fromhex(one) for one in wanted.sha256],
+            feed=wanted.feed,
         )
         return ReceiptList(data=[ReceiptView(**one) for one in found])
 

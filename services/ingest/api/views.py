@@ -89,13 +89,18 @@ class ReceiptList(BaseModel):
 
 
 class WantedReceipts(BaseModel):
-    """Hashes of files, as hexadecimal digits."""
+    """
+    Hashes of files, as hexadecimal digits.
+
+    `feed`: the one through which they would be pushed; if one is there already, that feed is alive.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     sha256: Annotated[
         list[Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]], Field(min_length=1, max_length=500)
     ]
+    feed: Annotated[str, StringConstraints(max_length=63)] | None = None
 
 
 class PushedView(ReceiptView):

@@ -271,12 +271,19 @@ async def finished_receipts(
 
 
 async def receipts_of_hashes(
-    engine: AsyncEngine, *, submitter_id: UUID, hashes: Sequence[bytes]
+    engine: AsyncEngine, *, submitter_id: UUID, hashes: Sequence[bytes], feed: str | None = None
 ) -> list[dict[str, Any]]:
-    """Give the receipts of these bytes (SHA-256); those that the submitter never sent are left out."""
+    """
+    Give the receipts of these bytes (SHA-256); those that the submitter never sent are left out.
+
+    `feed`: the one through which they come again; where one is there, the feed is not silent.
+    """
     asked = {"submitter_id": [submitter_id] * len(hashes), "sha256": list(hashes)}
     async with transaction(engine, submitters=[submitter_id]) as connection:
-        return [dict(row._mapping) for row in await connection.execute(_BY_HASHES, asked)]  # noqa: SLF001
+        found = [dict(row._mapping) for row in await connection.execute(_BY_HASHES, asked)]  # noqa: SLF001
+        if found and feed is not None:
+            await note_duplicate(connection, submitter_id=submitter_id, name=feed)
+        return found
 
 
 async def receipt_summary(engine: AsyncEngine, *, submitter_id: UUID, receipt_id: UUID) -> dict[str, Any]:
