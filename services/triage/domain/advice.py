@@ -83,6 +83,8 @@ def _choose(situation: Situation, states: States) -> Choice:
         return _of_another_team(situation, states)
     if not situation.remarks.isdisjoint(RESEND):
         return _LOST if _lapsed(_CORRECTION, situation, states) else _corrected(states)
+    if not situation.cured and (exempted := _exempted(situation, states)) is not None:
+        return exempted
     on_file = _on_file(situation, states)
     if on_file is not None:
         return on_file
@@ -92,6 +94,17 @@ def _choose(situation: Situation, states: States) -> Choice:
         choice = Choice("obtain_referral", _governing(_CORRECTION, states))
     else:
         choice = _first_open(situation, states)
+    return _before_a_bill(choice) if situation.party == "patient" else choice
+
+
+def _exempted(situation: Situation, states: States) -> Choice | None:
+    """Dispute what the payer's own rule asks for none of: there is nothing to cure."""
+    exempt = next((one.exempt for one, _ in states if one.exempt is not None), None)
+    if exempt is None or _lapsed(_DISPUTE, situation, states):
+        return None
+    dispute = _dispute(_DISPUTE, states)
+    governing = None if dispute is None else dispute.governing
+    choice = Choice("request_reconsideration", governing, exempt=exempt)
     return _before_a_bill(choice) if situation.party == "patient" else choice
 
 
@@ -138,7 +151,12 @@ def _before_a_bill(choice: Choice) -> Choice:
     """Review the patient's bill first, and keep the way that may spare it: that one's clock goes on."""
     instead = None if choice.exhausted else choice.action
     return Choice(
-        "review_patient_billing", choice.governing, choice.human, exhausted=choice.exhausted, instead=instead
+        "review_patient_billing",
+        choice.governing,
+        choice.human,
+        exhausted=choice.exhausted,
+        instead=instead,
+        exempt=choice.exempt,
     )
 
 
@@ -197,8 +215,10 @@ def _chance(situation: Situation, choice: Choice) -> tuple[float, str]:
         return 0.1, "every way has closed"
     if not situation.auth_related:
         return 0.5, "another team's work"
-    if situation.cured or situation.contradicted:
+    if situation.cured or (situation.contradicted and choice.exempt is None):
         return 0.9, "an authorization is on file"
+    if choice.exempt is not None:
+        return 0.8, "the payer's own rule asks for none"
     if choice.action in _DISPUTES:
         return (
             (0.5, "a dispute") if choice.governing is not None else (0.4, "a dispute without a known limit")

@@ -34,21 +34,24 @@ class RunningClock(Struct, frozen=True, eq=False):
     """
     A clock with the policy's rule that made it; no rule where a remark on the remittance did.
 
-    `review`: how long the payer takes for its answer. Denials that share the rule, the answers and the days
+    `review`: how long the payer takes for its answer. `exempt`: why the payer's own rule asked for nothing.
+    Denials that share the rule, the answers and the days
     share it: what follows from it is remembered by it.
     """
 
     clock: Clock
     rule: ClockRule | None
     review: Review | None = None
+    exempt: str | None = None
 
 
 class Permission(Struct, frozen=True, kw_only=True):
-    """Whether the payer allows a way, why not, and what is missing to know."""
+    """Whether the payer allows a way, why not, what is missing to know, and what exempts the claim."""
 
     permitted: bool | None
     reasons: tuple[str, ...] = ()
     missing: tuple[FactKind, ...] = ()
+    exempt: str | None = None
 
 
 class Standing(NamedTuple):
@@ -208,7 +211,8 @@ def _running(
     standing: Standing, start: Start | None, caps: tuple[Start, ...], calendar: Calendar
 ) -> RunningClock:
     clock = _clock(standing, start, caps, calendar)
-    return RunningClock(_by_silence(clock) if standing.silent else clock, standing.rule, standing.review)
+    clock = _by_silence(clock) if standing.silent else clock
+    return RunningClock(clock, standing.rule, standing.review, standing.permission.exempt)
 
 
 _remembered = lru_cache(maxsize=8192)(_running)
@@ -256,7 +260,7 @@ def _permission(
     rule: ClockRule, known: Known, missing_to_concern: Sequence[FactKind], remarks: frozenset[str]
 ) -> Permission:
     entry = rule.entry
-    barred = _barred(rule, remarks) or _exempted(rule, known)
+    barred = _exempted(rule, known) or _barred(rule, remarks)
     if barred is not None:
         return barred
     if entry.certain and not (missing_to_concern or rule.requires or rule.excludes or rule.requires_any):
@@ -300,8 +304,9 @@ def _exempted(rule: ClockRule, known: Known) -> Permission | None:
     held = next((one.text for one in rule.exempt if ask(one, known).holds), None)
     if held is None:
         return None
-    reason = f"the payer asks for none with {_words(held)}: the denial contradicts its rule"
-    return Permission(permitted=False, reasons=(reason, *_instead(rule)))
+    exempt = f"the payer asks for none with {_words(held)}"
+    reason = f"{exempt}: the denial contradicts its rule"
+    return Permission(permitted=False, reasons=(reason, *_instead(rule)), exempt=exempt)
 
 
 def _unless(rule: ClockRule, known: Known) -> tuple[str, ...]:

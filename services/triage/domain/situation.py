@@ -61,6 +61,7 @@ class Choice(Struct, frozen=True):
     The action to recommend, the clock that bounds it, and why a person must look.
 
     `exhausted`: every way has closed. `instead`: the way that goes on beside a review of the patient's bill.
+    `exempt`: the exemption in the payer's own rule that a dispute stands on.
     """
 
     action: Action
@@ -68,6 +69,7 @@ class Choice(Struct, frozen=True):
     human: tuple[str, ...] = ()
     exhausted: bool = False
     instead: Action | None = None
+    exempt: str | None = None
 
 
 def waits(running: RunningClock) -> bool:

@@ -84,6 +84,10 @@ def _chosen(situation: Situation, choice: Choice) -> Iterator[Step]:
         )
         yield Step("amend_authorization", "If not: have the authorization amended, then correct the claim")
         return
+    if choice.exempt is not None:
+        limit = f"; {_NO_LIMIT}" if choice.governing is None else ""
+        yield Step(action, f"{ACTION_WORDS[action]}: {choice.exempt}{when}{limit}")
+        return
     searches = situation.main.action == "search_existing_authorization" and not situation.cured
     if searches and action != "send_corrected_claim":
         yield Step("search_existing_authorization", _SEARCH)
@@ -107,7 +111,7 @@ def _disputes_without_a_clock(situation: Situation, choice: Choice, states: Stat
     """Give the disputes that hang on a fact of the case and not on a window."""
     category = situation.main.category
     dispute: Action = "appeal" if choice.action == "appeal" else "request_reconsideration"
-    if situation.cured or choice.exhausted:
+    if situation.cured or choice.exempt or choice.exhausted:
         return
     if category in _ABSENT and not situation.echoed:
         yield Step(dispute, _SECONDARY if situation.secondary else _NOT_REQUIRED)

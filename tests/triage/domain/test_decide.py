@@ -271,9 +271,9 @@ def test_the_question_is_not_asked_where_the_payer_forbids_or_states_it_or_where
 def test_tricare_as_secondary_says_in_words_the_action_that_it_recommends():
     found = decided(office("197", payer="TRICARE EAST", filing="CH", claim_status="2"))
 
-    assert found.recommended_action == "appeal"
-    assert any("other coverage is primary: appeal" in reason for reason in clock(found, RETRO).reasons)
-    assert not any("reconsider" in text for text in (*found.next_actions, *clock(found, RETRO).reasons))
+    assert found.recommended_action == "request_reconsideration"
+    assert any("other coverage is primary: dispute" in reason for reason in clock(found, RETRO).reasons)
+    assert not any("ppeal" in text for text in (*found.next_actions, *clock(found, RETRO).reasons))
 
 
 def test_a_notice_that_can_still_be_given_goes_before_the_question():
