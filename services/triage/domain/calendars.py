@@ -2,7 +2,8 @@
 Business days: Monday to Friday without holidays.
 
 Federal holidays count always, a state's where the policy names the state, and a payer's own days are added or
-taken away in its policy. Observed days (a Friday for a Saturday holiday) are holidays too.
+taken away in its policy. Observed days (a Friday for a Saturday holiday) are holidays too. Private payers
+keep six of the federal holidays, and on the others many of them work.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,14 @@ import holidays
 
 ONE_DAY = timedelta(days=1)
 SATURDAY = 5
+_KEPT_BY_ALL = (
+    "New Year's Day",
+    "Memorial Day",
+    "Independence Day",
+    "Labor Day",
+    "Thanksgiving Day",
+    "Christmas Day",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +30,12 @@ class ClosedDays:
     """
     Which days off a payer keeps. `states` are two-letter codes whose public holidays count as well.
 
-    `closed` are further days off, `open` are holidays on which the payer works.
+    `usual_only`: of the federal holidays only those that every payer keeps. `closed` are further days off,
+    `open` are holidays on which the payer works.
     """
 
     federal: bool = True
+    usual_only: bool = False
     states: tuple[str, ...] = ()
     closed: frozenset[date] = frozenset()
     open: frozenset[date] = frozenset()
@@ -49,7 +60,8 @@ class Calendar:
             return "the payer's own day off"
         if day in kept.open:
             return None
-        if kept.federal and (name := public_holidays(None, day.year).get(day)):
+        name = public_holidays(None, day.year).get(day) if kept.federal else None
+        if name and not (kept.usual_only and not name.startswith(_KEPT_BY_ALL)):
             return name
         found = ((state, public_holidays(state, day.year).get(day)) for state in kept.states)
         return next((f"{name} in {state}" for state, name in found if name), None)

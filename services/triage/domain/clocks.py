@@ -17,7 +17,7 @@ from services.triage.domain.policy import ClockRule
 from services.triage.domain.policy_file import Late, Review
 from services.triage.domain.repeats import TOLD_NOW
 from services.triage.domain.ways import APPEALS, WAYS
-from services.triage.domain.windows import End, Window, end_of
+from services.triage.domain.windows import End, Window, ends_of
 from shared.contracts.decision import Category, Clock, ClockKind, FactKind
 
 State = Literal["open", "perhaps_open", "closed", "forbidden", "unknown"]
@@ -229,6 +229,7 @@ def _clock(standing: Standing, start: Start | None, caps: Sequence[Start], calen
         missing += [one.missing for one in (start, *caps) if one.missing]
         if low is not None and high is not None and low.at != high.at:
             reasons += _why_a_range(rule, start, missing)
+            reasons += dict.fromkeys(one.end.why for one in (low, high) if one.end.why)
         if entry.after is not None and start.earliest is None and permission.permitted is not False:
             reasons.append(f"it opens with the decision on the {entry.after.replace('_', ' ')}")
     settled = low is not None and high is not None and low.at == high.at
@@ -252,7 +253,7 @@ def _clock(standing: Standing, start: Start | None, caps: Sequence[Start], calen
         steps=_steps(start, low, high),
         reasons=tuple(reasons),
         missing_facts=tuple(dict.fromkeys(missing)),
-        consequence=_consequence(rule, start, calendar),
+        consequence=_consequence(rule, start, None if high is None else high.at, calendar),
     )
 
 
@@ -341,10 +342,10 @@ def _bounds(
 ) -> tuple[_Bound | None, _Bound | None]:
     """Give the earliest and the latest end; a cap can only bring them forward, an unknown one unsettles."""
     assert rule.window is not None  # noqa: S101  (the caller asks only for clocks that count)
-    low = None if start.earliest is None else _Bound(end_of(rule.window, start.earliest, calendar), start)
+    low = _earliest_bound(rule.window, start, calendar)
     high = _latest_bound(rule.widest or rule.window, start, calendar)
     for (_, window), cap in zip(rule.caps, caps, strict=True):
-        cap_low = None if cap.earliest is None else _Bound(end_of(window, cap.earliest, calendar), cap)
+        cap_low = _earliest_bound(window, cap, calendar)
         cap_high = _latest_bound(window, cap, calendar)
         low = None if low is None or cap_low is None else min(low, cap_low, key=_at)
         high = min((end for end in (high, cap_high) if end is not None), key=_at, default=None)
@@ -355,6 +356,16 @@ def _at(bound: _Bound) -> datetime:
     return bound.at
 
 
+def _earliest_bound(window: Window, start: Start, calendar: Calendar) -> _Bound | None:
+    if start.earliest is None:
+        return None
+    return _Bound(min(ends_of(window, start.earliest, calendar), key=_end_at), start)
+
+
+def _end_at(end: End) -> datetime:
+    return end.at
+
+
 def _latest_bound(window: Window, start: Start, calendar: Calendar) -> _Bound | None:
     return None if start.latest is None else _Bound(_latest_end(window, start.latest, calendar), start)
 
@@ -362,7 +373,7 @@ def _latest_bound(window: Window, start: Start, calendar: Calendar) -> _Bound | 
 def _latest_end(window: Window, day: Day, calendar: Calendar) -> End:
     """For a limit in hours that starts with a day only: counted from that day's last minute."""
     hours = window.span.unit == "hours"
-    return end_of(window, last_moment(day) if hours else day, calendar)
+    return max(ends_of(window, last_moment(day) if hours else day, calendar), key=_end_at)
 
 
 def _why_a_range(rule: ClockRule, start: Start, missing: list[FactKind]) -> list[str]:
@@ -378,18 +389,28 @@ def _why_a_range(rule: ClockRule, start: Start, missing: list[FactKind]) -> list
     return ["hours are counted and only the day is known: record the hour"]
 
 
-def _consequence(rule: ClockRule, start: Start | None, calendar: Calendar) -> str | None:
+def _consequence(
+    rule: ClockRule, start: Start | None, last: datetime | None, calendar: Calendar
+) -> str | None:
     """Say what being late costs; where the first day is known, with the day until which it costs that."""
     texts = [] if rule.entry.consequence is None else [rule.entry.consequence]
     exact = None if start is None else start.exact
     for late, window in rule.late:
         when = "if late"
         if window is not None:
-            end = None if exact is None else end_of(window, exact, calendar).at
-            until = f" (until {end:%Y-%m-%d %H:%M})" if end else ""
-            when = f"if late, but within {window.span.words()}{until}"
+            end = None if exact is None else min(ends_of(window, exact, calendar), key=_end_at).at
+            when = f"if late, but within {window.span.words()}{_until(end, last)}"
         texts.append(f"{when}: {_cost(late)}")
     return "; ".join(texts) or None
+
+
+def _until(end: datetime | None, last: datetime | None) -> str:
+    """Say until when lateness costs this. Days off can move a deadline behind what follows it."""
+    if end is None:
+        return ""
+    if last is not None and end <= last:
+        return " (over before the deadline as we count them: ask the payer)"
+    return f" (until {end:%Y-%m-%d %H:%M})"
 
 
 def _cost(late: Late) -> str:

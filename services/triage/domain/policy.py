@@ -6,7 +6,7 @@ The form of the file is policy_file.py; finding the policy of a claim is policie
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -75,7 +75,12 @@ def read_policy(text: bytes, mistakes: list[str]) -> Policy | None:
 
 def _policy(file: PolicyFile, mistakes: list[str]) -> Policy:
     _check_policy(file, mistakes)
-    kept = ClosedDays(states=file.states, closed=frozenset(file.closed_days), open=frozenset(file.open_days))
+    kept = ClosedDays(
+        usual_only=file.holidays == "usual",
+        states=file.states,
+        closed=frozenset(file.closed_days),
+        open=frozenset(file.open_days),
+    )
     reviews = tuple(
         (review, _conditions(review.when, at=f"reviews[{number}].when", mistakes=mistakes))
         for number, review in enumerate(file.reviews, start=1)
@@ -156,7 +161,7 @@ def _rule(
             at=at,
             mistakes=mistakes,
         )
-        return Window(span=span, zone=file.zone, kept=kept, off_day=off_day)
+        return _window(span, file, kept, off_day)
 
     return ClockRule(
         entry=entry,
@@ -196,13 +201,23 @@ def _check_clock(entry: ClockEntry, *, at: str, mistakes: list[str]) -> None:
         mistakes.append(f"{at}.late: nothing is counted without an amount and a unit; leave out within")
 
 
+def _window(span: Span, file: PolicyFile, kept: ClosedDays, off_day: Span | None = None) -> Window:
+    """Make a window; where the policy does not say which holidays the payer keeps, with both readings."""
+    counts = off_day is not None or span.unit == "business_days" or span.roll != "none"
+    perhaps = None
+    if counts and file.holidays is None and not file.states:
+        usual = replace(kept, usual_only=True)
+        perhaps = Window(span=span, zone=file.zone, kept=usual, off_day=off_day)
+    return Window(span=span, zone=file.zone, kept=kept, off_day=off_day, perhaps=perhaps)
+
+
 def _cap(
     cap: OtherSpan, file: PolicyFile, kept: ClosedDays, *, at: str, mistakes: list[str]
 ) -> tuple[Anchor, Window]:
     if cap.anchor is None:
         mistakes.append(f"{at}.anchor is missing: say what the cap is counted from")
     span = _other_span(cap, at=at, mistakes=mistakes)
-    return cap.anchor or "dos_first", Window(span=span, zone=file.zone, kept=kept)
+    return cap.anchor or "dos_first", _window(span, file, kept)
 
 
 def _late(
@@ -213,7 +228,7 @@ def _late(
     if late.within is None:
         return late, None
     span = _other_span(late.within, at=f"{at}.within", mistakes=mistakes)
-    return late, Window(span=span, zone=file.zone, kept=kept)
+    return late, _window(span, file, kept)
 
 
 def _other_span(other: OtherSpan, *, at: str, mistakes: list[str]) -> Span:

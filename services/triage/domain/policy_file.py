@@ -200,7 +200,12 @@ class Example(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """One payer program. `states` are those whose public holidays the payer keeps besides federal ones."""
+    """
+    One payer program. `states` are those whose public holidays the payer keeps besides federal ones.
+
+    `holidays`: whether it keeps all federal holidays or the six usual ones. Unset, and without states: both
+    readings bound an end that hangs on it.
+    """
 
     id: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
     version: Text
@@ -214,6 +219,7 @@ class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
     default: bool = False
     effective_from: date | None = None
     effective_to: date | None = None
+    holidays: Literal["federal", "usual"] | None = None
     states: tuple[Text, ...] = ()
     closed_days: tuple[date, ...] = ()
     open_days: tuple[date, ...] = ()

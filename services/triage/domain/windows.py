@@ -8,7 +8,7 @@ are hours that really pass, so a change of the clock does not stretch or shrink 
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -44,7 +44,8 @@ class Window:
     """
     A span, and what applies instead when it starts on a day off.
 
-    `off_day` replaces `span` if the start is no business day. Made once per policy and compared by identity,
+    `off_day` replaces `span` if the start is no business day. `perhaps`: the same with the days off that the
+    payer may keep instead, where its policy does not say. Made once per policy and compared by identity,
     so that asking for the same end again costs a look into a table.
     """
 
@@ -52,25 +53,73 @@ class Window:
     zone: str
     kept: ClosedDays
     off_day: Span | None = None
+    perhaps: "Window | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The last instant that counts, with its UTC offset, and the steps to recompute it by hand."""
+    """
+    The last instant that counts, with its UTC offset, and the steps to recompute it by hand.
+
+    `why`: of another reading than the payer's zone and the federal holidays, and why there is one.
+    """
 
     at: datetime
     steps: tuple[str, ...]
+    why: str | None = None
+
+
+def ends_of(window: Window, start: date | datetime, calendar: Calendar) -> tuple[End, ...]:
+    """
+    Compute when a window closes in each reading that its policy leaves open, the plain one first.
+
+    An instant has its day where the facility is, which is not known: it is read in the payer's zone and at
+    the offset that it was recorded with.
+    """
+    place, why = _place(window, start)
+    found = [end_of(window, start, calendar)]
+    if place is not None:
+        found.append(_another(end_of(window, start, calendar, place), why))
+    if window.perhaps is not None:
+        found.append(_another(end_of(window.perhaps, start, calendar), _HOLIDAYS_UNSAID))
+        if place is not None:
+            found.append(
+                _another(end_of(window.perhaps, start, calendar, place), f"{why}; {_HOLIDAYS_UNSAID}")
+            )
+    return tuple(found)
+
+
+_HOLIDAYS_UNSAID = "the policy does not say whether the payer works on this holiday: here it does"
+_WESTERNMOST = ZoneInfo("Pacific/Honolulu")
+
+
+def _place(window: Window, start: date | datetime) -> tuple[tzinfo | None, str]:
+    """Give where else the day of an instant may be read, and why; None where that changes nothing."""
+    offset = start.utcoffset() if isinstance(start, datetime) else None
+    if offset is None or not isinstance(start, datetime):
+        return None, ""
+    place = _WESTERNMOST if not offset else _fixed(offset)
+    day, own = start.astimezone(ZoneInfo(window.zone)).date(), start.astimezone(place).date()
+    if day == own:
+        return None, ""
+    where = "by Hawaii's clock, since UTC is no facility's" if not offset else f"UTC{start:%z}, as recorded"
+    return place, f"the facility's zone is unknown, and {_day(day)} may be {_day(own)} there ({where})"
+
+
+def _another(end: End, why: str) -> End:
+    return End(end.at, (why, *end.steps), why)
 
 
 @lru_cache(maxsize=65_536)
-def end_of(window: Window, start: date | datetime, calendar: Calendar) -> End:
+def end_of(window: Window, start: date | datetime, calendar: Calendar, place: tzinfo | None = None) -> End:
     """
     Compute when a window closes. `start` is a local day, or an instant for limits in hours.
 
     An hour limit that starts with a day only is counted from that day's first minute: the earliest reading.
+    `place`: where the day of an instant is read; without it in the payer's zone.
     """
     zone = ZoneInfo(window.zone)
-    moment = start.astimezone(zone) if isinstance(start, datetime) and start.tzinfo else start
+    moment = start.astimezone(place or zone) if isinstance(start, datetime) and start.tzinfo else start
     day = moment.date() if isinstance(moment, datetime) else moment
     span, steps = window.span, []
     if window.off_day is not None and not calendar.is_business_day(day, window.kept):
@@ -94,7 +143,7 @@ def end_of(window: Window, start: date | datetime, calendar: Calendar) -> End:
 
 def _after_hours(span: Span, start: date | datetime, zone: ZoneInfo, steps: list[str]) -> End:
     moment = start if isinstance(start, datetime) else datetime.combine(start, time.min)
-    local = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    local = moment.astimezone(zone) if moment.tzinfo else moment.replace(tzinfo=zone)
     at = (local.astimezone(UTC) + timedelta(hours=span.amount)).astimezone(zone)
     begin, finish = f"{_day(local.date())} {_clock(local)}", f"{_day(at.date())} {_clock(at)}"
     steps.append(f"{begin} plus {span.words()} is {finish} {zone.key}")

@@ -25,6 +25,8 @@ WORDS_OF_KEYS: Mapping[str, Mapping[str, str]] = {
         "default": "true: for payers that no policy knows. One policy only.",
         "effective_from": "First day of service on which it is in force.",
         "effective_to": "Last day of service on which it is in force.",
+        "holidays": "federal: the payer keeps all federal holidays; usual: the six that every payer keeps. "
+        "Unset: both readings bound an end that hangs on it.",
         "states": "States whose public holidays the payer keeps besides the federal ones, as CA.",
         "closed_days": "Further days on which the payer does not work.",
         "open_days": "Holidays on which the payer works.",
