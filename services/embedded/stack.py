@@ -75,6 +75,7 @@ class Stack:
         await self._until_ready()
         self.ports_bound()
         await open_feed(self.content)
+        self.content = msgspec.structs.replace(self.content, starting=False)
         self._write()
         where = ", ".join(f"{child.name} {child.url}" for child in self.services if "-api" in child.name)
         say(f"reprieve is ready: {where}")

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from services.embedded import postgres as embedded_postgres
@@ -62,6 +63,8 @@ def up(
 
 def _run(folder: DataFolder, *, tether: int, demo: bool, kafka: str | None, log_level: str) -> None:
     last = read_up_file(folder.up_file)
+    if last:
+        write_up_file(folder.up_file, msgspec.structs.replace(last, starting=True))
     wait_for_leftovers(last.pids() if last else ())
     secrets = folder.secrets()
     say(f"Starting in {folder.path} …")
@@ -92,6 +95,7 @@ def _run(folder: DataFolder, *, tether: int, demo: bool, kafka: str | None, log_
             keys=site.keys,
             processes={"postgres-guard": Running(pid=guard.pid)},
             demo_pushed_on=last.demo_pushed_on if last else None,
+            starting=True,
         )
         if kafka:
             asyncio.run(create_topics(kafka))

@@ -22,7 +22,11 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class UpFile(msgspec.Struct, frozen=True, kw_only=True):
-    """Readable by its owner only: the keys open everything on this machine."""
+    """
+    Readable by its owner only: the keys open everything on this machine.
+
+    `starting`: what it names does not answer yet; commands say so.
+    """
 
     ingest_url: str
     triage_url: str
@@ -36,6 +40,7 @@ class UpFile(msgspec.Struct, frozen=True, kw_only=True):
     keys: Mapping[str, str]
     processes: Mapping[str, Running]
     demo_pushed_on: date | None = None
+    starting: bool = False
 
     def __repr__(self) -> str:
         return "<UpFile>"

@@ -40,6 +40,7 @@ class _UpFile(msgspec.Struct):
     submitter_id: str | None = None
     feed: str | None = None
     keys: dict[str, str] = {}
+    starting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Stack:
     keys: dict[str, str] = field(default_factory=dict, repr=False)
     key: str | None = field(default=None, repr=False)
     feed: str | None = None
+    starting: bool = False
 
     @classmethod
     def find(cls, data_dir: Path | None = None) -> "Stack":
@@ -66,7 +68,13 @@ class Stack:
                 remedy="Start one with `reprieve up`, or set REPRIEVE_INGEST_URL (TRIAGE, TRACKER) and"
                 " REPRIEVE_API_KEY.",
             )
-        return cls(urls=urls, keys=up.keys, key=os.environ.get("REPRIEVE_API_KEY") or None, feed=up.feed)
+        return cls(
+            urls=urls,
+            keys=up.keys,
+            key=os.environ.get("REPRIEVE_API_KEY") or None,
+            feed=up.feed,
+            starting=up.starting,
+        )
 
     def client(self, service: ServiceName, role: str) -> httpx2.Client:
         """Open a client that calls `service` with the key of `role`. Close it after use."""
@@ -81,16 +89,22 @@ class Stack:
             base_url=self.urls[service],
             headers={"Authorization": f"Bearer {key}"},
             timeout=_TIMEOUT,
-            transport=_NamedTransport(service),
+            transport=_NamedTransport(service, starting=self.starting),
         )
+
+
+_STARTING = (
+    "`reprieve up` is still starting: wait for its line with `ready`. If none is running, start it again."
+)
 
 
 class _NamedTransport(httpx2.HTTPTransport):
     """Says which service does not answer."""
 
-    def __init__(self, service: ServiceName) -> None:
+    def __init__(self, service: ServiceName, *, starting: bool) -> None:
         super().__init__()
         self._service = service
+        self._remedy = _STARTING if starting else "Is `reprieve up` (or the process) running?"
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         try:
@@ -99,7 +113,7 @@ class _NamedTransport(httpx2.HTTPTransport):
             where = f"{request.url.scheme}://{request.url.host}:{request.url.port or ''}".rstrip(":")
             raise UnavailableError(
                 f"{self._service} does not answer at {where}.",
-                remedy="Is `reprieve up` (or the process) running?",
+                remedy=self._remedy,
             ) from error
         response.stream = _NamedStream(self._service, response.stream)
         return response

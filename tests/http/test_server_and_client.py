@@ -161,6 +161,19 @@ def test_a_silent_service_is_named(tmp_path: Path, clean_environment):
         client.get("/livez")
 
 
+@pytest.mark.parametrize(
+    ("members", "remedy"), [({"starting": True}, "is still starting"), ({}, "Is `reprieve up`")]
+)
+def test_a_stack_that_is_still_starting_is_told_from_one_that_does_not_run(
+    tmp_path: Path, clean_environment, members: dict[str, Any], remedy: str
+):
+    url = f"http://127.0.0.1:{free_port()}"
+    stack = Stack.find(up_json(tmp_path, ingest_url=url, keys={"operator": "k"}, **members))
+    with stack.client("ingest", "operator") as client, pytest.raises(UnavailableError) as raised:
+        client.get("/livez")
+    assert remedy in (raised.value.remedy or "")
+
+
 async def test_an_answer_that_breaks_off_never_passes_for_a_whole_one(
     database: Database, tmp_path: Path, clean_environment
 ):
