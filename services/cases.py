@@ -26,6 +26,7 @@ from shared.terminal import print_table
 cases = typer.Typer(no_args_is_help=True, help="The denials being worked.")
 
 _PAGE = 200
+_BEING_WORKED = ["open", "partly_paid"]  # what is left to be won of a claim that was partly paid is open
 
 
 class Format(StrEnum):
@@ -42,7 +43,11 @@ _Output = Annotated[Format, typer.Option("--format", help="A table for people; j
 @cases.command("list")
 def list_cases(
     state: Annotated[
-        list[str] | None, typer.Option(help="open, reversed, paid, partly_paid, closed.")
+        list[str] | None,
+        typer.Option(
+            help="open, partly_paid, reversed, paid, closed; may be repeated. Without it the first two, or"
+            " with --claim-number all."
+        ),
     ] = None,
     payer: Annotated[str | None, typer.Option(help="A payer's id or name, whole.")] = None,
     category: Annotated[list[str] | None, typer.Option(help="Such as authorization_absent.")] = None,
@@ -58,7 +63,9 @@ def list_cases(
     output: _Output = Format.table,
     data_dir: _DataDir = None,
 ) -> None:
-    """List cases, the most pressing first. Names are masked."""
+    """List cases that are open, the most pressing first; --state lists others. Names are masked."""
+    if state is None and claim_number is None:
+        state = _BEING_WORKED
     wanted = {
         "state": state,
         "payer": payer,

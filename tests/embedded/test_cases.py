@@ -44,11 +44,17 @@ CLOCK = {
 
 
 @pytest.fixture
-def printed(monkeypatch):
+def asked() -> list[httpx2.Request]:
+    return []
+
+
+@pytest.fixture
+def printed(monkeypatch, asked):
     """Run a command against these answers, by the end of the path."""
 
     def run(*arguments: str, columns: int = 120, **answers: Any) -> str:
         def answer(request: httpx2.Request) -> httpx2.Response:
+            asked.append(request)
             return httpx2.Response(200, json=answers[request.url.path.rsplit("/", 1)[-1].replace("-", "_")])
 
         class Tracker:
@@ -150,3 +156,17 @@ def test_an_amount_a_deadline_and_an_id_are_whole_on_any_screen(printed, columns
     assert "3 days left" in text
     assert words.count("COBBLESTONE") == 2, "long text is folded and not cut"
     assert columns < 80 or max(map(len, text.splitlines())) <= columns
+
+
+@pytest.mark.parametrize(
+    ("options", "states"),
+    [
+        ([], ["open", "partly_paid"]),
+        (["--state", "paid", "--state", "closed"], ["paid", "closed"]),
+        (["--claim-number", "A-1"], []),
+    ],
+)
+def test_open_cases_are_listed_unless_others_are_asked_for(printed, asked, options, states):
+    printed("list", *options, cases={"data": [], "next_cursor": None})
+
+    assert asked[0].url.params.get_list("state") == states
