@@ -6,7 +6,6 @@ has the words). Whoever changes, removes, moves or puts in an entry breaks the c
 whole chain as the database's owner does not: against that, keep the heads that this prints somewhere else.
 """
 
-import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +17,6 @@ from uuid import UUID
 import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,11 +24,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.postgres import transaction
 from shared.security.commands import Format, FormatOption, with_owner
 from shared.security.settings import DEFAULT_DATA_DIR, DataDirOption
+from shared.terminal import print_table
 
 EXIT_FINDINGS = 1
 INSTALLATION = UUID(int=0)
 _ENTRIES_AT_ONCE = 2_000
-_WIDTH_IN_PIPES = 200
 
 Fault = Literal["differs", "is missing", "was put in"]
 
@@ -119,7 +117,7 @@ def verify(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAUL
         for one in found:
             print(msgspec.json.encode(one).decode())  # noqa: T201  a command prints
     else:
-        Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(_table(found))
+        print_table(_table(found))
     if any(one.fault for one in found):
         raise typer.Exit(EXIT_FINDINGS)
 
@@ -127,7 +125,7 @@ def verify(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAUL
 def _table(found: list[Verdict]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("log", "organization", "entries", "head", "verdict"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading != "verdict")  # these are kept, to be compared
     for one in found:
         whose = "" if one.organization_id == INSTALLATION else str(one.organization_id)
         said = (

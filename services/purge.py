@@ -47,6 +47,7 @@ from shared.security.settings import (
     DataDirOption,
     read_administration,
 )
+from shared.terminal import counted
 
 
 class PurgeSettings(AdministrationSettings):
@@ -314,12 +315,13 @@ def _say(found: Found, output: Format, *, done: bool) -> None:
     Console().print(table)
     if found.held_files:
         typer.echo(
-            f"kept all the same: {found.held_files:,} files with held sets; register their payees first"
+            f"kept all the same: {counted(found.held_files, 'file')} with held sets;"
+            " register their payees first"
         )
     if found.unread_files:
         typer.echo(
-            f"kept all the same: {found.unread_files:,} files with claims that nobody could read yet;"
-            " release or dismiss them first (`reprieve quarantine list`)"
+            f"kept all the same: {counted(found.unread_files, 'file')} with claims that nobody could read"
+            " yet; release or dismiss them first (`reprieve quarantine list`)"
         )
     if not done:
         typer.echo("Nothing was destroyed. Repeat it with --yes to do it.")

@@ -1,10 +1,15 @@
-"""Tables for people, on whom no amount and no id may be cut: half of an amount reads like another amount."""
+"""What people read. No amount and no id may be cut: half of an amount reads like another amount."""
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
 _ANY_WIDTH = 100_000
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, in the singular for 1: 1 file, 1,204 files."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def print_table(table: Table) -> None:

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from services.ingest.packing import Body, Packing, pack
 from shared.errors import DeniedError, InvalidInputError, UnauthenticatedError, UnavailableError
 from shared.http.client import raise_for_problem
+from shared.terminal import counted
 
 _POLL_SECONDS = 0.3
 _POLL_SECONDS_MAX = 3.0
@@ -92,7 +93,7 @@ class Pusher:
         One that is bad by itself costs no other; who has no right to push sends none.
         """
         with _progress() as progress:
-            bar = progress.add_task(f"{len(files):,} files", total=sum(map(_size, files)) or None)
+            bar = progress.add_task(counted(len(files), "file"), total=sum(map(_size, files)) or None)
             with ThreadPoolExecutor(self._connections) as pool:
                 try:
                     for start in range(0, len(files), _ASKED_AT_ONCE):

@@ -8,6 +8,7 @@ import typer
 
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
+from shared.terminal import counted
 
 
 def replay(
@@ -36,6 +37,7 @@ def replay(
         )
     with Stack.find(data_dir).client("ingest", "operator") as client:
         answer = raise_for_problem(client.post("/v1/replays", json=wanted or {"outdated": True})).json()
-    typer.echo(f"{answer['asked']} remittances are read again")
+    verb = "is" if answer["asked"] == 1 else "are"
+    typer.echo(f"{counted(answer['asked'], 'remittance')} {verb} read again")
     if answer["unreadable"]:
         typer.echo(f"{answer['unreadable']} cannot be: their raw files were deleted")

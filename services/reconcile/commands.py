@@ -16,6 +16,7 @@ from services.reconcile.streams import Scope, Sources
 from services.reconcile.tally import Comparison
 from shared.errors import InvalidInputError
 from shared.http.client import Stack
+from shared.terminal import counted
 
 EXIT_FINDINGS = 1
 WAIT_SECONDS = 30.0
@@ -73,8 +74,8 @@ def _tell_waiting(comparison: Comparison, seconds: float) -> None:
     """Say on a terminal what the wait is for."""
     if sys.stderr.isatty() and seconds > 0:
         print(
-            f"{comparison.files_coming():,} files and {comparison.coming():,} events are on their way; "
-            f"waiting up to {seconds:.0f} s …",
+            f"{counted(comparison.files_coming(), 'file')} and {counted(comparison.coming(), 'event')} are on"
+            f" their way; waiting up to {seconds:.0f} s …",
             file=sys.stderr,
         )
 

@@ -5,15 +5,16 @@ from decimal import Decimal
 from rich.text import Text
 
 from services.reconcile.tally import Comparison
+from shared.terminal import counted
 
 
 def conclusion(comparison: Comparison) -> Text:
     """Say in one line whether everything arrived."""
     total = comparison.total
     sums = (
-        f"{total.read.count:,} claims read ({money(total.read.charged)}), {total.events.count:,} events "
-        f"({money(total.events.denied)} denied), {total.decided.count:,} decided, "
-        f"{total.recorded.count:,} in the ledger"
+        f"{counted(total.read.count, 'claim')} read ({money(total.read.charged)}), "
+        f"{counted(total.events.count, 'event')} ({money(total.events.denied)} denied), "
+        f"{total.decided.count:,} decided, {total.recorded.count:,} in the ledger"
     )
     verdict, style = _verdict(comparison)
     return Text(f"{verdict}: {sums}.{_beside(comparison)}", style=style)
@@ -36,9 +37,9 @@ def _beside(comparison: Comparison) -> str:
     """Name what came and is in no sum, so that agreement is never taken for more than it is."""
     files, held, total = comparison.file_verdicts, comparison.held, comparison.total
     beside = {
-        f"{files['given_up']:,} files given up": files["given_up"],
-        f"{comparison.files_coming():,} files not read yet": comparison.files_coming(),
-        f"{held.claims:,} claims ({money(held.charged)}) held for an unregistered payee": held.sets,
+        f"{counted(files['given_up'], 'file')} given up": files["given_up"],
+        f"{counted(comparison.files_coming(), 'file')} not read yet": comparison.files_coming(),
+        f"{counted(held.claims, 'claim')} ({money(held.charged)}) held for an unregistered payee": held.sets,
         f"{cut_words(total.cut)}: ask for {'it' if total.cut == 1 else 'them'} again": total.cut,
         "what ingest did not finish, which only an operator's key shows": comparison.files_hidden,
     }

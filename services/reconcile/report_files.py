@@ -9,6 +9,7 @@ from rich.text import Text
 from services.reconcile.conclusion import money
 from services.reconcile.files import FileVerdict, Held
 from services.reconcile.tally import Comparison
+from shared.terminal import counted
 
 ROWS_SHOWN_MAX = 20
 
@@ -59,8 +60,9 @@ def _files(comparison: Comparison) -> Iterable[Table]:
 
 def _held(held: Held) -> Text:
     return Text(
-        f"Held, in no sum above: {held.claims:,} claims ({money(held.charged)} charged) in {held.sets:,} "
-        f"transaction sets of {held.files:,} files, whose payee no organization registered. "
-        "`reprieve orgs payee add ORGANIZATION NPI` releases them; `GET /v1/held` lists the payees.",
+        f"Held, in no sum above: {counted(held.claims, 'claim')} ({money(held.charged)} charged) in "
+        f"{counted(held.sets, 'transaction set')} of {counted(held.files, 'file')}, whose payee no "
+        "organization registered. `reprieve orgs payee add ORGANIZATION NPI` releases them; "
+        "`GET /v1/held` lists the payees.",
         style="bold",
     )

@@ -1,7 +1,6 @@
 """`reprieve orgs`, `submitters` and `keys`: the operators' commands on the `access` schema."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
@@ -29,6 +28,7 @@ from shared.security.settings import (
     OrganizationSettings,
     read_administration,
 )
+from shared.terminal import print_table
 
 orgs = typer.Typer(help="Organizations and the payees whose remittances are theirs.", no_args_is_help=True)
 payee = typer.Typer(help="Payees of an organization.", no_args_is_help=True)
@@ -241,13 +241,10 @@ def _show(rows: Sequence[Any], kind: type[Any], output: Format) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in names:
         whole = name.endswith("_id") or name == "prefix"  # these are copied into the next command
-        table.add_column(name.replace("_", " "), no_wrap=whole, overflow="fold")
+        table.add_column(name.replace("_", " "), no_wrap=whole or name.endswith("_at"))
     for row in rows:
         table.add_row(*(_cell(getattr(row, name)) for name in names))
-    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(table)
-
-
-_WIDTH_IN_PIPES = 200
+    print_table(table)
 
 
 def _cell(value: Any) -> str:

@@ -222,7 +222,7 @@ async def test_the_only_copy_of_a_claim_that_nobody_could_read_stays(
     found = await purged_in_forty_days(site)
     assert (found.files, found.held_files, found.unread_files, found.months) == (0, 0, 1, 0)
     purge._say(found, Format.table, done=True)
-    assert "1 files with claims that nobody could read yet" in capsys.readouterr().out
+    assert "1 file with claims that nobody could read yet" in capsys.readouterr().out
 
     (one,) = (await site.get("/v1/quarantine", "admin")).json()["data"]
     path = f"/v1/quarantine/{one['quarantine_id']}"

@@ -18,6 +18,7 @@ class Ingest:
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.count = 3
 
     def client(self, service: str, role: str) -> httpx2.Client:
         assert (service, role) == ("ingest", "operator")
@@ -26,7 +27,7 @@ class Ingest:
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         assert (request.method, request.url.path) == ("POST", "/v1/replays")
         self.asked.append(msgspec.json.decode(request.content))
-        return httpx2.Response(202, json={"asked": 3, "unreadable": 1})
+        return httpx2.Response(202, json={"asked": self.count, "unreadable": 1})
 
 
 @pytest.fixture
@@ -55,6 +56,13 @@ def test_what_was_named_is_asked_for(
         "3 remittances are read again",
         "1 cannot be: their raw files were deleted",
     ]
+
+
+def test_one_remittance_is_said_in_the_singular(ingest: Ingest, capsys: pytest.CaptureFixture[str]):
+    ingest.count = 1
+    replay_commands.replay(remittance=ID)  # type: ignore[arg-type]
+
+    assert "1 remittance is read again" in capsys.readouterr().out
 
 
 def test_two_things_at_once_are_refused(ingest: Ingest):

@@ -54,7 +54,7 @@ def test_a_file_given_up_is_shown_with_the_way_back(stack: FakeStack):
     result = run("reconcile", "--wait", "20")
 
     assert "reprieve push" in result.output
-    assert "1 files given up" in last_line(result.output)
+    assert "1 file given up" in last_line(result.output)
     assert len([path for path, _ in stack.ingest.asked if "receipts" in path]) == 1, "waiting mends nothing"
 
 
@@ -106,6 +106,15 @@ def test_held_claims_are_named_with_their_dollars_and_are_no_fault(stack: FakeSt
     assert "Everything" not in result.output
     assert "What was released agrees to the cent" in last_line(result.output)
     assert "4 claims ($450.15) held" in last_line(result.output)
+
+
+def test_one_held_claim_is_said_in_the_singular(stack: FakeStack):
+    stack.add_receipt(**HELD | {"held_sets": 1, "held_claims": 1, "held_charge_amount": "20.20"})
+    result = run("reconcile")
+
+    assert "1 claim ($20.20 charged) in 1 transaction set of 1 file, whose" in result.output
+    assert "1 claim ($20.20) held" in last_line(result.output)
+    assert "1 event (" in last_line(result.output)
 
 
 def test_json_tells_what_is_held(stack: FakeStack):

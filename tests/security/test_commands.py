@@ -200,7 +200,7 @@ def test_a_key_is_bound_to_the_place_that_its_role_demands(command: Command, wor
 
 
 def test_tables_show_whole_ids_and_no_secret(command: Command, fresh_database: Database, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     (organization,) = command(orgs, "create", "One", "--format", "json")
     made = CliRunner().invoke(keys, ["create", "--role", "operator", "--name", "root"])
     text = made.stdout.strip()
@@ -208,6 +208,7 @@ def test_tables_show_whole_ids_and_no_secret(command: Command, fresh_database: D
     assert "shown once" in made.stderr
     listed = CliRunner().invoke(orgs, ["list"]).stdout
     assert organization["organization_id"] in listed
+    assert max(map(len, listed.splitlines())) <= 80
     shown = CliRunner().invoke(keys, ["list"]).stdout
     assert text.split("_")[1] in shown
     assert text.split("_", 2)[2] not in shown
