@@ -18,6 +18,7 @@ from services.ingest.domain.findings import Finding
 from services.ingest.domain.ordinals import Ordinals
 from services.ingest.domain.ordinary import DENIES_WHOLE_CHARGE, ORDINARY_REASONS
 from services.ingest.domain.plain import LoopRead, PlainReader
+from services.ingest.domain.unreadable import unreadable_amount
 from services.ingest.x12.delimiters import Delimiters, to_neutral
 from services.ingest.x12.elements import (
     Cents,
@@ -122,7 +123,11 @@ def _amount(parts: list[bytes], index: int) -> tuple[Cents, bytes] | None:
 def _quarantine(block: Block, head: list[bytes]) -> list[Finding]:
     if block.oversized:
         return [block.finding("oversized_loop")]
-    unreadable = [block.finding("claim_unreadable", 0, at) for at in (3, 4) if _amount(head, at) is None]
+    unreadable = [
+        unreadable_amount(block.finding("claim_unreadable", 0, at), head[at] if at < len(head) else b"")
+        for at in (3, 4)
+        if _amount(head, at) is None
+    ]
     return unreadable or [block.finding("claim_unreadable")]
 
 
