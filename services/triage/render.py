@@ -12,7 +12,7 @@ from rich.text import Text
 
 from services.triage.domain.actions import ACTION_WORDS
 from services.triage.domain.calendars import Calendar
-from services.triage.domain.clocks import plan_for, state_of
+from services.triage.domain.clocks import may_have_closed, plan_for, state_of
 from services.triage.domain.decide import decide
 from services.triage.domain.next_clock import end_ahead, next_clock
 from services.triage.domain.policies import Policies
@@ -252,7 +252,10 @@ def clock_words(clock: Clock, as_of: date) -> tuple[str, str]:
         hour = "" if end.hour == 23 else f" {end:%H:%M}"
         return f"until {end:%Y-%m-%d}{hour}, {_days_left(days)}", style
     if clock.earliest is not None and clock.latest is not None:
-        return f"until {clock.earliest:%Y-%m-%d} to {clock.latest:%Y-%m-%d}, {_days_left(days)}", style
+        late = may_have_closed(clock, as_of)
+        left = "it may have closed, act today" if late else _days_left(days)
+        style = "bold red" if late else style
+        return f"until {clock.earliest:%Y-%m-%d} to {clock.latest:%Y-%m-%d}, {left}", style
     bound = "at the earliest" if end == clock.earliest else "at the latest"
     return f"until {end:%Y-%m-%d} {bound}, {_days_left(days)}", style
 

@@ -122,6 +122,12 @@ def plan_for(clock: Clock, as_of: date) -> datetime | None:
     return clock.latest
 
 
+def may_have_closed(clock: Clock, as_of: date) -> bool:
+    """Tell whether the earliest reading of a clock's end has passed, and its latest has not."""
+    alive = clock.deadline_at is None and state_of(clock, as_of) not in {"closed", "forbidden"}
+    return alive and clock.earliest is not None and clock.earliest.date() < as_of
+
+
 def _order(running: RunningClock) -> tuple[bool, datetime, str]:
     clock = running.clock
     return clock.permitted is False, clock.deadline_at or clock.earliest or clock.latest or _FAR, clock.kind

@@ -7,7 +7,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from services.triage.domain.advice import Advice, advise
-from services.triage.domain.clocks import SILENT, RunningClock, state_of
+from services.triage.domain.clocks import SILENT, RunningClock, may_have_closed, state_of
 from services.triage.domain.cues import cues_of
 from services.triage.domain.liability import billing_lines
 from services.triage.domain.next_clock import end_ahead, next_clock
@@ -20,13 +20,14 @@ class Outlook(Struct, frozen=True, kw_only=True, eq=False):
     """
     The advice, and what a decision says about its clocks.
 
-    `days_left` counts to the end of the action's own clock, else to that of the clock to watch. `certainty`
-    is the codes' confidence times the policy's. `human` says why a person must look, `explanation` how the
-    dates came about.
+    `days_left` counts to the next end among the open clocks, None where none has one; 0 where one of them
+    `may_have_closed`. `certainty` is the codes' confidence times the policy's. `human` says why a person must
+    look, `explanation` how the dates came about.
     """
 
     advice: Advice
     days_left: int | None
+    may_have_closed: bool
     certainty: float
     human: tuple[str, ...]
     explanation: tuple[str, ...]
@@ -38,19 +39,19 @@ def outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningCl
     """Look ahead."""
     advice = advise(situation, running)
     soonest = next_clock((one.clock for one in running if not waits(one)), situation.as_of)
+    perhaps_late = any(may_have_closed(one.clock, situation.as_of) for one in running if not waits(one))
     return Outlook(
         advice=advice,
-        days_left=_days_left(advice, soonest, situation.as_of),
+        days_left=0 if perhaps_late else _days_left(soonest, situation.as_of),
+        may_have_closed=perhaps_late,
         certainty=_certainty(situation, match),
         human=_human(situation, match, advice, running),
         explanation=_explanation(situation, match, advice, running=running, soonest=soonest),
     )
 
 
-def _days_left(advice: Advice, soonest: Clock | None, as_of: date) -> int | None:
-    clocks = [advice.governing.clock] if advice.governing else []
-    clocks += [soonest] if soonest else []
-    end = next((end for clock in clocks if (end := end_ahead(clock, as_of)) is not None), None)
+def _days_left(soonest: Clock | None, as_of: date) -> int | None:
+    end = None if soonest is None else end_ahead(soonest, as_of)
     return None if end is None else (end.date() - as_of).days
 
 

@@ -28,8 +28,8 @@ def priority_of(
     Rank a denial from 0 to 100, higher first, and say how: money + time + chance (docs/classification.md).
 
     Money, up to 40: logarithmic, 0 at nothing and 40 from $50,000; $500 weighs about 12, $5,000 about 25.
-    Time, up to 40: 40 when the clock of the recommended action ends today, falling evenly to 5 at 60 days
-    and more (where it has no end, the next clock counts); 15 where no end is known; 0 where all has closed.
+    Time, up to 40: 40 when the next open clock ends today or may have closed already, falling evenly to 5 at
+    60 days and more; 15 where no end is known; 0 where all has closed.
     Chance, up to 20: 20 times the weight of the way (advice.py) times the confidence.
     What is not about authorization keeps a quarter of its sum: it is another team's work.
     """
@@ -58,6 +58,8 @@ def priority_of(
 def _left(outlook: Outlook) -> str:
     if outlook.advice.exhausted:
         return "all has closed"
+    if outlook.may_have_closed:
+        return "may have closed, act today"
     days = outlook.days_left
     if days is None:
         return "no end known"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.triage.domain.actions import ACTION_WORDS, OF_A_ROUTE, ROUTE_WORDS
-from services.triage.domain.clocks import RunningClock, plan_for
+from services.triage.domain.clocks import RunningClock, may_have_closed, plan_for
 from services.triage.domain.cues import NO_APPEAL, PEER_TO_PEER, RESEND
 from services.triage.domain.situation import Choice, Situation, States, waits
 from services.triage.domain.ways import APPEALS, WAYS
@@ -172,4 +172,6 @@ def by_when(running: RunningClock | None, as_of: date) -> str:
     if clock.deadline_at is not None:
         return f" by {instant:%Y-%m-%d %H:%M} {clock.zone}"
     word = "at the latest" if instant == clock.latest else "at the earliest reading"
+    if may_have_closed(clock, as_of):
+        word += ": it may have closed, act today"
     return f" by {instant:%Y-%m-%d}, {word}"

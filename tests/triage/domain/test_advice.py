@@ -103,7 +103,7 @@ def test_the_way_that_may_spare_the_patient_keeps_its_date():
 
     assert "request_retro_authorization" in found.next_action_codes
     assert any("2026-05-31" in step for step in found.next_actions)
-    assert "71 days left" in found.explanation[-1]
+    assert "64 days left" in found.explanation[-1]
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,30 @@ def test_the_next_clock_is_the_rows_and_the_actions_own_is_named_so():
     [own] = [one for one in decision.clocks if one.kind == "retro_authorization"]
     assert own is not watched
     assert f"Clock of the recommended action: {own.label} ({own.policy_id})" in decision.explanation
+
+
+def test_priority_counts_to_the_next_clock_though_the_actions_own_ends_later():
+    decision = decided("PRIORITY HEALTH")
+
+    # The request until 31 May is advised; the appeal ends first, on 24 May: 65 days from 20 March.
+    assert decision.recommended_action == "request_retro_authorization"
+    assert "(64 days left)" in decision.explanation[-1]
+
+
+def test_priority_does_not_fall_when_the_earliest_reading_has_passed():
+    # 14 to 90 days from 2 March: 16 March to 31 May.
+    before, last, after, much_later, closed = (
+        decided("NO SUCH PLAN", as_of=day)
+        for day in (
+            date(2026, 3, 15),
+            date(2026, 3, 16),
+            date(2026, 3, 17),
+            date(2026, 5, 31),
+            date(2026, 6, 1),
+        )
+    )
+
+    assert before.priority <= last.priority == after.priority == much_later.priority > closed.priority
+    assert "time 40/40 (may have closed, act today)" in after.explanation[-1]
+    assert any("2026-05-31, at the latest: it may have closed, act today" in s for s in after.next_actions)
+    assert "may have closed" not in last.explanation[-1] + " ".join(last.next_actions)
