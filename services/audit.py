@@ -123,7 +123,7 @@ def verify(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAUL
 
 
 def _table(found: list[Verdict]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("log", "organization", "entries", "head", "verdict"):
         table.add_column(heading, no_wrap=heading != "verdict")  # these are kept, to be compared
     for one in found:

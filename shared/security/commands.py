@@ -238,7 +238,7 @@ def _show(rows: Sequence[Any], kind: type[Any], output: Format) -> None:
         for column in fields(kind)
         if not rows or any(_cell(getattr(row, column.name)) for row in rows)
     ]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         whole = name.endswith("_id") or name == "prefix"  # these are copied into the next command
         table.add_column(name.replace("_", " "), no_wrap=whole or name.endswith("_at"))

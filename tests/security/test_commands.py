@@ -201,7 +201,7 @@ def test_a_key_is_bound_to_the_place_that_its_role_demands(command: Command, wor
 
 def test_tables_show_whole_ids_and_no_secret(command: Command, fresh_database: Database, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    (organization,) = command(orgs, "create", "One", "--format", "json")
+    (organization,) = command(orgs, "create", "Lakeshore Orthopedics", "--format", "json")
     made = CliRunner().invoke(keys, ["create", "--role", "operator", "--name", "root"])
     text = made.stdout.strip()
     assert who(fresh_database, text).role == "operator"
