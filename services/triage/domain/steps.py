@@ -18,6 +18,9 @@ _SEARCH = (
     "Search for an authorization on file first; if one covers the service, put it on a corrected claim; "
     "if its dates are off, ask the payer to back-date it"
 )
+_SEARCH_FOR_A_NEW_CLAIM = (
+    "Search for an authorization on file first; if one covers the service, put it on the claim that you send"
+)
 _NOT_REQUIRED = "If the payer asks for none for this code, dispute the denial with the payer's own list"
 _SECONDARY = (
     "This payer came second: find out whether it asks for an authorization of its own; "
@@ -27,6 +30,8 @@ _EMERGENCY = (
     "Emergency care needs no prior authorization as a rule: dispute with the ED record, if it shows one"
 )
 _ABSENT = frozenset(("authorization_absent", "authorization_number_invalid"))
+_AT_ONCE = frozenset(("notify_payer", "check_authorization_on_file", *_DISPUTES))
+"""What comes before the dispute of an emergency: a notice runs by the hour, a number may settle it."""
 _SHUT = frozenset(("closed", "forbidden"))
 _LATE = frozenset(("authorization_untimely", "notification_untimely"))
 
@@ -89,11 +94,16 @@ def _chosen(situation: Situation, choice: Choice) -> Iterator[Step]:
         yield Step(action, f"{ACTION_WORDS[action]}: {choice.exempt}{when}{limit}")
         return
     searches = situation.main.action == "search_existing_authorization" and not situation.cured
-    if searches and action != "send_corrected_claim":
-        yield Step("search_existing_authorization", _SEARCH)
+    resend = not situation.remarks.isdisjoint(RESEND)
+    if searches:
+        yield Step("search_existing_authorization", _SEARCH_FOR_A_NEW_CLAIM if resend else _SEARCH)
+    if _disputes_an_emergency(situation, choice) and action not in _AT_ONCE:
+        yield Step(_dispute_of(choice), _EMERGENCY)
     if action in {"search_existing_authorization", "review_patient_billing"}:
         return
     words = _FOUND.get(action, ACTION_WORDS[action]) if situation.cured else ACTION_WORDS[action]
+    if resend and action == "send_corrected_claim":
+        words += ", or a new one: the payer takes no appeal of this one"
     limit = f"; {_NO_LIMIT}" if choice.governing is None and action in _DISPUTES else ""
     yield Step(action, f"{words}{when}{limit}")
     if situation.found and not situation.cured and action in _MAY_CITE:
@@ -109,17 +119,30 @@ _MAY_CITE: frozenset[Action] = frozenset((*_DISPUTES, "request_extension", "requ
 
 def _disputes_without_a_clock(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Give the disputes that hang on a fact of the case and not on a window."""
-    category = situation.main.category
-    dispute: Action = "appeal" if choice.action == "appeal" else "request_reconsideration"
     if situation.cured or choice.exempt or choice.exhausted:
         return
-    if category in _ABSENT and not situation.echoed:
-        yield Step(dispute, _SECONDARY if situation.secondary else _NOT_REQUIRED)
-    if situation.emergency and (category in _ABSENT or category in _LATE):
-        yield Step(dispute, _EMERGENCY)
+    if situation.main.category in _ABSENT and not (situation.echoed or _barred(situation)):
+        yield Step(_dispute_of(choice), _SECONDARY if situation.secondary else _NOT_REQUIRED)
+    if _disputes_an_emergency(situation, choice) and (choice.instead or choice.action) in _AT_ONCE:
+        yield Step(_dispute_of(choice), _EMERGENCY)
     told = any(one.clock.kind == "peer_to_peer" and state not in _SHUT for one, state in states)
     if PEER_TO_PEER in situation.remarks and not told:
         yield Step("request_peer_to_peer", "Ask for the peer-to-peer review that the payer offers (N939)")
+
+
+def _dispute_of(choice: Choice) -> Action:
+    return "appeal" if (choice.instead or choice.action) == "appeal" else "request_reconsideration"
+
+
+def _barred(situation: Situation) -> bool:
+    return not situation.remarks.isdisjoint(NO_APPEAL)
+
+
+def _disputes_an_emergency(situation: Situation, choice: Choice) -> bool:
+    """Tell whether the denial itself is to be disputed: emergency care needs no authorization beforehand."""
+    settled = situation.cured or choice.exempt is not None or choice.exhausted or _barred(situation)
+    category = situation.main.category
+    return situation.emergency and not settled and (category in _ABSENT or category in _LATE)
 
 
 def _alternatives(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
@@ -129,11 +152,13 @@ def _alternatives(situation: Situation, choice: Choice, states: States) -> Itera
     told = choice.governing if choice.action != "check_authorization_on_file" else None
     if choice.action == "search_existing_authorization" or choice.instead == "search_existing_authorization":
         told = None
+    first = {kind for kind, _ in ways.first} - {"corrected_claim"}
+    before = "Else" if situation.remarks.isdisjoint(RESEND) else "Before it, if none is found"
     for clock, state in states:
         if clock is told or state not in {"open", "perhaps_open", "unknown"} or waits(clock):
             continue
         kind = clock.clock.kind
-        lead = "In time for it" if kind in ways.beside else "Else"
+        lead = "In time for it" if kind in ways.beside else before if kind in first else "Else"
         action = actions.get(kind, "send_corrected_claim" if kind == "corrected_claim" else "appeal")
         yield Step(action, f"{lead}: {clock.clock.label}{by_when(clock, situation.as_of)}")
 
@@ -141,9 +166,9 @@ def _alternatives(situation: Situation, choice: Choice, states: States) -> Itera
 def _if_refused(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Where a cure is asked for and no dispute has a clock: what a refusal leaves."""
     ways = WAYS[situation.main.category]
-    barred = not situation.remarks.isdisjoint(NO_APPEAL)
     disputes = any(clock.clock.kind in APPEALS for clock, _ in states)
-    if ways.first and not (barred or disputes or choice.exhausted or choice.action in _DISPUTES):
+    disputed = (choice.instead or choice.action) in _DISPUTES
+    if ways.first and not (_barred(situation) or disputes or choice.exhausted or disputed):
         yield Step("appeal", f"If the payer refuses: appeal with the clinical records; {_NO_LIMIT}")
 
 

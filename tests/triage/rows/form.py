@@ -127,7 +127,7 @@ class ExpectedItem(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True
 
 
 class Expect(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """What must come out. `says`: words that a person reads. `no_way`: kinds of which no clock is open.
+    """What must come out. `says`: words that a person reads; `no_words`: none of them. `no_way`: kinds of which no clock is open.
 
     `steps`: next actions in this order, others may stand between; `no_step`: none of them."""
 
@@ -147,6 +147,7 @@ class Expect(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     next_clock: ClockKind | Literal["none"] | None = None
     no_way: tuple[ClockKind, ...] = ()
     says: tuple[Text, ...] = ()
+    no_words: tuple[Text, ...] = ()
 
 
 class Row(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

@@ -114,6 +114,7 @@ def differences(row: Row, decision: Decision) -> Iterator[str]:
     yield from (f"the steps have {code}" for code in expect.no_step if code in codes)
     read = "\n".join(_all_words(decision))
     yield from (f"nobody reads {words!r} in\n{read}" for words in expect.says if words not in read)
+    yield from (f"somebody reads {words!r}" for words in expect.no_words if words in read)
     for item in row.items:
         yield from _item_differences(item, decision)
     for clock in row.clocks:
