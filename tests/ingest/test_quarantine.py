@@ -12,10 +12,10 @@ async def test_a_claim_whose_event_fails_is_quarantined_and_its_neighbours_go_on
 ):
     read_in_full = domain_events.Detail
 
-    def detail(segments, delimiters):
-        if segments[0].startswith(b"CLP*POISON"):
+    def detail(loop, delimiters):
+        if loop.startswith(b"CLP*POISON"):
             raise IndexError
-        return read_in_full(segments, delimiters)
+        return read_in_full(loop, delimiters)
 
     monkeypatch.setattr(domain_events, "Detail", detail)
     receipt = await site.take_in(

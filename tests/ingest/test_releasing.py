@@ -156,10 +156,10 @@ async def test_what_a_newer_reader_can_read_becomes_an_event_and_the_rest_is_lef
 ):
     read_in_full = domain_events.Detail
 
-    def detail(segments, delimiters):
-        if segments[0].startswith(b"CLP*POISON"):
+    def detail(loop, delimiters):
+        if loop.startswith(b"CLP*POISON"):
             raise IndexError
-        return read_in_full(segments, delimiters)
+        return read_in_full(loop, delimiters)
 
     monkeypatch.setattr(domain_events, "Detail", detail)
     await site.take_in(remittance(TestSet([denied("A1"), denied("POISON"), paid("A3")])))
@@ -181,9 +181,9 @@ async def test_another_reading_gets_a_higher_revision_of_the_same_event(
 ):
     read_in_full = domain_events.Detail
 
-    def without_remarks(segments, delimiters):
-        detail = read_in_full(segments, delimiters)
-        if segments[0].startswith(b"CLP*A1"):
+    def without_remarks(loop, delimiters):
+        detail = read_in_full(loop, delimiters)
+        if loop.startswith(b"CLP*A1"):
             detail.facts["facility_type"] = None
         return detail
 
