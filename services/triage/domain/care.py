@@ -17,6 +17,7 @@ SETTINGS = frozenset(("inpatient", "outpatient"))
 
 _INPATIENT_BILLS = frozenset(("11", "12", "18", "21", "41"))
 _INPATIENT_PLACES = frozenset(("21", "51", "61"))
+BILLS_OR_OFFICES = frozenset(("11", "12", "18"))  # a hospital's bill, or an office, a home, a workplace
 _PLACES_UNSAID = frozenset(("", "99"))
 
 # Procedure ranges, CPT and HCPCS, coarse on purpose: they only tell programs apart.
@@ -67,14 +68,33 @@ def _programs(code: str) -> tuple[frozenset[str], bool]:
 
 
 def setting(event: ClaimDenied) -> str | None:
-    """Give inpatient or outpatient, or None where CLP08 and DRG do not say."""
+    """Give inpatient or outpatient, or None where CLP08, DRG and what is billed do not say."""
     if event.drg:
         return "inpatient"
     place = event.facility_type or ""
     if place in _PLACES_UNSAID:
         return None
+    if place in BILLS_OR_OFFICES and not is_institutional(event):
+        return _by_the_lines(event)
     inpatient = _INPATIENT_BILLS if is_institutional(event) else _INPATIENT_PLACES
     return "inpatient" if place in inpatient else "outpatient"
+
+
+def _by_the_lines(event: ClaimDenied) -> str | None:
+    """
+    Tell a hospital's bill from an office, a home or a workplace, whose CLP08 is the same.
+
+    A professional claim has procedures, or days of its lines' own. A statement without them is of a stay if it
+    has no lines or spans days; else nothing tells.
+    """
+    begin, end = event.statement_from, event.statement_to
+    spans_days = begin is not None and end is not None and begin < end
+    dated = all(line.service_from is not None for line in event.lines)
+    coded = all(_PROCEDURE.fullmatch(line.code or "") for line in event.lines)
+    if event.lines and (dated or (coded and not spans_days)):
+        return "outpatient"
+    stay = begin is not None and (spans_days or not event.lines) and not (event.lines and coded)
+    return "inpatient" if stay else None
 
 
 def has_category(care: Care, word: str) -> bool | None:

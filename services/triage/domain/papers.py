@@ -4,6 +4,7 @@ from collections.abc import Collection
 from decimal import Decimal
 from functools import lru_cache
 
+from services.triage.domain.care import BILLS_OR_OFFICES, setting
 from services.triage.domain.urgency import is_institutional
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Action
@@ -107,12 +108,19 @@ def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount
         shown += [f"{len(chosen) - _LINES_SHOWN} lines more"] if len(chosen) > _LINES_SHOWN else []
         parts.append(", ".join(shown))
     if event.facility_type:
-        kind = "type of bill" if is_institutional(event) else "place of service"
+        kind = _kind_of_place(event)
         parts.append(f"{kind} {event.facility_type}")
     parts.append(f"denied {amount:,.2f} of {event.charge_amount:,.2f}")
     if event.rendering_npi is not None:
         parts.append(f"rendering NPI {event.rendering_npi}")
     return "; ".join(parts)
+
+
+def _kind_of_place(event: ClaimDenied) -> str:
+    if is_institutional(event):
+        return "type of bill"
+    unsure = event.facility_type in BILLS_OR_OFFICES and setting(event) != "outpatient"
+    return "type of bill or place of service" if unsure else "place of service"
 
 
 @lru_cache(maxsize=16_384)

@@ -19,6 +19,7 @@ _EMERGENCY_REMARKS = {
     "N392": "the payer asks for the emergency department's records",
 }
 _URGENT_CARE_REVENUE = "0456"  # of the emergency family 045x, and an urgent care clinic all the same
+_FREQUENCIES_OF_STAYS = frozenset(("2", "3", "4"))  # CLP09: a stay's first, next and last bill
 _ED_PROFESSIONAL_FEE = "0981"
 
 
@@ -103,8 +104,8 @@ def _codes_say(
 
 
 def is_institutional(event: ClaimDenied) -> bool:
-    """Tell an institutional claim by its DRG, revenue codes or MIA remarks."""
-    if event.drg:
+    """Tell an institutional claim by its DRG, revenue codes, MIA remarks or the frequency of a stay's bills."""
+    if event.drg or event.frequency in _FREQUENCIES_OF_STAYS:
         return True
     for line in event.lines:
         if line.revenue_code or line.qualifier == "NU":

@@ -222,7 +222,7 @@ def test_without_a_date_of_service_the_remittance_bounds_it_and_the_date_is_aske
         payer="PRIORITY HEALTH",
         filing_indicator="12",
         facility_type="11",
-        lines=[line()],
+        lines=[line(code="64483")],
         service_from=None,
         service_to=None,
         service_date_source="none",

@@ -81,7 +81,8 @@ def test_without_evidence_the_urgency_is_not_guessed(event):
     [
         (with_lines(line(), drg="470"), "inpatient"),
         (with_lines(line(), facility_type="21"), "inpatient"),  # place of service
-        (with_lines(line(), facility_type="11"), "outpatient"),  # place of service: an office
+        (with_lines(line(code="99213"), facility_type="11"), "outpatient"),  # place of service: an office
+        (with_lines(line(), facility_type="11"), None),  # nothing says whether it is an office
         (with_lines(line(revenue_code="0120"), facility_type="11"), "inpatient"),  # type of bill 11x
         (with_lines(line(revenue_code="0360"), facility_type="13"), "outpatient"),
         (with_lines(line()), None),

@@ -48,6 +48,7 @@ def denied(given: Given) -> ClaimDenied:
         filing_indicator=given.filing,
         claim_status=given.status,
         facility_type=given.place,
+        frequency=given.frequency,
         drg=given.drg,
         version=given.version,
         payment_method=given.payment,

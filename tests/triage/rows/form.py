@@ -77,6 +77,7 @@ class Given(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     filing: str | None = None
     status: str = "1"
     place: str | None = None
+    frequency: str | None = None
     drg: str | None = None
     version: str = "005010X221A1"
     payment: str | None = None
