@@ -23,6 +23,8 @@ security number), 1W (member id), IG (policy number): they would identify the pa
 _MIA_REMARKS = (5, 20, 21, 22, 23)
 _MOA_REMARKS = (3, 4, 5, 6, 7)
 _REVENUE_QUALIFIERS = frozenset(("NU", "RB"))
+_SVC_PADDING = ("",) * 7  # SVC has up to seven elements
+_ZERO = Decimal(0)
 _PEOPLE = {"QC": "patient", "IL": "subscriber", "74": "corrected_patient"}
 _PAYERS = {"TT": "crossover_payer", "PR": "corrected_payer"}
 _CLAIM_DATES = {
@@ -100,7 +102,7 @@ class Detail:
         into = self._adjustments if self._line is None else self._line["adjustments"]
         group = parts[1].strip() if len(parts) > 1 else ""
         for at in range(2, len(parts) - 1, 3):
-            amount = _number(parts, at + 1)
+            amount = _number_of(parts[at + 1])
             if amount is not None:
                 into.append(
                     Adjustment(
@@ -130,8 +132,8 @@ class Detail:
         self._remarks += [Remark(code=code, source="MOA") for code in codes if code]
 
     def ref(self, parts: list[str]) -> None:
-        value = _text(parts, 2)
-        if value is None:
+        value = parts[2].strip() if len(parts) > 2 else ""
+        if not value:
             return
         qualifier = parts[1]
         if qualifier in _AUTHORIZATIONS:
@@ -158,35 +160,26 @@ class Detail:
             self._line["service_to"] = day
 
     def svc(self, parts: list[str]) -> None:
-        qualifier, code, modifiers = self._procedure(parts, 1)
-        original_qualifier, original_code, _ = self._procedure(parts, 6)
+        parts = [*parts, *_SVC_PADDING]
+        qualifier, code, modifiers = _procedure(parts[1], self._component)
+        original_qualifier, original_code, _ = _procedure(parts[6], self._component)
         self._line = {
             "number": len(self._lines) + 1,
-            "charge_amount": _number(parts, 2) or Decimal(0),
-            "paid_amount": _number(parts, 3) or Decimal(0),
+            "charge_amount": _number_of(parts[2]) or _ZERO,
+            "paid_amount": _number_of(parts[3]) or _ZERO,
             "qualifier": qualifier,
             "code": code,
             "modifiers": modifiers,
             "original_qualifier": original_qualifier,
             "original_code": original_code,
-            "revenue_code": _text(parts, 4) or (code if qualifier in _REVENUE_QUALIFIERS else None),
-            "units_paid": _number(parts, 5),
-            "units_original": _number(parts, 7),
+            "revenue_code": parts[4].strip() or (code if qualifier in _REVENUE_QUALIFIERS else None),
+            "units_paid": _number_of(parts[5]),
+            "units_original": _number_of(parts[7]),
             "adjustments": [],
             "remarks": [],
             "authorization_numbers": [],
         }
         self._lines.append(self._line)
-
-    def _procedure(self, parts: list[str], at: int) -> tuple[str | None, str | None, tuple[str, ...]]:
-        """SVC01, SVC06: qualifier, code, up to four modifiers, description."""
-        if at >= len(parts) or not parts[at]:
-            return None, None, ()
-        pieces = parts[at].split(self._component) if self._component else [parts[at]]
-        if len(pieces) == 1:
-            return None, pieces[0].strip() or None, ()
-        modifiers = tuple([piece.strip() for piece in pieces[2:6] if piece])
-        return pieces[0].strip() or None, pieces[1].strip() or None, modifiers
 
     def amt(self, parts: list[str]) -> None:
         if self._line is not None and _text(parts, 1) == "B6":
@@ -218,6 +211,15 @@ def _decoded(segment: bytes, delimiters: Delimiters, *, plain: bool) -> str:
     if not plain:
         segment = to_neutral(delimiters, delimiters.terminator)(segment)
     return decode(segment)
+
+
+def _procedure(element: str, component: str) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """SVC01, SVC06: qualifier, code, up to four modifiers, description."""
+    pieces = element.split(component) if component else [element]
+    if len(pieces) == 1:
+        return None, element.strip() or None, ()
+    modifiers = tuple([piece.strip() for piece in pieces[2:6] if piece])
+    return pieces[0].strip() or None, pieces[1].strip() or None, modifiers
 
 
 def _frozen(line: dict[str, Any]) -> dict[str, Any]:
