@@ -30,19 +30,27 @@ def load(
     places: Places,
     reason: ReasonOption,
     publish: Annotated[bool, typer.Option("--publish", help="Put them in force at once.")] = False,  # noqa: FBT002  an option
+    based_on: Annotated[
+        int | None, typer.Option(help="The number that the file takes up; needed over a pending draft.")
+    ] = None,
     installation: Installation = False,  # noqa: FBT002  an option
     data_dir: DataDir = None,
 ) -> None:
     """Send policy files as drafts. What is in force already, or lies there as a draft, is not sent again."""
     texts = _sound(texts_at(places))
+    if based_on is not None and len({policy_id for policy_id, _ in texts}) > 1:
+        raise InvalidInputError(
+            "--based-on is a number of one policy, and these are several.",
+            remedy="Load the files one by one.",
+        )
     with PolicyClient.open(data_dir, installation=installation) as client:
         for policy_id, text in texts:
             known = client.own(policy_id)
             if any(one["status"] == "published" and one["digest"] == digest_text(text) for one in known):
                 typer.echo(f"{policy_id}: in force already")
                 continue
-            based_on = max((one["number"] for one in known), default=0)
-            sent = client.draft(policy_id, text, based_on=based_on, reason=reason)
+            seen = taken_up(policy_id, known, digest_text(text)) if based_on is None else based_on
+            sent = client.draft(policy_id, text, based_on=seen, reason=reason)
             typer.echo(f"{policy_id}: draft {sent['number']}")
             if publish:
                 _told(client.change("publish", policy_id, sent["number"], reason=reason), "published")
@@ -51,13 +59,16 @@ def load(
 def publish_policy(
     policy: PolicyId,
     reason: ReasonOption,
-    number: Annotated[int | None, typer.Option(help="Which draft; the newest by default.")] = None,
+    number: Annotated[
+        int | None,
+        typer.Option("--number", "--version", help="Which draft; the only person's newest by default."),
+    ] = None,
     installation: Installation = False,  # noqa: FBT002  an option
     data_dir: DataDir = None,
 ) -> None:
     """Put a draft in force. What it touches is decided again; the timelines of cases say so."""
     with PolicyClient.open(data_dir, installation=installation) as client:
-        chosen = number or _newest(client, policy, "draft")
+        chosen = number or to_publish(policy, client.own(policy))
         _told(client.change("publish", policy, chosen, reason=reason), "published")
 
 
@@ -72,7 +83,7 @@ def retire_policy(
 ) -> None:
     """Take a version out of force: what stands below it holds again."""
     with PolicyClient.open(data_dir, installation=installation) as client:
-        chosen = number or _newest(client, policy, "published")
+        chosen = number or _newest(policy, client.own(policy), "published")
         _told(client.change("retire", policy, chosen, reason=reason), "retired")
 
 
@@ -199,8 +210,39 @@ def _content(client: PolicyClient, policy_id: str, versions: Sequence[dict[str, 
     return shipped.get(policy_id)
 
 
-def _newest(client: PolicyClient, policy_id: str, status: str) -> int:
-    for one in client.own(policy_id):
+def taken_up(policy_id: str, known: Sequence[dict[str, Any]], digest: str) -> int:
+    """
+    Give the number that a file is based on where nobody says: the newest. `known` is the newest first.
+
+    Raises ConflictError if that is another draft, which nobody may have read: its changes would be lost.
+    """
+    if not known:
+        return 0
+    newest, number = known[0], known[0]["number"]
+    if newest["status"] == "draft" and newest["digest"] != digest:
+        raise ConflictError(
+            f"{policy_id} has the pending draft {number} by {newest['author']}: {newest['reason']}",
+            remedy=f"Read it (`reprieve policies show {policy_id} --number {number}`), take over what it "
+            f"changed, and load with --based-on {number}.",
+        )
+    return int(number)
+
+
+def to_publish(policy_id: str, known: Sequence[dict[str, Any]]) -> int:
+    """Give the newest draft. Raises ConflictError if drafts of several people wait: somebody must choose."""
+    published = max((one["number"] for one in known if one["status"] == "published"), default=0)
+    pending = [one for one in known if one["status"] == "draft" and one["number"] > published]
+    if len({one["author"] for one in pending}) > 1:
+        listed = ", ".join(f"{one['number']} by {one['author']}" for one in pending)
+        raise ConflictError(
+            f"Drafts of several people wait for {policy_id}: {listed}.",
+            remedy="Read them, and name the one to publish with --version.",
+        )
+    return _newest(policy_id, known, "draft")
+
+
+def _newest(policy_id: str, known: Sequence[dict[str, Any]], status: str) -> int:
+    for one in known:
         if one["status"] == status:
             return int(one["number"])
     raise ConflictError(

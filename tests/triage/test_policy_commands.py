@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from services.triage.app import api
 from services.triage.commands import policies
 from services.triage.domain.differences import differences
+from services.triage.policy_commands import to_publish
+from shared.errors import ConflictError
 from shared.http.server import serve
 from tests.triage.conftest import SHIPPED
 from tests.triage.policies import policy_text
@@ -75,6 +77,39 @@ async def test_files_become_drafts_are_published_compared_and_given_back(
     assert (await run("show", "invented", "--number", "2")).stdout == file.read_text()
     await run("retire", "invented", "--reason", "it was wrong")
     assert await site.in_force() == []
+
+
+async def test_a_pending_draft_is_taken_up_or_not_written_over(run: Run, tmp_path: Path):
+    file = tmp_path / "invented.toml"
+    file.write_text(policy_text())
+    await run("load", str(file), "--reason", "a new payer")
+    again = await run("load", str(file), "--reason", "a new payer")
+    file.write_text(policy_text(days=25, version="2"))
+    refused = await run("load", str(file), "--reason", "five days more", status=1)
+    stale = await run("load", str(file), "--reason", "five days more", "--based-on", "0", status=1)
+    taken = await run("load", str(file), "--reason", "five days more", "--based-on", "1")
+
+    assert "invented: draft 1" in again.output
+    assert "pending draft 1 by" in str(refused.exception)
+    assert "yours is based on 0" in str(stale.exception)
+    assert "invented: draft 2" in taken.output
+    assert "version 2 (2) is published" in (await run("publish", "invented", "--reason", "checked")).output
+
+
+def version(number: int, author: str, status: str = "draft") -> dict[str, object]:
+    return {"number": number, "author": author, "status": status, "digest": "", "reason": "a page"}
+
+
+def test_drafts_of_several_people_are_published_by_number_only():
+    with pytest.raises(ConflictError, match="3 by Bob, 2 by Anna"):
+        to_publish("invented", [version(3, "Bob"), version(2, "Anna"), version(1, "Bob", "published")])
+
+    of_one = [version(3, "Bob"), version(2, "Bob"), version(1, "Anna", "published")]
+    assert to_publish("invented", of_one) == 3
+    # What is older than the version in force waits for nobody.
+    assert (
+        to_publish("invented", [version(3, "Bob"), version(2, "Eve", "published"), version(1, "Anna")]) == 3
+    )
 
 
 async def test_what_is_published_is_listed_beside_what_is_shipped(run: Run, tmp_path: Path):
