@@ -169,6 +169,10 @@ def _status(row: CodeRow) -> str:
     return f"{row.status} ({', '.join(dates)})" if dates else row.status
 
 
+def _in_short(row: CodeRow) -> str:
+    return "\n".join(filter(None, (row.route or row.category, row.action))).replace("_", " ")
+
+
 _CODE: _Column = ("Code", lambda row: row.code)
 _STATUS: _Column = ("Status", _status)
 _WHY: _Column = ("Says", lambda row: row.why)
@@ -179,7 +183,7 @@ _MEANING: tuple[_Column, ...] = (
     ("Action", lambda row: row.action),
 )
 _GROUPS: _Column = ("Groups", lambda row: " ".join(row.groups) or "any")
-_SHORT: _Column = ("Means", lambda row: "\n".join(filter(None, (row.route or row.category, row.action))))
+_SHORT: _Column = ("Means", _in_short)
 """For the terminal, where eight columns do not fit."""
 _SECTIONS: tuple[tuple[str, str, tuple[_Column, ...]], ...] = (
     ("group", "Group codes (CAS01)", (_CODE, _WHY)),
@@ -213,7 +217,7 @@ def _print(rows: Sequence[CodeRow]) -> None:
         shown = [column for column in columns if column not in _MEANING]
         shown[2:2] = [_SHORT] if len(shown) < len(columns) else []
         for name, _ in shown:
-            table.add_column(name, ratio=3 if name == "Says" else None, overflow="fold")
+            table.add_column(name, overflow="fold")
         for row in mine:
             table.add_row(*(text(row) for _, text in shown))
         console.print(table)

@@ -152,7 +152,9 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if isinstance(value, Decimal | int | float):
+    if isinstance(value, Decimal):  # money
+        return f"{value:.2f}"
+    if isinstance(value, int | float):
         return str(value)
     text = str(value)
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -10,10 +10,10 @@ from services.triage.code_table import all_rows, codes
 from services.triage.domain.code_lists import RARC_ALERT
 
 
-def run(*arguments):
+def run(*arguments, columns=160):
     app = typer.Typer()
     app.command()(codes)
-    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": str(columns)})
 
 
 def rows(*arguments):
@@ -79,3 +79,11 @@ def test_no_alert_carries_a_category():
 
 def test_no_words_of_the_table_break_the_page():
     assert not [row.code for row in all_rows() if "|" in row.why or "\n" in row.why]
+
+
+def test_the_table_fits_eighty_columns_with_words_to_read():
+    shown = run("197", columns=80).stdout
+
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "precertification" in shown
+    assert "search existing" in shown

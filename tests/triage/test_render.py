@@ -88,6 +88,13 @@ def test_csv_leaves_negative_money_a_number():
     assert Decimal(row["amount_at_stake"]) == Decimal("-5.00")
 
 
+def test_csv_writes_money_with_two_places():
+    event = denial(refused("197", "42000"), lines=[line(charge="42000")])
+    row = next(csv.DictReader(io.StringIO(printed("csv", event)[0])))
+
+    assert (row["charge_amount"], row["amount_at_stake"]) == ("42000.00", "42000.00")
+
+
 @pytest.mark.parametrize("width", [80, 100, 132, 200])
 def test_the_table_fits_its_terminal(width):
     text, _ = printed("table", width=width)
