@@ -84,8 +84,8 @@ def _by_the_lines(event: ClaimDenied) -> str | None:
     """
     Tell a hospital's bill from an office, a home or a workplace, whose CLP08 is the same.
 
-    A professional claim has procedures, or days of its lines' own. A statement without them is of a stay if it
-    has no lines or spans days; else nothing tells.
+    A professional claim has procedures, or days of its lines' own. A statement without them is of a stay if
+    it has no lines or spans days; else nothing tells.
     """
     begin, end = event.statement_from, event.statement_to
     spans_days = begin is not None and end is not None and begin < end

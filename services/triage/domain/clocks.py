@@ -28,6 +28,10 @@ _CORRECTED: ClockKind = "corrected_claim"
 _SILENT_LABEL = "Retroactive request: the policy states no window, ask the payer"
 SILENT = "the payer's policy states no window for a retroactive request: ask the payer"
 """Why a person must look where only the default policy's range stands for a way that cures the denial."""
+PERHAPS = "the payer's own windows hang on what nobody recorded: until then plan by this, if it ends first"
+"""Why the default policy's range stands beside windows that may not be this claim's."""
+_PERHAPS_LABEL = "Retroactive request, if the payer's own window is not this claim's: ask the payer"
+_LENT = {SILENT: _SILENT_LABEL, PERHAPS: _PERHAPS_LABEL}
 
 
 class RunningClock(Struct, frozen=True, eq=False):
@@ -55,12 +59,12 @@ class Permission(Struct, frozen=True, kw_only=True):
 
 
 class Standing(NamedTuple):
-    """A rule that concerns a claim. `silent`: lent by the default, since the payer's policies are silent."""
+    """A rule that concerns a claim. `lent`: why the default lends it."""
 
     rule: ClockRule
     permission: Permission
     review: Review | None
-    silent: bool = False
+    lent: str | None = None
 
 
 _PERMITTED = Permission(permitted=True)
@@ -81,7 +85,7 @@ def clocks_of(
     A more specific policy (a delegate's) replaces the payer's clocks of the same kind. The payer's own words
     on the remittance (MA01, MA02) run beside the policy: both are shown, the earlier comes first. Where the
     payer's policies are silent about a retroactive request that would cure the denial, the default's range
-    is shown: silence does not forbid.
+    is shown: silence does not forbid. So it is beside windows that hang on what nobody knows.
     """
     if not kinds and not remarks:
         return ()
@@ -139,9 +143,11 @@ def _standing(
 ) -> tuple[Standing, ...]:
     """Give the rules that concern a claim, and whether the payer allows their ways."""
     found = [one for rule in _rules(match, kinds) if (one := _stands(rule, known, remarks))]
-    if all(one.rule.entry.kind != _RETRO for one in found):
+    own = [one for one in found if one.rule.entry.kind == _RETRO]
+    hangs = any(one.permission.permitted is None and one.rule.entry.certain for one in own)
+    if not own or (hangs and not any(one.permission.permitted for one in own)):
         lent = [_stands(rule, known, remarks) for rule in _lendable(match, known.category)]
-        found += [one._replace(silent=True) for one in lent if one is not None]
+        found += [one._replace(lent=PERHAPS if own else SILENT) for one in lent if one is not None]
     return tuple(found)
 
 
@@ -207,17 +213,17 @@ def _announced(
     return tuple(RunningClock(clock, None) for clock in appeal_cues(start, calendar, remarks, zone=zone))
 
 
-def _by_silence(clock: Clock) -> Clock:
+def _lent(clock: Clock, why: str) -> Clock:
     if clock.permitted is False:
         return clock
-    return msgspec.structs.replace(clock, label=_SILENT_LABEL, reasons=(SILENT,))
+    return msgspec.structs.replace(clock, label=_LENT[why], reasons=(why,))
 
 
 def _running(
     standing: Standing, start: Start | None, caps: tuple[Start, ...], calendar: Calendar
 ) -> RunningClock:
     clock = _clock(standing, start, caps, calendar)
-    clock = _by_silence(clock) if standing.silent else clock
+    clock = clock if standing.lent is None else _lent(clock, standing.lent)
     return RunningClock(clock, standing.rule, standing.review, standing.permission.exempt)
 
 

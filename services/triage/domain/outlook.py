@@ -7,7 +7,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from services.triage.domain.advice import Advice, advise
-from services.triage.domain.clocks import SILENT, RunningClock, may_have_closed, state_of
+from services.triage.domain.clocks import PERHAPS, SILENT, RunningClock, may_have_closed, state_of
 from services.triage.domain.cues import cues_of
 from services.triage.domain.liability import billing_lines
 from services.triage.domain.next_clock import end_ahead, next_clock
@@ -78,6 +78,8 @@ def _undated(match: PayerMatch, advice: Advice, running: Sequence[RunningClock])
     if governing is None:
         dated = any(one.clock.permitted is not False and one.clock.deadline_at for one in running)
         return [] if dated else ["no rule that we know states a time limit"]
+    if governing.clock.permitted is None and (reason := _unsure(running)):
+        return [reason]
     if governing.clock.deadline_at is not None:
         return []
     if SILENT in governing.clock.reasons:
@@ -86,6 +88,20 @@ def _undated(match: PayerMatch, advice: Advice, running: Sequence[RunningClock])
         return ["the deadline is uncertain: no rule of this payer is known, ask the payer"]
     missing = ", ".join(kind.replace("_", " ") for kind in governing.clock.missing_facts)
     return [f"the deadline is uncertain{': find out the ' + missing if missing else ''}"]
+
+
+def _unsure(running: Sequence[RunningClock]) -> str | None:
+    """Say what to find out where the payer's own windows hang on it, and the default's stands beside."""
+    if not any(PERHAPS in one.clock.reasons for one in running):
+        return None
+    facts = [
+        fact.replace("_", " ")
+        for one in running
+        if one.clock.permitted is None and one.clock.kind == "retro_authorization"
+        for fact in one.clock.missing_facts
+    ]
+    asked = f": find out the {', '.join(dict.fromkeys(facts))}" if facts else ": ask the payer"
+    return f"whether the payer's own window is this claim's is unknown{asked}"
 
 
 def _explanation(

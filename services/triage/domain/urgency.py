@@ -104,7 +104,7 @@ def _codes_say(
 
 
 def is_institutional(event: ClaimDenied) -> bool:
-    """Tell an institutional claim by its DRG, revenue codes, MIA remarks or the frequency of a stay's bills."""
+    """Tell an institutional claim by its DRG, revenue codes, MIA remarks or a stay's frequency."""
     if event.drg or event.frequency in _FREQUENCIES_OF_STAYS:
         return True
     for line in event.lines:
