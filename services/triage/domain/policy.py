@@ -7,14 +7,22 @@ The form of the file is policy_file.py; finding the policy of a claim is policie
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import time
+from datetime import datetime, time
 from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.triage.domain.calendars import ClosedDays, state_is_known
 from services.triage.domain.conditions import Condition, parse_condition
 from services.triage.domain.facts import read_date, read_word
-from services.triage.domain.policy_file import Anchor, ClockEntry, Late, OtherSpan, PolicyFile, Review
+from services.triage.domain.policy_file import (
+    Anchor,
+    ClockEntry,
+    ExpectedClock,
+    Late,
+    OtherSpan,
+    PolicyFile,
+    Review,
+)
 from services.triage.domain.policy_reading import located, read_table
 from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window
 from shared.contracts.decision import ClockKind, FactKind
@@ -117,6 +125,24 @@ def _check_policy(file: PolicyFile, mistakes: list[str]) -> None:
                 mistakes.append(
                     f"examples[{number}].facts.{kind}: {value!r} is no value of a fact of this kind"
                 )
+
+        mistakes += _dates_mistyped(example.clocks, at=f"examples[{number}].clocks")
+
+
+def _dates_mistyped(clocks: Sequence[ExpectedClock], *, at: str) -> list[str]:
+    return [
+        f"{at}[{number}].{key}: {text!r} is no instant; write one like 2026-03-31T23:59:59-04:00, or none"
+        for number, clock in enumerate(clocks, start=1)
+        for key in ("deadline", "earliest", "latest")
+        if (text := getattr(clock, key)) not in {None, "none"} and not _is_instant(text)
+    ]
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def fact_is_readable(kind: str, value: str) -> bool:

@@ -4,6 +4,7 @@ from services.triage.domain.calendars import Calendar
 from services.triage.domain.examples import failures
 from services.triage.domain.facts import NO_FACTS, weigh
 from services.triage.domain.policies import load_policies, normalised
+from services.triage.domain.policy import read_policy
 from services.triage.policies import policy_texts, shipped_policies
 from shared.contracts.claim import Reference
 from shared.errors import InvalidInputError
@@ -238,3 +239,14 @@ def test_a_named_delegate_comes_before_the_payer():
     found = matched(denial(payer="PRIORITY HEALTH", filing_indicator="12"), delegate="Cohere")
 
     assert ids(found) == ["cohere", "priority-nonma"]
+
+
+def test_a_mistyped_date_of_a_worked_example_is_named_by_line_and_key():
+    text = policy_texts()["cigna-emerg.toml"]
+    found: list[str] = []
+
+    read_policy(text.replace(b'"2026-03-09T23:59:59-04:00"', b'"31 March"', 1), found)
+
+    assert len(found) == 1
+    assert "line 35" in found[0]
+    assert "deadline: '31 March' is no instant" in found[0]
