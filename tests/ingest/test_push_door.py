@@ -71,11 +71,11 @@ async def door(site: Site, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]
 @pytest.mark.parametrize(
     ("encoding", "packed"),
     [
-        ("gzip", gzip.compress(FILE)),
-        ("x-gzip", gzip.compress(FILE)),
-        ("GZIP", gzip.compress(FILE[:100]) + gzip.compress(FILE[100:])),
-        ("gzip", gzip.compress(FILE) + bytes(1)),
-        ("gzip", gzip.compress(FILE) + bytes(10_240)),
+        ("gzip", gzip.compress(FILE, mtime=0)),
+        ("x-gzip", gzip.compress(FILE, mtime=0)),
+        ("GZIP", gzip.compress(FILE[:100], mtime=0) + gzip.compress(FILE[100:], mtime=0)),
+        ("gzip", gzip.compress(FILE, mtime=0) + bytes(1)),
+        ("gzip", gzip.compress(FILE, mtime=0) + bytes(10_240)),
         ("zstd", zstandard.compress(FILE)),
         ("zstd", zstandard.compress(FILE[:100]) + zstandard.compress(FILE[100:])),
         ("identity", FILE),
@@ -94,18 +94,18 @@ async def test_a_compressed_file_is_the_file_itself(site: Site, encoding: str, p
 @pytest.mark.parametrize(
     ("encoding", "packed"),
     [
-        ("gzip", gzip.compress(FILE)[:-1]),
-        ("gzip", gzip.compress(FILE)[:20]),
-        ("gzip", gzip.compress(FILE) + b"trailing"),
-        ("gzip", gzip.compress(FILE) + bytes(5_000) + b"trailing"),
-        ("gzip", bytes(512) + gzip.compress(FILE)),
+        ("gzip", gzip.compress(FILE, mtime=0)[:-1]),
+        ("gzip", gzip.compress(FILE, mtime=0)[:20]),
+        ("gzip", gzip.compress(FILE, mtime=0) + b"trailing"),
+        ("gzip", gzip.compress(FILE, mtime=0) + bytes(5_000) + b"trailing"),
+        ("gzip", bytes(512) + gzip.compress(FILE, mtime=0)),
         ("gzip", FILE),
         ("gzip", zlib.compress(FILE)),
-        ("gzip", gzip.compress(FILE)[:-8] + b"\0" * 8),
+        ("gzip", gzip.compress(FILE, mtime=0)[:-8] + b"\0" * 8),
         ("zstd", zstandard.compress(FILE)[:-1]),
         ("zstd", zstandard.compress(FILE) + b"trailing"),
         ("zstd", FILE),
-        ("zstd", gzip.compress(FILE)),
+        ("zstd", gzip.compress(FILE, mtime=0)),
         ("zstd", zstandard.ZstdCompressor(
             compression_params=zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)
         ).compressobj().compress(b"") + zstandard.compress(FILE)[:3]),
@@ -148,7 +148,7 @@ async def test_ten_gigabytes_of_zeros_are_refused_and_leave_nothing(site: Site, 
 @pytest.mark.parametrize(
     ("encoding", "nothing"),
     [
-        ("gzip", gzip.compress(b"")),
+        ("gzip", gzip.compress(b"", mtime=0)),
         ("zstd", zstandard.compress(b"")),
         ("zstd", b"\x50\x2a\x4d\x18\0\0\0\0"),  # RFC 8878 3.1.2: a skippable frame
     ],
