@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.ingest.domain import events as domain_events
-from services.ingest.domain import loop
+from services.ingest.domain import loop, plain
 from services.ingest.workers import batches, files, restaging
 from services.triage.domain.classification import classify
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
@@ -73,7 +73,8 @@ async def test_a_reading_of_another_kind_supersedes_the_denial_and_makes_no_seco
 ):
     content = remittance(TestSet([denied("A1", reason="45", charge=500, paid=100), paid("A2")]))
     with monkeypatch.context() as older:
-        older.setattr(loop, "ORDINARY_REASONS", frozenset())
+        for reading in (loop, plain):
+            older.setattr(reading, "ORDINARY_REASONS", frozenset())
         await site.take_in(content)
         await site.take_in(content.replace(b"*000000001", b"*000000002"))
     (first,) = await site.events()
