@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 import zstandard
 from prometheus_client import REGISTRY
 
@@ -304,6 +305,15 @@ async def test_nothing_but_a_plain_file_is_ever_opened(box: Box, tmp_path: Path,
     assert [name for name in box.names("rejected") if name.endswith(".why.json")]
     assert not any(path.is_symlink() for path in (box.path / "rejected").iterdir())
     assert secret.exists()
+
+
+async def test_folders_in_inbound_are_left_alone_and_told_of_once(box: Box):
+    (box.path / "inbound" / "2026").mkdir()
+    with structlog.testing.capture_logs() as logged:
+        await box.look(3)
+    told = [one for one in logged if one["event"] == "drop_subfolders_not_read"]
+    assert [one["count"] for one in told] == [1]
+    assert (box.path / "inbound" / "2026").is_dir()
 
 
 @pytest.mark.parametrize("replaced", ["inbound", "processing", "archive", "rejected"])

@@ -38,7 +38,7 @@ ORDINARY = (
     Ordinary("41", "price: preferred-provider discount (deactivated code, legacy remittances)"),
     Ordinary("42", "price: above the fee schedule (deactivated code, legacy remittances)"),
     Ordinary("43", "price: federal budget reduction (deactivated code, legacy remittances)"),
-    Ordinary("44", "price: prompt-payment discount (deactivated code, legacy remittances)"),
+    Ordinary("44", "price: prompt-payment discount"),
     Ordinary("45", "price: above the contracted or maximum fee", unless_whole_charge=True),
     Ordinary("59", "price: reduced as one of several or concurrent procedures"),
     Ordinary("90", "price: drug ingredient cost"),

@@ -126,6 +126,11 @@ class DropFolder:
                 found[name] = look
         return found, frozenset(marked & found.keys())
 
+    def subfolders(self) -> int:
+        """Count the folders in inbound/: nothing is taken from them."""
+        with os.scandir(self._at["inbound"]) as entries:
+            return sum(one.is_dir(follow_symlinks=False) and not one.name.startswith(".") for one in entries)
+
     def processing(self) -> list[InProcessing]:
         """Give what was taken and not put away, oldest first."""
         return sorted(

@@ -50,6 +50,7 @@ class Watch:
     """What was seen of a folder so far: the last look at each file, and since when it looks so."""
 
     looks: dict[str, tuple[Look, float]] = field(default_factory=dict)
+    subfolders: int = 0
 
     def note(self, found: Mapping[str, Look]) -> None:
         """Remember a look; what is gone is forgotten."""
@@ -100,6 +101,7 @@ class Round:
 
     def _take(self) -> tuple[int, list[InProcessing]]:
         """Take complete files; give how many files wait, and those in processing/ that may be read."""
+        self._tell_of_subfolders(self.folder.subfolders())
         inbound, marked = self.folder.inbound()
         before = self.folder.processing()
         self.watch.note(inbound | {one.name: one.look for one in before})
@@ -114,6 +116,11 @@ class Round:
         self.folder.drop_lone_markers(now().timestamp() - _EMPTY_SECONDS)
         without_receipt = [one for one in self.folder.processing() if one.is_ours and one.receipt_id is None]
         return len(inbound) + len(before), [one for one in without_receipt if self._is_unchanged(one)]
+
+    def _tell_of_subfolders(self, found: int) -> None:
+        if found > self.watch.subfolders:
+            log.warning("drop_subfolders_not_read", feed=self.feed.name, count=found)
+        self.watch.subfolders = found
 
     def _is_complete(self, name: str) -> bool:
         return not self.feed.needs_marker and self.watch.is_stable(name, self.stable_seconds)
