@@ -10,13 +10,19 @@ from services.triage.domain.liability import billing_doubts
 from services.triage.domain.papers import papers_missing
 from services.triage.domain.situation import Choice, Situation, States, waits
 from services.triage.domain.steps import steps_of
-from services.triage.domain.ways import APPEALS, WAYS
+from services.triage.domain.ways import APPEALS, OWN_CLOCKS, WAYS, ways_for
 from shared.contracts.claim_denied import ClaimDenied
-from shared.contracts.decision import Action, ClockKind
+from shared.contracts.decision import Action, Category, ClockKind
 
 _CORRECTION: tuple[tuple[ClockKind, Action], ...] = (("corrected_claim", "send_corrected_claim"),)
 _DISPUTE = WAYS["authorization_untimely"].then
 _ALIVE: frozenset[State] = frozenset(("open", "perhaps_open"))
+_BY_A_CLAIM: dict[Category, Action] = {
+    "authorization_absent": "search_existing_authorization",
+    "authorization_not_for_service": "send_corrected_claim",
+    "authorization_not_for_provider": "send_corrected_claim",
+}
+"""What a corrected claim may still mend once requests and disputes are shut: what was billed, not granted."""
 _ALL_CLOSED = "every window that the policy states has closed"
 _LOST = Choice("review_write_off", human=(_ALL_CLOSED,), exhausted=True)
 
@@ -88,8 +94,6 @@ def _choose(situation: Situation, states: States) -> Choice:
     on_file = _on_file(situation, states)
     if on_file is not None:
         return on_file
-    if situation.main.action == "submit_new_request":
-        return Choice("submit_new_request", _governing(WAYS[situation.main.category].then, states))
     if situation.main.action == "obtain_referral" and not _lapsed(_CORRECTION, situation, states):
         choice = Choice("obtain_referral", _governing(_CORRECTION, states))
     else:
@@ -122,10 +126,10 @@ def _on_file(situation: Situation, states: States) -> Choice | None:
             return _corrected(states)
         return Choice("request_reconsideration", disputed) if may_dispute else _LOST
     if situation.contradicted:
-        first = WAYS[situation.main.category].first
-        if not may_dispute and _lapsed(first, situation, states):
+        first, corrected = WAYS[situation.main.category].first, _governing(_CORRECTION, states)
+        if not may_dispute and _lapsed(first, situation, states) and corrected is None:
             return _LOST
-        return Choice("check_authorization_on_file", _governing(first, states) or disputed)
+        return Choice("check_authorization_on_file", _governing(first, states) or disputed or corrected)
     return None
 
 
@@ -144,7 +148,14 @@ def _lapsed(ways: Sequence[tuple[ClockKind, Action]], situation: Situation, stat
 def _of_another_team(situation: Situation, states: States) -> Choice:
     if not situation.remarks.isdisjoint(RESEND):
         return Choice("send_corrected_claim")
-    return Choice(situation.main.action, _governing(_DISPUTE, states))
+    action = situation.main.action
+    own = OWN_CLOCKS.get(action)
+    if own is None:
+        return Choice(action, _governing(_DISPUTE, states))
+    ways = tuple(way for way in _DISPUTE if way[0] in own)
+    if not _lapsed(ways, situation, states) and not (own <= APPEALS and _lapsed(_DISPUTE, situation, states)):
+        return Choice(action, _governing(ways, states))
+    return _left(_DISPUTE, situation, states) or Choice("appeal")
 
 
 def _before_a_bill(choice: Choice) -> Choice:
@@ -161,7 +172,7 @@ def _before_a_bill(choice: Choice) -> Choice:
 
 
 def _first_open(situation: Situation, states: States) -> Choice:
-    ways = WAYS[situation.main.category]
+    ways = ways_for(situation.main.category, situation.main.action)
     usual = situation.main.action
     first = {kind for kind, _ in ways.first}
     known = [state for clock, state in states if clock.clock.kind in first]
@@ -171,13 +182,23 @@ def _first_open(situation: Situation, states: States) -> Choice:
                 return Choice(action, clock)
     if first and (not known or "unknown" in known):
         return Choice(usual, _governing(ways.first, states))
-    dispute = _dispute(ways.then, states)
+    left = _left(ways.then, situation, states)
+    if left is None:
+        return Choice("appeal" if first or usual == "obtain_referral" else usual)
+    corrected = _governing(_CORRECTION, states)
+    by_a_claim = _BY_A_CLAIM.get(situation.main.category)
+    if left.exhausted and corrected is not None and by_a_claim is not None:
+        return Choice(by_a_claim, corrected)
+    return left
+
+
+def _left(ways: Sequence[tuple[ClockKind, Action]], situation: Situation, states: States) -> Choice | None:
+    """Give the dispute that is left; lost where all are shut; None where nobody states a time for one."""
+    dispute = _dispute(ways, states)
     if dispute is not None:
         return dispute
-    appeal_is_barred = not situation.remarks.isdisjoint(NO_APPEAL)
-    if appeal_is_barred or any(clock.clock.kind in APPEALS for clock, _ in states):
-        return _LOST
-    return Choice("appeal" if first or usual == "obtain_referral" else usual)
+    barred = not situation.remarks.isdisjoint(NO_APPEAL)
+    return _LOST if barred or any(clock.clock.kind in APPEALS for clock, _ in states) else None
 
 
 def _dispute(ways: Sequence[tuple[ClockKind, Action]], states: States) -> Choice | None:

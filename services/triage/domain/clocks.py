@@ -16,9 +16,9 @@ from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
 from services.triage.domain.policy_file import Late, Review
 from services.triage.domain.repeats import TOLD_NOW
-from services.triage.domain.ways import APPEALS, WAYS
+from services.triage.domain.ways import APPEALS
 from services.triage.domain.windows import End, Window, ends_of
-from shared.contracts.decision import Category, Clock, ClockKind, FactKind
+from shared.contracts.decision import Clock, ClockKind, FactKind
 
 State = Literal["open", "perhaps_open", "closed", "forbidden", "unknown"]
 
@@ -89,7 +89,7 @@ def clocks_of(
     """
     if not kinds and not remarks:
         return ()
-    questions = _questions(match, dates.category, kinds)
+    questions = _questions(match, kinds)
     known = known_of(questions, dates.event, dates.facts, dates.category, emergency=emergency)
     standings = _standing(match, kinds, known, remarks)
     if "filing_limit_date" in dates.facts.dates and _CORRECTED in kinds:
@@ -146,7 +146,7 @@ def _standing(
     own = [one for one in found if one.rule.entry.kind == _RETRO]
     hangs = any(one.permission.permitted is None and one.rule.entry.certain for one in own)
     if not own or (hangs and not any(one.permission.permitted for one in own)):
-        lent = [_stands(rule, known, remarks) for rule in _lendable(match, known.category)]
+        lent = [_stands(rule, known, remarks) for rule in _lendable(match, kinds)]
         found += [one._replace(lent=PERHAPS if own else SILENT) for one in lent if one is not None]
     return tuple(found)
 
@@ -162,15 +162,15 @@ def _filing_limit(
 
 
 @lru_cache(maxsize=1024)
-def _questions(match: PayerMatch, category: Category, kinds: frozenset[ClockKind]) -> Questions:
+def _questions(match: PayerMatch, kinds: frozenset[ClockKind]) -> Questions:
     """Gather what the rules for a kind of denial ask of a claim."""
-    rules = (*_rules(match, kinds), *_lendable(match, category))
+    rules = (*_rules(match, kinds), *_lendable(match, kinds))
     return Questions.of(condition for rule in rules for condition in rule.conditions)
 
 
-def _lendable(match: PayerMatch, category: Category) -> list[ClockRule]:
+def _lendable(match: PayerMatch, kinds: frozenset[ClockKind]) -> list[ClockRule]:
     """Give the default's rules for a retroactive request, where one would cure the denial."""
-    if match.fallback is None or not any(kind == _RETRO for kind, _ in WAYS[category].first):
+    if match.fallback is None or _RETRO not in kinds:
         return []
     return [rule for rule in match.fallback.rules if rule.entry.kind == _RETRO]
 

@@ -9,8 +9,8 @@ from services.triage.domain.actions import ACTION_WORDS, OF_A_ROUTE, ROUTE_WORDS
 from services.triage.domain.clocks import RunningClock, may_have_closed, plan_for
 from services.triage.domain.cues import NO_APPEAL, PEER_TO_PEER, RESEND
 from services.triage.domain.situation import Choice, Situation, States, waits
-from services.triage.domain.ways import APPEALS, WAYS
-from shared.contracts.decision import Action
+from services.triage.domain.ways import APPEALS, OWN_CLOCKS, ways_for
+from shared.contracts.decision import Action, ClockKind
 
 _NO_LIMIT = "no rule that we know states the time for it: read the payer's letter or manual today"
 _DISPUTES: frozenset[Action] = frozenset(("request_reconsideration", "appeal"))
@@ -32,6 +32,7 @@ _EMERGENCY = (
 _ABSENT = frozenset(("authorization_absent", "authorization_number_invalid"))
 _AT_ONCE = frozenset(("notify_payer", "check_authorization_on_file", *_DISPUTES))
 """What comes before the dispute of an emergency: a notice runs by the hour, a number may settle it."""
+_CURES: frozenset[ClockKind] = frozenset(("retro_authorization", "notification"))
 _SHUT = frozenset(("closed", "forbidden"))
 _LATE = frozenset(("authorization_untimely", "notification_untimely"))
 
@@ -46,10 +47,10 @@ class Step(NamedTuple):
 def steps_of(situation: Situation, choice: Choice, states: States) -> tuple[Step, ...]:
     """Give the steps in the order to take them; the first is or prepares the recommended action."""
     if not situation.auth_related:
-        return tuple(_of_another_team(situation, choice))
+        return (*_of_another_team(situation, choice), *_beside(situation, choice, states))
     return (
         *_before_a_bill(situation),
-        *_chosen(situation, choice),
+        *_chosen(situation, choice, states),
         *_alternatives(situation, choice, states),
         *_disputes_without_a_clock(situation, choice, states),
         *_if_refused(situation, choice, states),
@@ -69,6 +70,12 @@ def _of_another_team(situation: Situation, choice: Choice) -> Iterator[Step]:
         yield Step("review_patient_billing", "Review before any bill: the payer puts it on the patient (PR)")
 
 
+def _beside(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
+    """Give the disputes that run beside an action of another team, each with its own last day."""
+    if choice.action in OWN_CLOCKS and situation.remarks.isdisjoint(RESEND):
+        yield from _alternatives(situation, choice, states)
+
+
 def _before_a_bill(situation: Situation) -> Iterator[Step]:
     if situation.party == "patient":
         yield Step(
@@ -77,17 +84,21 @@ def _before_a_bill(situation: Situation) -> Iterator[Step]:
         )
 
 
-def _chosen(situation: Situation, choice: Choice) -> Iterator[Step]:
+def _chosen(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Say the chosen action, and what goes before it."""
     action = choice.instead or choice.action
     when = by_when(choice.governing, situation.as_of)
     if action == "check_authorization_on_file":
         yield Step(action, "Check the dates, codes, units and provider of the number that the payer echoes")
-        yield Step(
-            "request_reconsideration",
-            "If they match: ask for reconsideration, the payer has the authorization",
-        )
-        yield Step("amend_authorization", "If not: have the authorization amended, then correct the claim")
+        if _disputable(situation, states):
+            yield Step(
+                "request_reconsideration",
+                "If they match: ask for reconsideration, the payer has the authorization",
+            )
+        if _may_run(_CURES, states):
+            yield Step("amend_authorization", "If not: have it amended, then correct the claim")
+        else:
+            yield Step("send_corrected_claim", "If not: put what it covers on a corrected claim")
         return
     if choice.exempt is not None:
         limit = f"; {_NO_LIMIT}" if choice.governing is None else ""
@@ -97,7 +108,7 @@ def _chosen(situation: Situation, choice: Choice) -> Iterator[Step]:
     resend = not situation.remarks.isdisjoint(RESEND)
     if searches:
         yield Step("search_existing_authorization", _SEARCH_FOR_A_NEW_CLAIM if resend else _SEARCH)
-    if _disputes_an_emergency(situation, choice) and action not in _AT_ONCE:
+    if _disputes_an_emergency(situation, choice, states) and action not in _AT_ONCE:
         yield Step(_dispute_of(choice), _EMERGENCY)
     if action in {"search_existing_authorization", "review_patient_billing"}:
         return
@@ -121,9 +132,9 @@ def _disputes_without_a_clock(situation: Situation, choice: Choice, states: Stat
     """Give the disputes that hang on a fact of the case and not on a window."""
     if situation.cured or choice.exempt or choice.exhausted:
         return
-    if situation.main.category in _ABSENT and not (situation.echoed or _barred(situation)):
+    if situation.main.category in _ABSENT and not situation.echoed and _disputable(situation, states):
         yield Step(_dispute_of(choice), _SECONDARY if situation.secondary else _NOT_REQUIRED)
-    if _disputes_an_emergency(situation, choice) and (choice.instead or choice.action) in _AT_ONCE:
+    if _disputes_an_emergency(situation, choice, states) and (choice.instead or choice.action) in _AT_ONCE:
         yield Step(_dispute_of(choice), _EMERGENCY)
     told = any(one.clock.kind == "peer_to_peer" and state not in _SHUT for one, state in states)
     if PEER_TO_PEER in situation.remarks and not told:
@@ -138,16 +149,27 @@ def _barred(situation: Situation) -> bool:
     return not situation.remarks.isdisjoint(NO_APPEAL)
 
 
-def _disputes_an_emergency(situation: Situation, choice: Choice) -> bool:
+def _may_run(kinds: frozenset[ClockKind], states: States) -> bool:
+    """Tell whether a way may be open: no window of it is known, or one is not shut."""
+    mine = [state for one, state in states if one.clock.kind in kinds]
+    return not mine or any(state not in _SHUT for state in mine)
+
+
+def _disputable(situation: Situation, states: States) -> bool:
+    return not _barred(situation) and _may_run(APPEALS, states)
+
+
+def _disputes_an_emergency(situation: Situation, choice: Choice, states: States) -> bool:
     """Tell whether the denial itself is to be disputed: emergency care needs no authorization beforehand."""
-    settled = situation.cured or choice.exempt is not None or choice.exhausted or _barred(situation)
+    settled = situation.cured or choice.exempt is not None or choice.exhausted
     category = situation.main.category
-    return situation.emergency and not settled and (category in _ABSENT or category in _LATE)
+    late = category in _ABSENT or category in _LATE
+    return situation.emergency and late and not settled and _disputable(situation, states)
 
 
 def _alternatives(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Give what else is open, the next to end first."""
-    ways = WAYS[situation.main.category]
+    ways = ways_for(situation.main.category, situation.main.action)
     actions = dict((*ways.first, *ways.then))
     told = choice.governing if choice.action != "check_authorization_on_file" else None
     if choice.action == "search_existing_authorization" or choice.instead == "search_existing_authorization":
@@ -165,7 +187,7 @@ def _alternatives(situation: Situation, choice: Choice, states: States) -> Itera
 
 def _if_refused(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Where a cure is asked for and no dispute has a clock: what a refusal leaves."""
-    ways = WAYS[situation.main.category]
+    ways = ways_for(situation.main.category, situation.main.action)
     disputes = any(clock.clock.kind in APPEALS for clock, _ in states)
     disputed = (choice.instead or choice.action) in _DISPUTES
     if ways.first and not (_barred(situation) or disputes or choice.exhausted or disputed):

@@ -64,9 +64,22 @@ WAYS: dict[Category, Ways] = {
 }
 KINDS: dict[Category, frozenset[ClockKind]] = {category: ways.kinds for category, ways in WAYS.items()}
 APPEALS: frozenset[ClockKind] = frozenset(kind for kind, _ in _DISPUTE) - {"respond"}
-_ELSEWHERE: dict[Action, frozenset[ClockKind]] = {"appeal": APPEALS, "send_records": frozenset(("respond",))}
+_RENEWED = _retro("submit_new_request")
+"""After the service a new request is a retroactive one: that window bounds it, disputes run beside."""
+OWN_CLOCKS: dict[Action, frozenset[ClockKind]] = {"appeal": APPEALS, "send_records": frozenset(("respond",))}
+"""Outside authorization: the clocks that bound an action; once they are shut, it comes too late."""
+_DISPUTED = Ways((), _DISPUTE, frozenset())
+
+
+def ways_for(category: Category, action: Action) -> Ways:
+    """Give the ways out of a denial. `action`: what the codes ask for; a new request has its own."""
+    if action == "submit_new_request":
+        return _RENEWED
+    return WAYS[category] if KINDS[category] or action not in OWN_CLOCKS else _DISPUTED
 
 
 def kinds_for(category: Category, action: Action) -> frozenset[ClockKind]:
     """Give the clocks that concern a denial; outside authorization those that bound its action."""
-    return KINDS[category] or _ELSEWHERE.get(action, frozenset())
+    if action == "submit_new_request":
+        return _RENEWED.kinds | KINDS[category]
+    return KINDS[category] or (_DISPUTED.kinds if action in OWN_CLOCKS else frozenset())
