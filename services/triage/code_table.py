@@ -294,9 +294,11 @@ harmless), Medicaid (42 CFR 447.15), and the remarks that shield the patient. Gr
 
 - **Money**, up to 40: 40 × log10(1 + amount/100) / log10(501), so $500 weighs 12, $5,000 25, $50,000 and
   more 40.
-- **Time**, up to 40: 40 when the next open clock ends today, falling evenly to 5 at 60 days and more,
-  whichever way it bounds; 40 as well once the earliest reading of a range has passed, since it may have
-  closed; 15 where no end is known; 0 where every way has closed.
+- **Time**, up to 40: 40 on the day to act by (the deadline, or the earliest end of a range), falling evenly
+  to 5 at 60 days before it and more. Past the earliest end of a range each day makes it likelier that the
+  window is shut, by odds that nobody knows: it falls evenly from 40 to 15 on the last day of the latest end
+  (15 + 25 × days still ahead / days of the range). The heaviest open clock counts; 15 where none has a known
+  end; 0 where every way has closed.
 - **Chance**, up to 20: 20 × the weight of the way × `confidence`. The weights are ours, to put ways in
   order; nobody measured them: 0.9 an authorization is on file, 0.8 the payer permits the way or
   its rule asks for none, 0.6 whether it permits it is not known, 0.5 a dispute or another team's work, 0.4 a

@@ -14,7 +14,7 @@ from services.triage.domain.actions import ACTION_WORDS
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import may_have_closed, plan_for, state_of
 from services.triage.domain.decide import decide
-from services.triage.domain.next_clock import end_ahead, next_clock
+from services.triage.domain.next_clock import end_ahead, next_clock, next_instant
 from services.triage.domain.policies import Policies
 from shared.contracts.base import encode
 from shared.contracts.claim_denied import ClaimDenied
@@ -131,7 +131,7 @@ def _columns(row: DenialTriaged, as_of: date) -> tuple[object, ...]:
         clock and clock.deadline_at,
         clock and clock.earliest,
         clock and clock.latest,
-        None if end is None else (end.date() - as_of).days,
+        None if end is None else max((end.date() - as_of).days, 0),
         row.payer_match or "default",
         clock and clock.policy_status,
         clock and " ".join(clock.missing_facts),
@@ -240,7 +240,7 @@ def _clocks(row: DenialTriaged, as_of: date) -> Text:
 def clock_words(clock: Clock, as_of: date) -> tuple[str, str]:
     """Say where a clock stands on a day, and in which style."""
     state = state_of(clock, as_of)
-    end = plan_for(clock, as_of)
+    end = plan_for(clock)
     if state == "forbidden":
         return "not permitted", "dim"
     if end is None:
@@ -248,7 +248,8 @@ def clock_words(clock: Clock, as_of: date) -> tuple[str, str]:
     days = (end.date() - as_of).days
     if state == "closed":
         # Where the rule itself is unknown nothing closed for certain.
-        return f"{'closed' if clock.permitted else 'if it applied, closed'} on {end:%Y-%m-%d}", "red"
+        last = clock.deadline_at or clock.latest or end
+        return f"{'closed' if clock.permitted else 'if it applied, closed'} on {last:%Y-%m-%d}", "red"
     style = "bold red" if days <= _SOON_DAYS else "green" if state == "open" else "yellow"
     if clock.deadline_at is not None:
         hour = "" if end.hour == 23 else f" {end:%H:%M}"
@@ -285,7 +286,7 @@ def _papers(documents: Sequence[str]) -> list[str]:
 def _summary(rows: Sequence[DenialTriaged], as_of: date) -> str:
     about = [row for row in rows if row.auth_related]
     clocks = [(row, next_clock(row.clocks, as_of)) for row in about]
-    open_ = [(row, end) for row, clock in clocks if clock and (end := end_ahead(clock, as_of))]
+    open_ = [(row, end) for row, clock in clocks if clock and (end := next_instant(clock, as_of))]
     amount = sum((row.amount_at_stake for row, _ in open_), Decimal(0))
     ends = [end for _, end in open_]
     denials = f"{len(rows)} denial{'' if len(rows) == 1 else 's'}"

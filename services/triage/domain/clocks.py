@@ -117,13 +117,13 @@ def state_of(clock: Clock, as_of: date) -> State:
     return "open" if begin is not None and begin.date() >= as_of else "perhaps_open"
 
 
-def plan_for(clock: Clock, as_of: date) -> datetime | None:
-    """Give the instant to plan for: the deadline, else the earliest bound not past, else the latest."""
-    if clock.deadline_at is not None:
-        return clock.deadline_at
-    if clock.earliest is not None and (clock.earliest.date() >= as_of or clock.latest is None):
-        return clock.earliest
-    return clock.latest
+def plan_for(clock: Clock) -> datetime | None:
+    """
+    Give the instant to act by: the deadline, else the earliest end that it may have, else the latest.
+
+    It stays where it is once the earliest end has passed: nobody knows that the later one counts.
+    """
+    return clock.deadline_at or clock.earliest or clock.latest
 
 
 def may_have_closed(clock: Clock, as_of: date) -> bool:

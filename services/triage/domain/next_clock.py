@@ -9,19 +9,27 @@ from shared.contracts.decision import Clock
 
 def end_ahead(clock: Clock, as_of: date) -> datetime | None:
     """
-    Give the instant to plan for while the clock is open; None where it is not, or states no end.
+    Give the instant to act by while the clock is open; None where it is not, or states no last instant.
 
     Open: not forbidden, and the last instant that it may have is known and has not passed. A clock without a
-    date is none whose money can be called safe. The tracker's summary counts the same.
+    date is none whose money can be called safe. Where its earliest end has passed, the instant has too: it
+    may have closed, so one acts today. The tracker's summary counts the same money.
     """
     if state_of(clock, as_of) in {"closed", "forbidden"}:
         return None
-    end = plan_for(clock, as_of)
-    return None if end is None or end.date() < as_of else end
+    end = plan_for(clock)
+    passed = end is not None and end.date() < as_of
+    return None if passed and clock.latest is None else end
+
+
+def next_instant(clock: Clock, as_of: date) -> datetime | None:
+    """Give the first end of an open clock that is not past: of a range that has begun to end, the latest."""
+    end = end_ahead(clock, as_of)
+    return clock.latest if end is not None and end.date() < as_of else end
 
 
 def next_clock(clocks: Iterable[Clock], as_of: date) -> Clock | None:
-    """Give the clock to watch: the open one to plan for first, else one that may run without a date."""
+    """Give the clock to watch: the open one to act by first, else one that may run without a date."""
     alive = [clock for clock in clocks if state_of(clock, as_of) not in {"closed", "forbidden"}]
     alive = [clock for clock in alive if _begun(clock)]
     ends = [(end, index) for index, clock in enumerate(alive) if (end := end_ahead(clock, as_of)) is not None]

@@ -1,18 +1,18 @@
 """What follows from a reading, a payer's policies and its clocks on a day, whatever the claim's money."""
 
 from collections.abc import Sequence
-from datetime import date
 from functools import lru_cache
 
 from msgspec import Struct
 
 from services.triage.domain.advice import Advice, advise
-from services.triage.domain.clocks import PERHAPS, SILENT, RunningClock, may_have_closed, state_of
+from services.triage.domain.clocks import PERHAPS, SILENT, RunningClock, state_of
 from services.triage.domain.cues import cues_of
 from services.triage.domain.liability import billing_lines
 from services.triage.domain.next_clock import end_ahead, next_clock
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.situation import Situation, waits
+from services.triage.domain.time_weight import ALL_CLOSED, time_weight
 from shared.contracts.decision import Clock
 
 
@@ -20,14 +20,13 @@ class Outlook(Struct, frozen=True, kw_only=True, eq=False):
     """
     The advice, and what a decision says about its clocks.
 
-    `days_left` counts to the next end among the open clocks, None where none has one; 0 where one of them
-    `may_have_closed`. `certainty` is the codes' confidence times the policy's. `human` says why a person must
-    look, `explanation` how the dates came about.
+    `time` is what the time left weighs, 0 to 40, and `time_why` from which days. `certainty` is the codes'
+    confidence times the policy's. `human` says why a person must look, `explanation` how dates came about.
     """
 
     advice: Advice
-    days_left: int | None
-    may_have_closed: bool
+    time: float
+    time_why: str
     certainty: float
     human: tuple[str, ...]
     explanation: tuple[str, ...]
@@ -39,20 +38,17 @@ def outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningCl
     """Look ahead."""
     advice = advise(situation, running)
     soonest = next_clock((one.clock for one in running if not waits(one)), situation.as_of)
-    perhaps_late = any(may_have_closed(one.clock, situation.as_of) for one in running if not waits(one))
+    time, time_why = time_weight([one.clock for one in running if not waits(one)], situation.as_of)
+    if advice.exhausted:
+        time, time_why = ALL_CLOSED
     return Outlook(
         advice=advice,
-        days_left=0 if perhaps_late else _days_left(soonest, situation.as_of),
-        may_have_closed=perhaps_late,
+        time=time,
+        time_why=time_why,
         certainty=_certainty(situation, match),
         human=_human(situation, match, advice, running),
         explanation=_explanation(situation, match, advice, running=running, soonest=soonest),
     )
-
-
-def _days_left(soonest: Clock | None, as_of: date) -> int | None:
-    end = None if soonest is None else end_ahead(soonest, as_of)
-    return None if end is None else (end.date() - as_of).days
 
 
 def _certainty(situation: Situation, match: PayerMatch) -> float:

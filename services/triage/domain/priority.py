@@ -8,7 +8,6 @@ from services.triage.domain.outlook import Outlook
 _NOTHING = Decimal(0)
 _MONEY_FULL = Decimal(50_000)
 _MONEY_FULL_LOG = log10(1 + float(_MONEY_FULL) / 100)
-_TIME_FULL_DAYS = 60
 
 
 def confidence_of(outlook: Outlook, *, balanced: bool) -> float:
@@ -28,39 +27,22 @@ def priority_of(
     Rank a denial from 0 to 100, higher first, and say how: money + time + chance (docs/classification.md).
 
     Money, up to 40: logarithmic, 0 at nothing and 40 from $50,000; $500 weighs about 12, $5,000 about 25.
-    Time, up to 40: 40 when the next open clock ends today or may have closed already, falling evenly to 5 at
-    60 days and more; 15 where no end is known; 0 where all has closed.
+    Time, up to 40: 40 on the day to act by, falling evenly to 5 at 60 days before it and more, and after it
+    to 15 on the last day of a range (time_weight.py); 15 where no end is known; 0 where all has closed.
     Chance, up to 20: 20 times the weight of the way (advice.py) times the confidence.
     What is not about authorization keeps a quarter of its sum: it is another team's work.
     """
     amount = max(amount_at_stake, _NOTHING)
     advice = outlook.advice
     money = 40 * min(log10(1 + float(amount) / 100) / _MONEY_FULL_LOG, 1.0)
-    days = outlook.days_left
-    if advice.exhausted:
-        time = 0.0
-    elif days is None:
-        time = 15.0
-    else:
-        time = 40 - 35 * min(max(days, 0), _TIME_FULL_DAYS) / _TIME_FULL_DAYS
     chance = 20 * advice.chance * confidence
-    total = money + time + chance
+    total = money + outlook.time + chance
     if not auth_related:
         total /= 4
     rank = round(total)
     how = (
-        f"Priority {rank}: money {money:.0f}/40 (${amount:,.2f}), time {time:.0f}/40 ({_left(outlook)}), "
+        f"Priority {rank}: money {money:.0f}/40 (${amount:,.2f}), "
+        f"time {outlook.time:.0f}/40 ({outlook.time_why}), "
         f"chance {chance:.0f}/20 ({advice.chance_why}, {advice.chance:g}; confidence {confidence:g})"
     )
     return rank, how if auth_related else f"{how}; a quarter, for another team"
-
-
-def _left(outlook: Outlook) -> str:
-    if outlook.advice.exhausted:
-        return "all has closed"
-    if outlook.may_have_closed:
-        return "may have closed, act today"
-    days = outlook.days_left
-    if days is None:
-        return "no end known"
-    return "1 day left" if days == 1 else f"{days} days left"

@@ -213,12 +213,14 @@ def by_when(running: RunningClock | None, as_of: date) -> str:
     if running is None:
         return ""
     clock = running.clock
-    instant = plan_for(clock, as_of)
+    instant = plan_for(clock)
     if instant is None:
         return ""
     if clock.deadline_at is not None:
         return f" by {instant:%Y-%m-%d %H:%M} {clock.zone}"
-    word = "at the latest" if instant == clock.latest else "at the earliest reading"
+    if clock.earliest is None:
+        return f" by {instant:%Y-%m-%d}, at the latest"
+    latest = "" if clock.latest is None else f"; by the latest it ends on {clock.latest:%Y-%m-%d}"
     if may_have_closed(clock, as_of):
-        word += ": it may have closed, act today"
-    return f" by {instant:%Y-%m-%d}, {word}"
+        return f" today: by the earliest reading it closed on {instant:%Y-%m-%d}{latest}"
+    return f" by {instant:%Y-%m-%d}, at the earliest reading{latest}"

@@ -6,7 +6,7 @@ import pytest
 
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
-from services.triage.domain.next_clock import end_ahead, next_clock
+from services.triage.domain.next_clock import end_ahead, next_clock, next_instant
 from services.triage.policies import shipped_policies
 from shared.contracts.decision import Clock
 from tests.triage.domain.denials import denial, facts, line, refused
@@ -37,12 +37,12 @@ def decided(payer: str, *, as_of: date = DAY, **told: str):
     [
         (date(2026, 3, 21), EARLY),
         (date(2026, 4, 1), EARLY),
-        (date(2026, 4, 2), LATE),
-        (date(2026, 5, 1), LATE),
+        (date(2026, 4, 2), EARLY),
+        (date(2026, 5, 1), EARLY),
         (date(2026, 5, 2), None),
     ],
 )
-def test_an_uncertain_clock_is_planned_for_the_first_end_still_ahead(day, end):
+def test_an_uncertain_clock_is_planned_for_its_earliest_end_as_long_as_it_may_run(day, end):
     assert end_ahead(clock(earliest=EARLY, latest=LATE), day) == end
 
 
@@ -51,6 +51,13 @@ def test_an_uncertain_clock_is_planned_for_the_first_end_still_ahead(day, end):
 )
 def test_a_clock_that_is_forbidden_or_has_no_end_ahead_is_not_open(given):
     assert end_ahead(clock(**given), DAY) is None
+
+
+def test_a_clock_that_may_have_closed_is_watched_before_one_that_ends_later():
+    perhaps, ahead = clock(earliest=datetime(2026, 3, 1, tzinfo=UTC), latest=LATE), clock(deadline_at=EARLY)
+
+    assert next_clock((ahead, perhaps), DAY) is perhaps
+    assert next_instant(perhaps, DAY) == LATE
 
 
 def test_a_clock_with_an_end_ahead_is_watched_before_one_whose_only_bound_has_passed():
@@ -88,20 +95,32 @@ def test_priority_counts_to_the_next_clock_though_the_actions_own_ends_later():
     assert "(64 days left)" in decision.explanation[-1]
 
 
-def test_priority_does_not_fall_when_the_earliest_reading_has_passed():
-    # 14 to 90 days from 2 March: 16 March to 31 May.
-    before, last, after, much_later, closed = (
+def test_priority_sinks_evenly_from_the_earliest_reading_to_the_latest():
+    # 14 to 90 days from 2 March: 16 March to 31 May, 76 days between; after half of them half is left of 25.
+    before, last, after, half, end, closed = (
         decided("NO SUCH PLAN", as_of=day)
         for day in (
             date(2026, 3, 15),
             date(2026, 3, 16),
             date(2026, 3, 17),
+            date(2026, 4, 23),
             date(2026, 5, 31),
             date(2026, 6, 1),
         )
     )
 
-    assert before.priority <= last.priority == after.priority == much_later.priority > closed.priority
-    assert "time 40/40 (may have closed, act today)" in after.explanation[-1]
-    assert any("2026-05-31, at the latest: it may have closed, act today" in s for s in after.next_actions)
+    ranks = [one.priority for one in (last, after, half, end, closed)]
+    assert before.priority <= last.priority
+    assert ranks == sorted(ranks, reverse=True)
+    assert last.priority - half.priority in {12, 13}
+    assert last.priority - end.priority == 25
+    assert end.priority > closed.priority
+    assert "time 28/40 (may have closed 38 of 76 days ago, act today)" in half.explanation[-1]
     assert "may have closed" not in last.explanation[-1] + " ".join(last.next_actions)
+
+
+def test_a_step_says_the_earliest_and_the_latest_end_and_to_act_today_in_between():
+    steps = decided("NO SUCH PLAN", as_of=date(2026, 3, 17)).next_actions
+
+    told = "today: by the earliest reading it closed on 2026-03-16; by the latest it ends on 2026-05-31"
+    assert any(told in step for step in steps)
