@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.triage.api.supposing import PolicyText, over, today_of
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
+from services.triage.domain.example_checks import fact_is_readable
 from services.triage.domain.histories import NO_OTHERS, Others, others_of
-from services.triage.domain.policy import fact_is_readable
 from services.triage.store.decisions import latest_denial
 from services.triage.store.facts import facts_of_keys
 from services.triage.store.histories import histories_of

@@ -6,26 +6,27 @@ The form of the file is policy_file.py; finding the policy of a claim is policie
 
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, time
-from typing import cast
+from datetime import time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.triage.domain.calendars import ClosedDays, state_is_known
 from services.triage.domain.conditions import Condition, parse_condition
-from services.triage.domain.facts import read_date, read_word
+from services.triage.domain.example_checks import CLAIM_FILING, mistyped
+from services.triage.domain.facts import WORDS
 from services.triage.domain.policy_file import (
     Anchor,
     ClockEntry,
-    ExpectedClock,
     Late,
+    Match,
     OtherSpan,
     PolicyFile,
     Review,
 )
-from services.triage.domain.policy_reading import located, read_table
+from services.triage.domain.policy_reading import apart_from, located, read_table
 from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window
-from shared.contracts.decision import ClockKind, FactKind
+from shared.contracts.decision import ClockKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,10 +76,12 @@ def read_policy(text: bytes, mistakes: list[str]) -> Policy | None:
         mistakes.append(f"is no TOML: {error}")
         return None
     found: list[str] = []
-    file: PolicyFile | None = read_table(table, PolicyFile, at="", mistakes=found)
-    policy = None if file is None else _policy(file, found)
+    file: PolicyFile = read_table(table, PolicyFile, at="", mistakes=found)
+    later: list[str] = []
+    policy = _policy(file, later)
+    found += apart_from(found, later)
     mistakes += located(found, text.decode()) if found else ()
-    return policy
+    return None if found else policy
 
 
 def _policy(file: PolicyFile, mistakes: list[str]) -> Policy:
@@ -120,37 +123,23 @@ def _check_policy(file: PolicyFile, mistakes: list[str]) -> None:
         if labels.count((kind, label)) > 1
     ]
     for number, example in enumerate(file.examples, start=1):
-        for kind, value in example.facts.items():
-            if not fact_is_readable(kind, value):
-                mistakes.append(
-                    f"examples[{number}].facts.{kind}: {value!r} is no value of a fact of this kind"
-                )
-
-        mistakes += _dates_mistyped(example.clocks, at=f"examples[{number}].clocks")
+        mistakes += mistyped(example, at=f"examples[{number}]")
+    mistakes += _mistyped_match(match)
 
 
-def _dates_mistyped(clocks: Sequence[ExpectedClock], *, at: str) -> list[str]:
-    return [
-        f"{at}[{number}].{key}: {text!r} is no instant; write one like 2026-03-31T23:59:59-04:00, or none"
-        for number, clock in enumerate(clocks, start=1)
-        for key in ("deadline", "earliest", "latest")
-        if (text := getattr(clock, key)) not in {None, "none"} and not _is_instant(text)
+def _mistyped_match(match: Match) -> list[str]:
+    """Say what would make a policy match no claim in silence."""
+    known = sorted(WORDS["line_of_business"])
+    mistakes = [
+        f"match.lines_of_business: {word!r} is none; it takes {', '.join(known)}"
+        for word in match.lines_of_business
+        if word not in known
     ]
-
-
-def _is_instant(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
-def fact_is_readable(kind: str, value: str) -> bool:
-    """Tell whether a fact's kind and value make sense."""
-    if kind not in FactKind.__args__:  # type: ignore[attr-defined]
-        return False
-    known = cast("FactKind", kind)
-    return read_word(known, value) is not None or read_date(known, value) is not None
+    return mistakes + [
+        f"match.filing_indicators: {code!r} is none; write CLP06 as the payer sends it, like 12 or MC"
+        for code in match.filing_indicators
+        if not CLAIM_FILING.fullmatch(code)
+    ]
 
 
 def zone_is_known(zone: str) -> bool:
@@ -285,9 +274,10 @@ def _span(
         mistakes.append(f"{at}.amount: 0 is the day itself; it takes calendar_days counted from day_after")
     hour: time | None = None
     if cut_off is not None:
-        try:
+        with suppress(ValueError):
             hour = time.fromisoformat(cut_off)
-        except ValueError:
+        if hour is None or hour.tzinfo is not None:
+            hour = None
             mistakes.append(f"{at}.cut_off: {cut_off!r} is no local time; write one like 17:00")
     return Span(amount=amount, unit=unit, roll=roll, count_from=count_from, cut_off=hour)
 

@@ -7,7 +7,8 @@ key to a line; within a table written on one line it is that line.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -17,28 +18,36 @@ from msgspec import Struct
 
 _HEADER = re.compile(r"\[(\[)?\s*([\w-]+)\s*\]?\]")
 _KEY = re.compile(r"\"?([\w-]+)\"?\s*=\s*(.*)")
+_NOTHING: dict[str, Any] = {}
+_UNFIT = object()
+_STAND_INS: dict[type, Any] = {str: "?", int: 1, bool: False, date: date(2026, 1, 1)}
 _KEY_PATH = re.compile(r"[\w-]+(\[\d+\])?(\.[\w-]+(\[\d+\])?)*")
 
 
 def read_table(table: Any, form: type[Any], *, at: str, mistakes: list[str]) -> Any:
     """
-    Read one TOML table into its form; None and new `mistakes` if it does not fit.
+    Read one TOML table into its form, and add to `mistakes` what does not fit.
 
-    Every key is looked at, so that an author sees all mistakes of a file in one go.
+    Every key is looked at, and a stand-in takes the place of one that does not fit, so that what can be said
+    of the others is said in the same go. A form with mistakes is to be thrown away.
     """
     if not isinstance(table, dict):
         mistakes.append(f"{at} must be a table")
-        return None
-    before = len(mistakes)
+        table = _NOTHING
     fields = {field.name: field for field in msgspec.structs.fields(form)}
     mistakes += [_unknown(key, fields, at=at) for key in table if key not in fields]
     values: dict[str, Any] = {}
     for name, field in fields.items():
+        value: Any = _UNFIT
         if name in table:
-            values[name] = _read_value(table[name], field.type, at=_path(at, name), mistakes=mistakes)
-        elif field.required:
+            value = _read_value(table[name], field.type, at=_path(at, name), mistakes=mistakes)
+        elif field.required and table is not _NOTHING:
             mistakes.append(f"{_path(at, name)} is missing")
-    return form(**values) if len(mistakes) == before else None
+        if value is not _UNFIT:
+            values[name] = value
+        elif field.required:
+            values[name] = _stand_in(field.type)
+    return form(**values)
 
 
 def _read_value(value: Any, wanted: Any, *, at: str, mistakes: list[str]) -> Any:
@@ -46,7 +55,7 @@ def _read_value(value: Any, wanted: Any, *, at: str, mistakes: list[str]) -> Any
     if inner is not None and get_origin(wanted) is tuple:
         if not isinstance(value, list):
             mistakes.append(f"{at} must be a list of tables")
-            return None
+            return _UNFIT
         rows = enumerate(value, start=1)
         return tuple(read_table(row, inner, at=f"{at}[{n}]", mistakes=mistakes) for n, row in rows)
     if inner is not None:
@@ -55,7 +64,35 @@ def _read_value(value: Any, wanted: Any, *, at: str, mistakes: list[str]) -> Any
         return msgspec.convert(value, type=wanted)
     except msgspec.ValidationError as error:
         mistakes.append(f"{at}: {_in_words(str(error), wanted)}")
-        return None
+        return _UNFIT
+
+
+def _stand_in(wanted: Any) -> Any:
+    """Give a value of a key's kind that nothing else can be wrong about."""
+    inner = _struct_in(wanted)
+    if get_origin(wanted) is tuple:
+        return ()
+    if inner is not None:
+        return read_table(_NOTHING, inner, at="", mistakes=[])
+    literals = _literals(wanted)
+    if literals:
+        return literals[0]
+    return next((value for kind, value in _STAND_INS.items() if _is_of(wanted, kind)), None)
+
+
+def _is_of(wanted: Any, kind: type) -> bool:
+    return wanted is kind or any(_is_of(part, kind) for part in get_args(wanted))
+
+
+def apart_from(found: Sequence[str], later: Iterable[str]) -> list[str]:
+    """Leave out of later mistakes those that only follow from a key that is wrong already, or its table."""
+    keys = [_key_of(mistake) for mistake in found]
+    return [mistake for mistake in later if not any(key.startswith(_key_of(mistake)) for key in keys)]
+
+
+def _key_of(mistake: str) -> str:
+    found = _KEY_PATH.match(mistake)
+    return "" if found is None else found[0]
 
 
 def _struct_in(wanted: Any) -> type[Struct] | None:
@@ -94,8 +131,7 @@ def located(mistakes: Iterable[str], text: str) -> list[str]:
 
 
 def _at_line(mistake: str, lines: Mapping[str, int]) -> str:
-    found = _KEY_PATH.match(mistake)
-    path = "" if found is None else found[0]
+    path = _key_of(mistake)
     while path and path not in lines:
         # A missing key has no line: the table that should hold it has.
         path = re.sub(r"(\[\d+\]|\.?[\w-]+)$", "", path)

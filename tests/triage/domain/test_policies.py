@@ -83,14 +83,19 @@ def test_every_mistake_of_a_file_is_named_at_once():
         .replace("amount = 30", 'amount = -1\ncut_of = "17:00"')
         .replace('unit = "calendar_days"', 'unit = "fortnights"')
         .replace('version = "1"\n', "")
+        .replace("denial = {", 'denial = { amount = "5OO",')
+        .replace("2026-03-31T23:59:59-06:00", "31 March")
     )
 
     found = mistakes(text)
 
-    assert "7 mistake(s)" in found
+    assert "10 mistake(s)" in found
     for words in (
         "plan.toml: line 6: colour is no known key: it takes channel, clocks",
         "plan.toml: version is missing",
+        "line 5: zone: 'America/Gotham' is no time zone",
+        "examples[1].denial.amount: '5OO' is none; write dollars",
+        "examples[1].clocks[1].deadline: '31 March' is no instant",
         "status: must be one of confirmed, unconfirmed",
         "sources[1].seen_on:",
         "line 19: clocks[1].cut_of is no known key: did you mean cut_off?",
@@ -239,6 +244,62 @@ def test_a_named_delegate_comes_before_the_payer():
     found = matched(denial(payer="PRIORITY HEALTH", filing_indicator="12"), delegate="Cohere")
 
     assert ids(found) == ["cohere", "priority-nonma"]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ('amount = "5OO"', "denial.amount: '5OO' is none; write dollars like"),
+        ('amount = "-5.00"', "denial.amount: '-5.00' is none"),
+        ('amount = "NaN"', "denial.amount: 'NaN' is none"),
+        ("amount = 500", "denial.amount: expected `str`"),
+        ('reason = "1977"', "denial.reason: '1977' is no published reason code"),
+        ('group = "C0"', "denial.group: 'C0' is no group code; it takes CO, PR"),
+        ('remarks = ["M6Z"]', "denial.remarks: 'M6Z' is no published remark code"),
+        ('remarks = "M62"', "denial.remarks: expected `array`"),
+        ('claim_status = "denied"', "denial.claim_status: 'denied' is none"),
+        ('filing_indicator = "Medicaid"', "denial.filing_indicator: 'Medicaid' is none"),
+        ('facility_type = "ER"', "denial.facility_type: 'ER' is none"),
+        ('procedure = "992"', "denial.procedure: '992' is none"),
+        ('revenue_code = "ER"', "denial.revenue_code: 'ER' is none"),
+        ('drg = "knee"', "denial.drg: 'knee' is none"),
+        ("service_to = 2026-02-01", "denial.service_to: lies before service_from"),
+        ('first_told = "May"', "denial.first_told:"),
+        ('proceedure = "99213"', "denial.proceedure is no known key: did you mean procedure?"),
+    ],
+)
+def test_what_is_mistyped_in_the_denial_of_a_worked_example_is_named_by_line_and_key(key, words):
+    found = mistakes(SOUND.replace("denial = {", f"denial = {{ {key},"))
+
+    assert "1 mistake(s)" in found
+    assert f"line 25: examples[1].{words}" in found
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ('permitted = "maybe"', "clocks[1].permitted:"),
+        ('permitted = true, shown = "yes"', "clocks[1].shown: expected `bool`"),
+        ('permitted = true, missing = ["letter"]', "clocks[1].missing: 'letter' is no kind of fact"),
+        ('permitted = true, kynd = "appeal"', "clocks[1].kynd is no known key"),
+    ],
+)
+def test_what_is_mistyped_in_an_expected_clock_is_named_by_line_and_key(key, words):
+    found = mistakes(SOUND.replace("permitted = true", key))
+
+    assert "1 mistake(s)" in found
+    assert f"line 26: examples[1].{words}" in found
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('lines_of_business = ["medicade"]', "line 10: match.lines_of_business: 'medicade' is none; it takes com"),
+        ('filing_indicators = ["Medicaid"]', "line 10: match.filing_indicators: 'Medicaid' is none; write CLP06"),
+    ],
+)  # fmt: skip
+def test_a_match_that_no_claim_could_meet_is_named(line, words):
+    assert words in mistakes(SOUND.replace('names = ["Plan A"]', f'names = ["Plan A"]\n{line}'))
 
 
 def test_a_mistyped_date_of_a_worked_example_is_named_by_line_and_key():
