@@ -94,6 +94,12 @@ COMMANDS = (
         "submitters", "shared.security.commands:submitters", "Clearinghouses that send files.", _OPERATIONS
     ),
     Command("feeds", "services.ingest.feed_commands:feeds", "Where files come from.", _OPERATIONS),
+    Command(
+        "people",
+        "shared.security.people_commands:people",
+        "Who signs in with a token, not a key.",
+        _OPERATIONS,
+    ),
     Command("keys", "services.key_rotation:keys", "API keys; a new master key.", _OPERATIONS),
     Command("purge", "services.purge:purge", "Destroy what is kept longer than it should be.", _OPERATIONS),
     Command(

@@ -24,6 +24,7 @@ from shared.http.parameters import check_characters, refuse_unknown
 from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
 from shared.http.problems import add_problem_handlers, not_http, problem, problem_of, too_large
 from shared.observability import metrics
+from shared.security.oidc import token_reader
 from shared.security.principals import Authenticator, Principal
 
 log = structlog.get_logger()
@@ -51,6 +52,8 @@ def create_app(
     """
     Make an app with keys at the door, problems for every failure, and probes. `engine` knows the keys.
 
+    The environment names the issuer whose tokens are let in as well (shared.security.oidc).
+
     Bodies are limited to BODY_BYTES_MAX, except on `streaming_routes`: those never hold a body in memory
     and have limits of their own.
     """
@@ -62,7 +65,7 @@ def create_app(
         redirect_slashes=False,
         dependencies=[Depends(refuse_unknown)],
     )
-    app.state.authenticator = Authenticator(engine)
+    app.state.authenticator = Authenticator(engine, token_reader())
     app.state.health = health
     health.add_check("database", database_check(engine))
     add_problem_handlers(app)

@@ -11,7 +11,9 @@ from shared.errors import DeniedError, UnauthenticatedError
 from shared.security.principals import Authenticator, Principal, Role
 
 _BEARER = HTTPBearer(
-    scheme_name="api_key", auto_error=False, description="`rpv_…`, from `reprieve keys create`"
+    scheme_name="api_key",
+    auto_error=False,
+    description="`rpv_…`, from `reprieve keys create`, or a token of the issuer",
 )
 
 

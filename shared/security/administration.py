@@ -83,7 +83,7 @@ async def create_organization(
     the installation's.
     """
     await check_owned_master_key(engine, master_key)
-    name = _clean_name(name)
+    name = clean_name(name)
     if time_zone not in available_timezones():
         raise InvalidInputError("This is no time zone.", remedy="Use an IANA name, such as America/Chicago.")
     organization_id = uuid4()
@@ -93,7 +93,7 @@ async def create_organization(
             _ADD_ORGANIZATION, {"id": organization_id, "name": name, "zone": time_zone, "wrapped": wrapped}
         )
         if added.rowcount:
-            await _note(connection, "organization_created", organization_id)
+            await note(connection, "organization_created", organization_id)
         (found,) = await rows(connection, _ORGANIZATIONS + " where o.name = :name", name=name)
     if found.time_zone != time_zone:
         raise ConflictError(
@@ -121,6 +121,7 @@ async def set_retention(engine: AsyncEngine, *, organization_id: UUID, days: int
         )
     async with transaction(engine) as connection:
         await connection.execute(_SET_RETENTION, {"organization": organization_id, "days": days})
+        await note(connection, "retention_set", organization_id, days=str(days or "for ever"))
 
 
 async def register_payee(engine: AsyncEngine, *, organization_id: UUID, identifier: str) -> str:
@@ -138,7 +139,7 @@ async def register_payee(engine: AsyncEngine, *, organization_id: UUID, identifi
             _ADD_PAYEE, {"identifier": identifier, "organization": organization_id}
         )
         if added.rowcount:
-            await _note(connection, "payee_added", organization_id, payee=identifier)
+            await note(connection, "payee_added", organization_id, payee=identifier)
         owner = await connection.scalar(_OWNER_OF_PAYEE, {"identifier": identifier})
     if owner is None:
         raise NotFoundError("There is no such organization.", remedy="`reprieve orgs list` shows them.")
@@ -165,21 +166,25 @@ async def remove_payee(engine: AsyncEngine, *, organization_id: UUID, identifier
                 "This payee is not registered for the organization.",
                 remedy="`reprieve orgs list` shows each organization's payees.",
             )
-        await _note(connection, "payee_removed", organization_id, payee=identifier)
+        await note(connection, "payee_removed", organization_id, payee=identifier)
     return identifier
 
 
-async def _note(connection: AsyncConnection, action: str, organization_id: UUID, **detail: str) -> None:
+async def note(
+    connection: AsyncConnection, action: str, organization_id: UUID | None = None, **detail: str
+) -> None:
     """Write to the chained log of operations what was done, in the transaction that does it."""
-    said = json.dumps({"organization_id": str(organization_id), **detail})
-    await connection.execute(_NOTE, {"action": action, "detail": said})
+    place = {"organization_id": str(organization_id)} if organization_id else {}
+    await connection.execute(_NOTE, {"action": action, "detail": json.dumps(place | detail)})
 
 
 async def create_submitter(engine: AsyncEngine, *, name: str) -> Submitter:
     """Create a submitter, or give the one of that name."""
     async with transaction(engine) as connection:
-        await connection.execute(_ADD_SUBMITTER, {"id": uuid4(), "name": _clean_name(name)})
-        (found,) = await rows(connection, _SUBMITTERS + " where name = :name", name=_clean_name(name))
+        added = await connection.execute(_ADD_SUBMITTER, {"id": uuid4(), "name": clean_name(name)})
+        (found,) = await rows(connection, _SUBMITTERS + " where name = :name", name=clean_name(name))
+        if added.rowcount:
+            await note(connection, "submitter_created", submitter_id=str(found.submitter_id))
     return Submitter(found.submitter_id, found.name)
 
 
@@ -203,16 +208,16 @@ async def create_principal_with_key(
 
     A submitter's key needs `submitter_id`, an operator's neither id, every other one `organization_id`.
     """
-    _check_place(role, organization_id, submitter_id)
+    check_place(role, organization_id, submitter_id)
     key = new_api_key()
     place = {
-        "name": _clean_name(name),
+        "name": clean_name(name),
         "role": role,
         "organization": organization_id,
         "submitter": submitter_id,
     }
     async with transaction(engine) as connection:
-        await _check_exists(connection, organization_id, submitter_id)
+        await check_exists(connection, organization_id, submitter_id)
         principal_id = await connection.scalar(_FIND_PRINCIPAL, place)
         if principal_id is None:
             principal_id = await connection.scalar(_ADD_PRINCIPAL, {"id": uuid4(), **place})
@@ -225,6 +230,7 @@ async def create_principal_with_key(
                 "expires_at": expires_at,
             },
         )
+        await note(connection, "key_created", prefix=key.prefix, role=role, principal_id=str(principal_id))
     return NewKey(
         text=key.text, prefix=key.prefix, principal_id=UUID(str(principal_id)), expires_at=expires_at
     )
@@ -239,6 +245,7 @@ async def revoke_key(engine: AsyncEngine, *, prefix: str) -> None:
     async with transaction(engine) as connection:
         if await connection.scalar(_REVOKE, {"prefix": prefix.removeprefix("rpv_")}) is None:
             raise NotFoundError("There is no such key.", remedy="`reprieve keys list` shows the prefixes.")
+        await note(connection, "key_revoked", prefix=prefix.removeprefix("rpv_"))
 
 
 async def list_keys(engine: AsyncEngine) -> list[ListedKey]:
@@ -246,7 +253,7 @@ async def list_keys(engine: AsyncEngine) -> list[ListedKey]:
         return [ListedKey(*row) for row in await rows(connection, _KEYS)]
 
 
-def _check_place(role: str, organization_id: UUID | None, submitter_id: UUID | None) -> None:
+def check_place(role: str, organization_id: UUID | None, submitter_id: UUID | None) -> None:
     """Hold the rule of the table access.principals before the database does, with a better text."""
     if role not in ROLES:
         raise InvalidInputError("There is no such role.", remedy=f"The roles are {', '.join(ROLES)}.")
@@ -259,7 +266,7 @@ def _check_place(role: str, organization_id: UUID | None, submitter_id: UUID | N
         )
 
 
-async def _check_exists(
+async def check_exists(
     connection: AsyncConnection, organization_id: UUID | None, submitter_id: UUID | None
 ) -> None:
     found: Sequence[Any] = await rows(
@@ -276,7 +283,7 @@ async def _check_exists(
         )
 
 
-def _clean_name(name: str) -> str:
+def clean_name(name: str) -> str:
     cleaned = " ".join(name.split())
     if not cleaned or len(cleaned) > 200 or not cleaned.isprintable():
         raise InvalidInputError("A name has 1 to 200 printable characters.")

@@ -69,9 +69,9 @@ def create_organization(
             await administration.register_payee(
                 engine, organization_id=made.organization_id, identifier=identifier
             )
-        return await _organization(engine, str(made.organization_id))
+        return await find_organization(engine, str(made.organization_id))
 
-    _show([with_owner(data_dir, work)], Organization, output)
+    show([with_owner(data_dir, work)], Organization, output)
 
 
 @orgs.command("list")
@@ -79,7 +79,7 @@ def list_organizations(
     output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR
 ) -> None:
     """List the organizations with their payees."""
-    _show(with_owner(data_dir, administration.list_organizations), Organization, output)
+    show(with_owner(data_dir, administration.list_organizations), Organization, output)
 
 
 @orgs.command("retention")
@@ -93,7 +93,7 @@ def set_retention(
     """Say after how many days `reprieve purge` destroys an organization's raw files and names."""
 
     async def work(engine: AsyncEngine) -> None:
-        found = await _organization(engine, organization)
+        found = await find_organization(engine, organization)
         await administration.set_retention(engine, organization_id=found.organization_id, days=days)
 
     with_owner(data_dir, work)
@@ -105,14 +105,14 @@ def add_payee(organization: str, identifiers: list[str], data_dir: DataDirOption
     """Register payees (NPI, TIN or *) for an organization, given by name or id; safe to repeat."""
 
     async def work(engine: AsyncEngine) -> Organization:
-        found = await _organization(engine, organization)
+        found = await find_organization(engine, organization)
         for identifier in identifiers:
             await administration.register_payee(
                 engine, organization_id=found.organization_id, identifier=identifier
             )
-        return await _organization(engine, organization)
+        return await find_organization(engine, organization)
 
-    _show([with_owner(data_dir, work)], Organization, Format.table)
+    show([with_owner(data_dir, work)], Organization, Format.table)
 
 
 @payee.command("remove")
@@ -127,14 +127,14 @@ def remove_payee(
     """
 
     async def work(engine: AsyncEngine) -> Organization:
-        found = await _organization(engine, organization)
+        found = await find_organization(engine, organization)
         for identifier in identifiers:
             await administration.remove_payee(
                 engine, organization_id=found.organization_id, identifier=identifier
             )
-        return await _organization(engine, organization)
+        return await find_organization(engine, organization)
 
-    _show([with_owner(data_dir, work)], Organization, Format.table)
+    show([with_owner(data_dir, work)], Organization, Format.table)
 
 
 @submitters.command("create")
@@ -143,13 +143,13 @@ def create_submitter(
 ) -> None:
     """Create a submitter; safe to repeat."""
     made = with_owner(data_dir, lambda engine: administration.create_submitter(engine, name=name))
-    _show([made], Submitter, output)
+    show([made], Submitter, output)
 
 
 @submitters.command("list")
 def list_submitters(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """List the submitters."""
-    _show(with_owner(data_dir, administration.list_submitters), Submitter, output)
+    show(with_owner(data_dir, administration.list_submitters), Submitter, output)
 
 
 @keys.command("create")
@@ -166,7 +166,7 @@ def create_key(
 
     async def work(engine: AsyncEngine) -> NewKey:
         place = {
-            "organization_id": (await _organization(engine, organization)).organization_id
+            "organization_id": (await find_organization(engine, organization)).organization_id
             if organization
             else None,
             "submitter_id": (await find_submitter(engine, submitter)).submitter_id if submitter else None,
@@ -178,7 +178,7 @@ def create_key(
 
     made = with_owner(data_dir, work)
     if output is Format.json:
-        _show([made], NewKey, output)
+        show([made], NewKey, output)
         return
     print(made.text)
     until = f"{made.expires_at:%Y-%m-%d}" if made.expires_at else "it is revoked"
@@ -188,7 +188,7 @@ def create_key(
 @keys.command("list")
 def list_keys(output: FormatOption = Format.table, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
     """List the keys by their prefixes, which are no secret."""
-    _show(with_owner(data_dir, administration.list_keys), ListedKey, output)
+    show(with_owner(data_dir, administration.list_keys), ListedKey, output)
 
 
 @keys.command("revoke")
@@ -212,7 +212,7 @@ def with_owner(data_dir: Path, work: Callable[[AsyncEngine], Awaitable[Result]])
     return asyncio.run(run())
 
 
-async def _organization(engine: AsyncEngine, name_or_id: str) -> Organization:
+async def find_organization(engine: AsyncEngine, name_or_id: str) -> Organization:
     for one in await administration.list_organizations(engine):
         if name_or_id in (one.name, str(one.organization_id)):
             return one
@@ -226,7 +226,7 @@ async def find_submitter(engine: AsyncEngine, name_or_id: str) -> Submitter:
     raise NotFoundError("There is no such submitter.", remedy="`reprieve submitters list` shows them.")
 
 
-def _show(rows: Sequence[Any], kind: type[Any], output: Format) -> None:
+def show(rows: Sequence[Any], kind: type[Any], output: Format) -> None:
     """Print rows of one dataclass: a table whose columns are its fields, or JSON lines."""
     if output is Format.json:
         for row in rows:

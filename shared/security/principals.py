@@ -1,9 +1,14 @@
-"""Who is calling: API keys become principals. All failures look alike: nobody learns which part was wrong."""
+"""
+Who is calling: API keys and tokens become principals.
 
+All failures look alike: nobody learns which part was wrong.
+"""
+
+import hashlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.errors import UnauthenticatedError
 from shared.postgres import transaction
 from shared.security.api_keys import read_api_key
+from shared.security.oidc import TokenReader
 
 Role = Literal["submitter", "viewer", "biller", "supervisor", "auditor", "admin", "operator"]
 
@@ -19,6 +25,7 @@ REMEMBERED_SECONDS = 10.0
 REMEMBERED_PRINCIPALS = 1024
 
 _AUTHENTICATE = text("select * from access.authenticate(:prefix, :secret_hash)")
+_AUTHENTICATE_PERSON = text("select * from access.authenticate_person(:issuer, :subject)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +44,43 @@ class Principal:
 
 
 class Authenticator:
-    """Knows principals by their keys. A finding is believed for ten seconds: so long a revoked key lives."""
+    """
+    Knows principals by their keys, and by the tokens of an issuer.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    A finding is believed for ten seconds: so long a revoked key lives.
+    """
+
+    def __init__(self, engine: AsyncEngine, tokens: TokenReader | None = None) -> None:
         self._engine = engine
-        self._remembered: OrderedDict[tuple[str, bytes], tuple[float, Principal]] = OrderedDict()
+        self._tokens = tokens
+        self._remembered: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """
-        Read an Authorization header (`Bearer <key>`).
+        Read an Authorization header (`Bearer <key or token>`).
 
-        Raises UnauthenticatedError, or UnavailableError while the database does not answer.
+        Raises UnauthenticatedError, or UnavailableError while the database or the issuer does not answer.
         """
         scheme, _, credentials = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             raise _refusal()
+        credentials = credentials.strip()
+        shown = hashlib.sha256(credentials.encode()).digest()
+        return self._recall(shown) or self._remember(shown, await self._look_up(credentials))
+
+    async def _look_up(self, credentials: str) -> Principal:
+        asked: dict[str, Any]
         try:
-            key = read_api_key(credentials.strip())
+            if self._tokens is not None and _looks_like_a_token(credentials):
+                person = await self._tokens.read(credentials)
+                statement, asked = _AUTHENTICATE_PERSON, {"issuer": person.issuer, "subject": person.subject}
+            else:
+                prefix, secret_hash = read_api_key(credentials)
+                statement, asked = _AUTHENTICATE, {"prefix": prefix, "secret_hash": secret_hash}
         except UnauthenticatedError:
             raise _refusal() from None
-        return self._recall(key) or self._remember(key, await self._look_up(key))
-
-    async def _look_up(self, key: tuple[str, bytes]) -> Principal:
-        prefix, secret_hash = key
         async with transaction(self._engine) as connection:
-            result = await connection.execute(_AUTHENTICATE, {"prefix": prefix, "secret_hash": secret_hash})
-            found = result.one_or_none()
+            found = (await connection.execute(statement, asked)).one_or_none()
         if found is None:
             raise _refusal()
         return Principal(
@@ -73,11 +91,11 @@ class Authenticator:
             submitter_id=found.submitter_id,
         )
 
-    def _recall(self, key: tuple[str, bytes]) -> Principal | None:
+    def _recall(self, key: bytes) -> Principal | None:
         seen_at, principal = self._remembered.get(key, (0.0, None))
         return principal if time.monotonic() - seen_at < REMEMBERED_SECONDS else None
 
-    def _remember(self, key: tuple[str, bytes], principal: Principal) -> Principal:
+    def _remember(self, key: bytes, principal: Principal) -> Principal:
         # Only successes are kept, so guessing cannot push the real callers out.
         self._remembered[key] = (time.monotonic(), principal)
         self._remembered.move_to_end(key)
@@ -86,8 +104,12 @@ class Authenticator:
         return principal
 
 
+def _looks_like_a_token(credentials: str) -> bool:
+    return credentials.count(".") == 2  # RFC 7515: header, payload, signature
+
+
 def _refusal() -> UnauthenticatedError:
     return UnauthenticatedError(
-        "A valid API key is needed.",
+        "A valid API key or token is needed.",
         remedy="Send it as `Authorization: Bearer rpv_…`; `reprieve keys create` makes one.",
     )

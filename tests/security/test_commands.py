@@ -25,6 +25,7 @@ from shared.errors import (
 from shared.postgres import create_engine, rows, transaction
 from shared.security.commands import keys, orgs, submitters
 from shared.security.payee_numbers import check_npi
+from shared.security.people_commands import people
 from shared.security.principals import Authenticator, Principal
 from tests.support.database import Database
 
@@ -267,3 +268,47 @@ def test_a_damaged_up_json_is_told_with_its_remedy(up: Path):
     result = CliRunner().invoke(orgs, ["list", "--data-dir", str(up)])
     assert isinstance(result.exception, InvalidInputError)
     assert "reprieve up" in str(result.exception)
+
+
+def test_people_are_listed_by_the_names_that_their_issuer_gives_them(
+    command: Command, fresh_database: Database
+):
+    command(orgs, "create", "General", "--format", "json")
+    place = ("dana", "--issuer", "https://id.example", "--role", "biller")
+    command(people, "add", *place, "--organization", "General", "--name", "Dana")
+    (one,) = command(people, "list", "--format", "json")
+    assert (one["subject"], one["role"], one["organization"]) == ("dana", "biller", "General")
+    command(people, "remove", "dana", "--issuer", "https://id.example")
+    (one,) = command(people, "list", "--format", "json")
+    assert one["removed_at"]
+
+
+def test_what_operators_do_to_keys_and_people_is_in_the_chained_log(
+    command: Command, fresh_database: Database
+):
+    command(orgs, "create", "General", "--format", "json")
+    command(orgs, "retention", "General", "--days", "90")
+    command(submitters, "create", "House", "--format", "json")
+    (key,) = command(keys, "create", "--role", "operator", "--name", "ops", "--format", "json")
+    command(keys, "revoke", key["prefix"])
+    place = ("dana", "--issuer", "https://id.example", "--role", "operator", "--name", "Dana")
+    command(people, "add", *place)
+
+    async def logged() -> list[str]:
+        engine = create_engine(fresh_database.owner, name="test")
+        async with transaction(engine) as connection:
+            found = await rows(
+                connection, "select action, detail from access.operations_log order by position"
+            )
+        await engine.dispose()
+        assert key["text"] not in str(found)
+        return [one.action for one in found]
+
+    assert asyncio.run(logged()) == [
+        "organization_created",
+        "retention_set",
+        "submitter_created",
+        "key_created",
+        "key_revoked",
+        "person_added",
+    ]
