@@ -58,7 +58,7 @@ class EmbeddedPostgres:
         try:
             await self.execute(
                 f'create database "{name}" owner reprieve_owner'
-                + (f' template "{template}"' if template else "")
+                + (f' template "{template}" strategy file_copy' if template else "")
             )
         except asyncpg.DuplicateDatabaseError:
             return
