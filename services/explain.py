@@ -6,18 +6,19 @@ There are no keys here, so what names a person stays out, and no organization, s
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
-from uuid import UUID, uuid5
+from typing import Annotated, Literal
+from uuid import UUID
 
 import typer
 from rich.console import Console
 
+from services.explain_histories import Reading, context_of, repeats_in
 from services.ingest.domain.claim import Claim
-from services.ingest.domain.events import EventContext, event_or_quarantine
+from services.ingest.domain.events import event_or_quarantine
 from services.ingest.domain.findings import Finding
 from services.ingest.domain.reader import read
 from services.ingest.domain.remittance import (
@@ -32,9 +33,7 @@ from services.triage.policies import shipped_policies
 from services.triage.render import explain_rows, render
 from shared.contracts.claim_denied import ClaimDenied
 from shared.errors import InvalidInputError
-from shared.values import REPRIEVE_NAMESPACE
 
-_NOBODY = UUID(int=0)
 _BLOCK_BYTES = 1 << 18
 _FIRST_YEAR = 1990  # the 835 is younger
 _SHOWN_FINDINGS = 20  # a file of nothing but faults must not bury the rows
@@ -97,12 +96,14 @@ def explain(
         )
     readings = [FileReading(str(path)) for path in files]
     seen: set[UUID] = set()
+    again = [_again(path) for path in files]
     events = (
         event
-        for path, reading in zip(files, readings, strict=True)
-        for event in _once(_denials(path, reading, day), seen, reading)
+        for blocks, reading in zip(again, readings, strict=True)
+        for event in _once(_denials(blocks, reading, day), seen, reading)
     )
-    rows = explain_rows(events, shipped_policies(policies), as_of=day)
+    repeats = repeats_in([_as_far_as_readable(blocks) for blocks in again], day)
+    rows = explain_rows(events, shipped_policies(policies), as_of=day, others=repeats.others)
     render(rows, format, console=Console(), as_of=day)
     sys.stdout.flush()
     for reading in readings:
@@ -122,21 +123,39 @@ def _once(events: Iterable[ClaimDenied], seen: set[UUID], reading: FileReading) 
         yield event
 
 
-def _denials(path: Path, reading: FileReading, day: date) -> Iterator[ClaimDenied]:
+def _denials(blocks: Reading, reading: FileReading, day: date) -> Iterator[ClaimDenied]:
     try:
-        with _opened(path) as file:
-            yield from _denials_of(iter(lambda: file.read(_BLOCK_BYTES), b""), reading, day)
+        yield from _denials_of(blocks(), reading, day)
     except OSError as error:
         reading.unreadable = f"{error.strerror or 'cannot be read'}. Check the path and its permissions."
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    if str(path) == "-":
-        yield sys.stdin.buffer
-        return
+def _again(path: Path) -> Reading:
+    """Give what reads a file from its start each time: a pipe's bytes are held, for it gives them once."""
+    if str(path) != "-" and (path.is_file() or not path.exists()):
+        return lambda: _blocks(path)
+    held: list[bytes] = []
+
+    def blocks() -> Iterator[bytes]:
+        if not held:
+            held.append(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
+        content = held[0]
+        return (content[at : at + _BLOCK_BYTES] for at in range(0, len(content), _BLOCK_BYTES))
+
+    return blocks
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        yield file
+        yield from iter(lambda: file.read(_BLOCK_BYTES), b"")
+
+
+def _as_far_as_readable(blocks: Reading) -> Reading:
+    def read() -> Iterator[bytes]:
+        with suppress(OSError):
+            yield from blocks()
+
+    return read
 
 
 def _denials_of(blocks: Iterable[bytes], reading: FileReading, day: date) -> Iterator[ClaimDenied]:
@@ -162,13 +181,7 @@ def _denials_of(blocks: Iterable[bytes], reading: FileReading, day: date) -> Ite
 
 
 def _denial(claim: Claim, header: SetHeader, reading: FileReading, day: date) -> Iterator[ClaimDenied]:
-    context = EventContext(
-        organization_id=_NOBODY,
-        remittance_id=uuid5(REPRIEVE_NAMESPACE, f"explain {reading.name} {header.set_ordinal}"),
-        received_at=datetime.combine(day, time(), UTC),
-        received_on=day,
-    )
-    match event_or_quarantine(claim, header, context, None):
+    match event_or_quarantine(claim, header, context_of(reading.name, header, day), None):
         case ClaimDenied() as event:
             yield event
         case ClaimQuarantined(findings=findings):

@@ -1,7 +1,7 @@
 """What `reprieve explain` prints: a table for people, JSON lines and CSV for programs."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
@@ -14,6 +14,7 @@ from services.triage.domain.actions import ACTION_WORDS
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import may_have_closed, plan_for, state_of
 from services.triage.domain.decide import decide
+from services.triage.domain.histories import NO_OTHERS, Others
 from services.triage.domain.next_clock import end_ahead, next_clock, next_instant
 from services.triage.domain.policies import Policies
 from shared.contracts.base import encode
@@ -63,12 +64,20 @@ _MISSING = "Missing: "
 
 
 def explain_rows(
-    events: Iterable[ClaimDenied], policies: Policies, as_of: date, calendar: Calendar | None = None
+    events: Iterable[ClaimDenied],
+    policies: Policies,
+    as_of: date,
+    *,
+    others: Callable[[ClaimDenied], Others] = lambda _event: NO_OTHERS,
 ) -> Iterator[DenialTriaged]:
-    """Decide each denial as of one day, in order, holding none."""
-    calendar = calendar or Calendar()
+    """Decide each denial as of one day, in order, holding none. `others`: what else is said of its claim."""
+    calendar = Calendar()
     for event in events:
-        yield DenialTriaged.of(event, decide(event, (), policies, calendar, as_of))
+        beside = others(event)
+        decision = decide(
+            event, (), policies, calendar, as_of, history=beside.seen, history_partial=beside.partial
+        )
+        yield DenialTriaged.of(event, decision)
 
 
 def render(rows: Iterable[DenialTriaged], format: Format, console: Console, as_of: date) -> int:  # noqa: A002

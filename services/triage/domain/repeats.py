@@ -60,7 +60,7 @@ def _same_claim(one: ClaimObserved, two: ClaimObserved) -> bool | None:
     """Tell whether two observations of a claim key are of one claim. None: neither number nor dates tell."""
     if one.is_test != two.is_test:
         return False
-    if _differ(_payer(one), _payer(two)) or _differ(_patient(one), _patient(two)):
+    if _differ(_payer(one), _payer(two)) or not same_patient(one, two):
         return False
     if one.payer_claim_number and one.payer_claim_number == two.payer_claim_number:
         return True
@@ -68,6 +68,11 @@ def _same_claim(one: ClaimObserved, two: ClaimObserved) -> bool | None:
     if first is None or second is None:
         return None
     return first[0] <= second[1] and second[0] <= first[1]
+
+
+def same_patient(one: ClaimObserved, two: ClaimObserved) -> bool:
+    """Tell whether nothing says that two observations are of two people."""
+    return not _differ(_patient(one), _patient(two))
 
 
 def _differ(one: frozenset[str], two: frozenset[str]) -> bool:
