@@ -122,7 +122,7 @@ def _told(anchor: Anchor, kind: FactKind, dates: Dates) -> Start | None:
 
 @lru_cache(maxsize=64)
 def _by_person(kind: FactKind) -> str:
-    return f"a person recorded the {kind.replace('_', ' ')}"
+    return f"the {kind.replace('_', ' ').removesuffix(' at')} that a person recorded"
 
 
 def _service(dates: Dates, *, last: bool) -> Start:
@@ -206,7 +206,7 @@ def _claim_received(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
         anchor="claim_received",
         earliest=event.service_to if sane(event.service_to) else None,
         latest=event.payer_date if sane(event.payer_date) else None,
-        source="between the last day of service and the remittance",
+        source="the day the payer received the claim: between the last day of service and the remittance",
         missing="claim_received_date",
     )
 
@@ -223,7 +223,7 @@ def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
         anchor="remit_date",
         earliest=first.earliest,
         latest=now.latest,
-        source="between an earlier remittance that may be of the same claim and this one",
+        source="an earlier remittance that may be of the same claim, or from this one",
     )
 
 

@@ -6,7 +6,6 @@ The form of the file is policy_file.py; finding the policy of a claim is policie
 
 import tomllib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -68,8 +67,13 @@ class Policy:
         return self.file.id
 
 
-def read_policy(text: bytes, mistakes: list[str]) -> Policy | None:
-    """Read one TOML file, and add what is wrong with it to `mistakes`, each named by its line and key."""
+def read_policy(text: bytes, mistakes: list[str], *, in_force: bool = False) -> Policy | None:
+    """
+    Read one TOML file, and add what is wrong with it to `mistakes`, each named by its line and key.
+
+    `in_force`: it was published, by the checks of its day. What a later release asks of authors besides is
+    then left out: it changes no decision, and must not stop one.
+    """
     try:
         table = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -79,6 +83,8 @@ def read_policy(text: bytes, mistakes: list[str]) -> Policy | None:
     file: PolicyFile = read_table(table, PolicyFile, at="", mistakes=found)
     later: list[str] = []
     policy = _policy(file, later)
+    if not in_force:
+        later += _mistyped(file)
     found += apart_from(found, later)
     mistakes += located(found, text.decode()) if found else ()
     return None if found else policy
@@ -122,9 +128,13 @@ def _check_policy(file: PolicyFile, mistakes: list[str]) -> None:
         for kind, label in dict.fromkeys(labels)
         if labels.count((kind, label)) > 1
     ]
+
+
+def _mistyped(file: PolicyFile) -> list[str]:
+    mistakes = _mistyped_match(file.match)
     for number, example in enumerate(file.examples, start=1):
         mistakes += mistyped(example, at=f"examples[{number}]")
-    mistakes += _mistyped_match(match)
+    return mistakes
 
 
 def _mistyped_match(match: Match) -> list[str]:
@@ -274,10 +284,9 @@ def _span(
         mistakes.append(f"{at}.amount: 0 is the day itself; it takes calendar_days counted from day_after")
     hour: time | None = None
     if cut_off is not None:
-        with suppress(ValueError):
+        try:
             hour = time.fromisoformat(cut_off)
-        if hour is None or hour.tzinfo is not None:
-            hour = None
+        except ValueError:
             mistakes.append(f"{at}.cut_off: {cut_off!r} is no local time; write one like 17:00")
     return Span(amount=amount, unit=unit, roll=roll, count_from=count_from, cut_off=hour)
 

@@ -94,7 +94,7 @@ class PolicySets:
 def read_published(content: bytes) -> Policy:
     """Read a policy that was sound when it was published; each content once."""
     mistakes: list[str] = []
-    policy = read_policy(content, mistakes)
+    policy = read_policy(content, mistakes, in_force=True)
     if policy is None or mistakes:
         raise UnavailableError(
             "A published policy cannot be read by this release.",

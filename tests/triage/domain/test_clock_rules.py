@@ -86,7 +86,7 @@ def test_the_earlier_of_window_and_cap_ends_it_and_the_clock_counts_from_there()
     late = clock(CAPPED, provider_enrolled_date="2026-02-02", filing_limit_date="2026-06-06")
 
     assert (early.deadline_at.date(), early.anchor) == (date(2026, 4, 6), "filing_limit")
-    assert early.steps[0] == "counted from a person recorded the filing limit date"
+    assert early.steps[0] == "counted from the filing limit date that a person recorded"
     # 2 February is day 33, + 95 = 128, 8 May
     assert (late.deadline_at.date(), late.anchor) == (date(2026, 5, 8), "provider_enrolled")
 

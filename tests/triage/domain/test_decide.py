@@ -194,7 +194,7 @@ def test_an_admission_date_re_anchors_a_bound_into_a_deadline():
     assert before.latest.date() == date(2026, 5, 31)
     assert before.missing_facts == ("admission_date",)
     assert after.deadline_at.date() == date(2026, 5, 28)
-    assert after.anchor_source == "a person recorded the admission date"
+    assert after.anchor_source == "the admission date that a person recorded"
 
 
 def test_a_deadline_that_is_only_bounded_wants_a_person_until_the_date_is_known():

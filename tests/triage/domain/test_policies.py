@@ -6,6 +6,7 @@ from services.triage.domain.facts import NO_FACTS, weigh
 from services.triage.domain.policies import load_policies, normalised
 from services.triage.domain.policy import read_policy
 from services.triage.policies import policy_texts, shipped_policies
+from services.triage.store.policy_sets import read_published
 from shared.contracts.claim import Reference
 from shared.errors import InvalidInputError
 from tests.triage.domain.denials import EVENT, denial, facts
@@ -289,6 +290,15 @@ def test_what_is_mistyped_in_an_expected_clock_is_named_by_line_and_key(key, wor
 
     assert "1 mistake(s)" in found
     assert f"line 26: examples[1].{words}" in found
+
+
+def test_what_was_published_before_these_checks_is_still_in_force():
+    text = SOUND.replace("denial = {", 'denial = { reason = "1977",').encode()
+    asked: list[str] = []
+
+    assert read_policy(text, asked) is None
+    assert asked
+    assert read_published(text).id == "plan-a"
 
 
 @pytest.mark.parametrize(
