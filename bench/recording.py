@@ -27,6 +27,7 @@ from services.ingest.domain.events import EventContext, claim_event
 from services.ingest.domain.reader import read
 from services.ingest.domain.remittance import ClaimRead, SetOpened
 from services.ingest.simulate import Simulation, simulate
+from services.tracker.domain.observations import VIEWS
 from services.tracker.workers.recording import record_batch
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
@@ -154,7 +155,7 @@ async def compare(server: PostgresForTests, records: Sequence[Record]) -> dict[s
         )
 
     async def record(batch: Sequence[Record]) -> None:
-        await record_batch(engine, [receive(one) for one in batch])
+        await record_batch(engine, [receive(one, VIEWS) for one in batch])
 
     try:
         return {

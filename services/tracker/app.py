@@ -20,6 +20,7 @@ from services.tracker.api.facts import facts_router
 from services.tracker.api.reconciliation import reconciliation_router
 from services.tracker.api.summary import summary_router
 from services.tracker.api.timeline import timeline_router
+from services.tracker.domain.observations import VIEWS
 from services.tracker.settings import read_api_settings, read_worker_settings
 from services.tracker.store.outboxes import FACTS, OUTBOX
 from services.tracker.workers.recording import GROUP, TOPICS, record_batch
@@ -69,6 +70,7 @@ async def run_worker(stop: asyncio.Event) -> None:
                 group=GROUP,
                 topics=TOPICS,
                 handle=partial(record_batch, engine),
+                types=VIEWS,
                 producer=producer,
                 health=health,
                 stop=stop,

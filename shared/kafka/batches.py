@@ -5,11 +5,13 @@ Handlers are idempotent: a batch may come twice, and halves of it may come after
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
+from shared.contracts.base import Event
+from shared.contracts.topics import EVENT_TYPES
 from shared.errors import InvalidInputError, UnavailableError
 from shared.kafka.backoff import Backoff, sleep_unless
 from shared.kafka.dead_letters import DeadLetter, DeadLetterBudget, lay_aside
@@ -38,6 +40,7 @@ class BatchWork:
         stop: asyncio.Event,
         beat: Callable[[], None],
         budget: DeadLetterBudget | None = None,
+        types: Mapping[str, type[Event]] = EVENT_TYPES,
     ) -> None:
         self._group = group
         self._handle = handle
@@ -45,6 +48,7 @@ class BatchWork:
         self._stop = stop
         self._beat = beat
         self._budget = budget or DeadLetterBudget()
+        self._types = types
 
     async def do(self, records: Sequence[Any]) -> int:
         """
@@ -56,7 +60,7 @@ class BatchWork:
         dead: list[DeadLetter] = []
         for record in records:
             try:
-                received.append(receive(record))
+                received.append(receive(record, self._types))
             except InvalidInputError as error:
                 dead.append(DeadLetter(record, error))
         if received:

@@ -21,6 +21,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from shared.contracts.base import Event
+from shared.contracts.topics import EVENT_TYPES
 from shared.errors import UnavailableError
 from shared.kafka.backoff import Backoff, answer_within
 from shared.kafka.batches import BatchWork, Handle
@@ -61,9 +63,12 @@ async def consume(
     stop: asyncio.Event,
     health: "Health | None" = None,
     max_records: int = 500,
+    types: Mapping[str, type[Event]] = EVENT_TYPES,
 ) -> None:
     """
     Give batches of `topics` to `handle` until `stop` is set; the batch under way is finished first.
+
+    `types` has what each type of event is read into: see receive().
 
     Waits for a broker that is away and joins again after every failure of the group. Raises
     TooManyDeadLettersError when so much fails that going on would only empty the topic.
@@ -73,7 +78,7 @@ async def consume(
         if health is not None:
             health.beat(f"consumer {group}")
 
-    work = BatchWork(group=group, handle=handle, producer=producer, stop=stop, beat=beat)
+    work = BatchWork(group=group, handle=handle, producer=producer, stop=stop, beat=beat, types=types)
     backoff = Backoff()
     while not stop.is_set():
         beat()

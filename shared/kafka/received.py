@@ -1,5 +1,6 @@
 """From a Kafka record to an event: the envelope names the type, the type says how the value reads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -23,19 +24,23 @@ class Received:
 
 
 @cache
-def _decoder(type_: str) -> msgspec.json.Decoder[Event]:
-    return msgspec.json.Decoder(EVENT_TYPES[type_])
+def _decoder(type_: type[Event]) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(type_)
 
 
-def receive(record: Any) -> Received:
-    """Read a record, passing over fields that we do not know; raises UnreadableError when it is no event."""
+def receive(record: Any, types: Mapping[str, type[Event]] = EVENT_TYPES) -> Received:
+    """
+    Read a record, passing over fields that we do not know; raises UnreadableError when it is no event.
+
+    `types` has what each type of event is read into: its contract, or a view of it with fewer fields.
+    """
     envelope = read_headers(record.headers)
-    if envelope.type not in EVENT_TYPES:
+    if envelope.type not in types:
         raise UnknownTypeError(
             "A record has a type that this release does not know.", remedy="Upgrade, then replay."
         )
     try:
-        event = _decoder(envelope.type).decode(record.value)
+        event = _decoder(types[envelope.type]).decode(record.value)
     except (msgspec.DecodeError, TypeError) as error:
         raise UnreadableError(
             f"A {envelope.type} cannot be read.", remedy="Compare it with its schema."

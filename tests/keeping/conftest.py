@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services import purge
 from services.ingest.store.objects import Objects
 from services.ingest.store.retention import Scope
+from services.tracker.domain.observations import observe
 from services.tracker.store.reconciliation import ledger_lines
 from services.tracker.workers.recording import record_decisions
 from services.triage.store.reconciliation import decision_lines
@@ -51,7 +52,7 @@ class Pair:
         await self.triage.handle(*events)
         made = [one for one in await self.triage.decisions(ORGANIZATION) if one.message_id not in before]
         decisions = [msgspec.convert(one.payload, EVENT_TYPES[one.type]) for one in made]
-        await record_decisions(self.tracker, [(one, encode(one)) for one in decisions])
+        await record_decisions(self.tracker, [(observe(one), encode(one)) for one in decisions])
         if settle:
             await self.triage.settle_decisions(seconds_ago=100)
 

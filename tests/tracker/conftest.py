@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.tracker.domain.observations import observe
 from services.tracker.workers.recording import record_decisions
 from shared.contracts.base import encode
 from shared.postgres import create_engine, rows, transaction
@@ -25,7 +26,7 @@ def record(engine: AsyncEngine):
     """Record decisions as one batch, as the worker does."""
 
     async def record(*events) -> None:
-        await record_decisions(engine, [(event, encode(event)) for event in events])
+        await record_decisions(engine, [(observe(event), encode(event)) for event in events])
 
     return record
 

@@ -61,7 +61,7 @@ DENIALS = st.builds(
 @settings(max_examples=400, deadline=None)
 @given(DENIALS)
 def test_a_denial_alone_makes_the_case_that_the_fold_makes(event):
-    short = first_case(event)
+    short = first_case(observe(event))
 
     assert [short] == fold([observe(event)])
     assert str(short.amount_at_stake) == str(fold([observe(event)])[0].amount_at_stake)
@@ -72,7 +72,7 @@ def test_a_denial_alone_makes_the_case_that_the_fold_makes(event):
 def test_what_comes_later_finds_the_same_case(first, second):
     both = [observe(first), observe(second)]
 
-    assert {case.case_id for case in fold(both, [first_case(first)])} == {
+    assert {case.case_id for case in fold(both, [first_case(observe(first))])} == {
         case.case_id for case in fold(both, fold([observe(first)]))
     }
 

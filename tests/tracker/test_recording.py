@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from services.tracker.domain.cases import case_id_of
+from services.tracker.domain.observations import observe
 from services.tracker.store.cases import roll_deadlines
 from services.tracker.store.facts import keep_fact
 from services.tracker.workers.recording import record_decisions
@@ -143,7 +144,7 @@ async def test_shuffled_batches_and_two_workers_at_once_give_the_same_cases(engi
 
     async def work(mine) -> None:
         for piece in mine:
-            await record_decisions(engine, [(event, encode(event)) for event in piece])
+            await record_decisions(engine, [(observe(event), encode(event)) for event in piece])
 
     await asyncio.gather(work(pieces[::2]), work(pieces[1::2]), work(pieces[::3]))
     cases = await select(CASES + ", is_test")

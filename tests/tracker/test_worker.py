@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from services.tracker import app
+from services.tracker.domain.observations import VIEWS
 from services.tracker.store.facts import keep_fact
 from services.tracker.workers.recording import record_batch
 from shared.contracts.base import Event, encode
@@ -199,6 +200,7 @@ async def test_a_death_between_commit_and_offset_changes_nothing_when_the_batch_
                 group="tracker",
                 topics=app.TOPICS,
                 handle=record_and_die,
+                types=VIEWS,
                 producer=producer,
                 stop=asyncio.Event(),
             )

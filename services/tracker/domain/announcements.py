@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.tracker.domain.cases import Case
 from services.tracker.domain.lifecycle import LIVE_STATES
-from services.tracker.domain.observations import DecisionEvent
+from services.tracker.domain.observations import Observation
 from shared.contracts.case_events import CaseChanged, CaseClosed, CaseEvent, CaseOpened
 from shared.contracts.events_receipted import EventsReceipted, Producer, Receipt
 from shared.values import derived, shard_of
@@ -52,7 +52,7 @@ def changed_fields(before: Case, after: Case) -> tuple[str, ...]:
     return tuple(name for name in Case.__struct_fields__ if getattr(before, name) != getattr(after, name))
 
 
-def receipts_for(decisions: Iterable[DecisionEvent], *, batch_id: UUID) -> list[EventsReceipted]:
+def receipts_for(decisions: Iterable[Observation], *, batch_id: UUID) -> list[EventsReceipted]:
     """
     Settle each decision with triage, and its event with ingest.
 

@@ -12,8 +12,7 @@ from services.tracker.domain.grouping import Claim
 from services.tracker.domain.lifecycle import LIVE_STATES, ClosedReason, Standing, State, concerns_us
 from services.tracker.domain.observations import ZERO, Observation, TimeLimit
 from shared.contracts.claim import Party
-from shared.contracts.decision import Action, Category, Clock, Route, UrgencyClass
-from shared.contracts.denial_triaged import DenialTriaged
+from shared.contracts.decision import Action, Category, Route, UrgencyClass
 from shared.values import derived
 
 UNCERTAIN = "a remittance leaves out what would tell which claim it speaks of"
@@ -96,7 +95,7 @@ def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
     )
 
 
-def first_case(denial: DenialTriaged) -> Case:
+def first_case(denial: Observation) -> Case:
     """
     Describe a denial that is all we know of its claim key: the fold of it alone, without the way there.
 
@@ -111,7 +110,7 @@ def first_case(denial: DenialTriaged) -> Case:
         event_ids=(denial.event_id,),
         service_from=denial.service_from,
         charge_amount=ZERO + denial.charge_amount,
-        denied_amount=sum([one.amount for one in denial.denied], ZERO),
+        denied_amount=denial.denied_amount,
         amount_at_stake=ZERO + denial.amount_at_stake,
         paid_amount=ZERO,
         deadlines=_deadlines(denial.clocks),
@@ -123,7 +122,7 @@ def first_case(denial: DenialTriaged) -> Case:
 
 
 def _case(
-    lead: Observation | DenialTriaged,
+    lead: Observation,
     *,
     ordinal: int,
     state: State,
@@ -163,7 +162,7 @@ def _case(
     )
 
 
-def _deadlines(clocks: Iterable[TimeLimit | Clock]) -> dict[datetime, str]:
+def _deadlines(clocks: Iterable[TimeLimit]) -> dict[datetime, str]:
     """
     Give the instants to plan for in order, each with its zone.
 

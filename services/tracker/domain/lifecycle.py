@@ -23,7 +23,6 @@ from uuid import UUID
 from services.tracker.domain.copies import COPIES, without_copies
 from services.tracker.domain.observations import ZERO, Observation
 from services.tracker.domain.reversals import match_reversals
-from shared.contracts.denial_triaged import DenialTriaged
 
 State = Literal["open", "reversed", "paid", "partly_paid", "closed"]
 ClosedReason = Literal["not_our_denial", "merged", "withdrawn"]
@@ -147,7 +146,7 @@ def _services(one: Observation) -> set[str]:
     return {code for line in lines for code in (line.code or line.revenue_code, line.original_code) if code}
 
 
-def concerns_us(denial: Observation | DenialTriaged) -> bool:
+def concerns_us(denial: Observation) -> bool:
     """Tell whether authorization has or may have to do with it."""
     return denial.auth_related or denial.category != "not_authorization"
 

@@ -1,6 +1,6 @@
 """What the fold reads of a decision: one remittance's word on one claim. A narrow view of the contracts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.contracts.base import Event
 from shared.contracts.claim import Party, SealedPerson
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.decision import Action, Category, Route, UrgencyClass
@@ -54,18 +55,19 @@ class TimeLimit(msgspec.Struct, frozen=True):
     latest: datetime | None = None
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
+class Observation(Event, frozen=True, kw_only=True):
     """
-    A DenialTriaged (`outcome` None) or a ClaimOutcomeSeen, with the fields that make a case.
+    A DenialTriaged (`outcome` None) or a ClaimOutcomeSeen, with the fields that make a ledger row and a case.
 
-    The names are those of the contracts, so a stored payload decodes straight into it.
+    The names are those of the contracts, so a payload decodes straight into it, in half the time.
     """
 
-    organization_id: UUID
     event_id: UUID
     revision: int
+    decision_id: UUID
     decision_revision: int = 1
     claim_key: UUID
+    received_on: date
     trace_number: str | None = None
     payer_trace_id: str | None = None
     payment_on: date | None = None
@@ -101,6 +103,19 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.0
     needs_human: bool = False
     needs_human_reasons: tuple[str, ...] = ()
+    fact_ids: tuple[UUID, ...] = ()
+
+    @property
+    def message_id(self) -> UUID:
+        return self.decision_id
+
+    @property
+    def message_revision(self) -> int:
+        return self.decision_revision
+
+    @property
+    def message_key(self) -> UUID:
+        return self.claim_key
 
     @property
     def is_denial(self) -> bool:
@@ -117,7 +132,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def denied_amount(self) -> Decimal:
-        return sum((one.amount for one in self.denied), ZERO)
+        return sum([one.amount for one in self.denied], ZERO)
 
     @property
     def accounted_amount(self) -> Decimal:
@@ -125,6 +140,33 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         explained = chain(self.adjustments, *(line.adjustments for line in self.lines))
         return self.paid_amount + sum((one.amount for one in explained), ZERO)
 
+
+class ObservedDenial(Observation, frozen=True, kw_only=True):
+    """A DenialTriaged as it arrives: one that does not say these is refused."""
+
+    decision_revision: int
+    denied: tuple[DeniedAmount, ...]
+    auth_related: bool
+    category: Category
+    amount_at_stake: Decimal
+    urgency_class: UrgencyClass
+    recommended_action: Action
+    priority: int
+    confidence: float
+    needs_human: bool
+
+
+class ObservedOutcome(Observation, frozen=True, kw_only=True):
+    """A ClaimOutcomeSeen as it arrives: one without its outcome would be a denial."""
+
+    outcome: Literal["reversed", "paid", "zero"]
+
+
+VIEWS: Mapping[str, type[Event]] = {
+    DenialTriaged.__name__: ObservedDenial,
+    ClaimOutcomeSeen.__name__: ObservedOutcome,
+}
+"""What the recording worker reads records into."""
 
 _decoder = msgspec.json.Decoder(Observation)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,7 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.tracker.domain.observations import DecisionEvent
+from services.tracker.domain.observations import DecisionEvent, Observation
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.postgres.arrays import array_of
@@ -33,15 +32,15 @@ class ClaimKey(NamedTuple):
     claim_key: UUID
 
 
-def ledger_key(event: DecisionEvent) -> LedgerKey:
+def ledger_key(event: Observation) -> LedgerKey:
     return LedgerKey(event.organization_id, event.event_id, event.revision, event.decision_revision)
 
 
-def claim_key(event: DecisionEvent) -> ClaimKey:
+def claim_key(event: Observation) -> ClaimKey:
     return ClaimKey(event.organization_id, event.claim_key)
 
 
-Decisions = Mapping[LedgerKey, tuple[DecisionEvent, bytes]]
+Decisions = Mapping[LedgerKey, tuple[Observation, bytes]]
 """Decisions, each with the payload in which it came."""
 
 
@@ -84,21 +83,17 @@ def _columns(decisions: Decisions) -> dict[str, Any]:
         "decision_revisions": array_of([event.decision_revision for event in events]),
         "decision_ids": array_of([event.decision_id for event in events]),
         "claim_keys": array_of([event.claim_key for event in events]),
-        "types": array_of([type(event).__name__ for event in events]),
+        "types": array_of([_type_of(event) for event in events]),
         "charge_amounts": array_of([event.charge_amount for event in events]),
-        "denied_amounts": array_of([_denied_amount(event) for event in events]),
+        "denied_amounts": array_of([event.denied_amount for event in events]),
         "received": array_of([event.received_on for event in events]),
         "sizes": array_of([len(payload) for payload in payloads]),
         "given": len(events),
     }
 
 
-def _denied_amount(event: DecisionEvent) -> Decimal:
-    return (
-        sum([one.amount for one in event.denied], Decimal(0))
-        if isinstance(event, DenialTriaged)
-        else Decimal(0)
-    )
+def _type_of(event: Observation) -> str:
+    return DenialTriaged.__name__ if event.is_denial else ClaimOutcomeSeen.__name__
 
 
 # One statement sees one snapshot: the ledger as it was before the insert, so that new rows are not read back.
@@ -202,5 +197,5 @@ async def denials_among(
     return [UUID(str(one)) for one in found.scalars()]
 
 
-def organizations_of(decisions: Iterable[DecisionEvent]) -> frozenset[UUID]:
+def organizations_of(decisions: Iterable[Observation]) -> frozenset[UUID]:
     return frozenset(event.organization_id for event in decisions)

@@ -14,13 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.tracker.domain.announcements import case_event, receipts_for
 from services.tracker.domain.cases import Case, first_case
 from services.tracker.domain.fold import fold
-from services.tracker.domain.observations import DecisionEvent, observe, read_observation
+from services.tracker.domain.observations import Observation, read_observation
 from services.tracker.store import cases, ledger
 from services.tracker.store.ledger import ClaimKey
 from services.tracker.store.outboxes import OUTBOX, settle_facts
 from shared import clock
 from shared.contracts.case_events import CaseEvent
-from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.kafka.outbox import Message, insert_messages
 from shared.kafka.received import Received
@@ -34,16 +33,12 @@ TOPICS = (DenialTriaged.topic,)
 
 async def record_batch(engine: AsyncEngine, batch: Sequence[Received]) -> None:
     """Record what a consumer received; returns when it is committed."""
-    decisions = [
-        (one.event, bytes(one.record.value))
-        for one in batch
-        if isinstance(one.event, DenialTriaged | ClaimOutcomeSeen)
-    ]
+    decisions = [(one.event, bytes(one.record.value)) for one in batch if isinstance(one.event, Observation)]
     if decisions:
         await record_decisions(engine, decisions)
 
 
-async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[DecisionEvent, bytes]]) -> None:
+async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[Observation, bytes]]) -> None:
     """Record decisions, each with the bytes in which it came."""
     once = {ledger.ledger_key(event): (event, payload) for event, payload in decisions}
     events = [event for event, _ in once.values()]
@@ -60,10 +55,10 @@ async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[Decisi
 
 
 async def _fold(
-    connection: AsyncConnection, new: Iterable[DecisionEvent], before: dict[ClaimKey, list[bytes]]
+    connection: AsyncConnection, new: Iterable[Observation], before: dict[ClaimKey, list[bytes]]
 ) -> list[CaseEvent]:
     """Fold the claim keys that have something new, write the cases that moved, and give what to announce."""
-    arrived: dict[ClaimKey, list[DecisionEvent]] = defaultdict(list)
+    arrived: dict[ClaimKey, list[Observation]] = defaultdict(list)
     for event in new:
         arrived[ledger.claim_key(event)].append(event)
     # A key that the ledger did not know has no case: cases are made of its rows, and with them.
@@ -96,18 +91,18 @@ async def _fold(
 
 
 def _cases_of(
-    events: Sequence[DecisionEvent], before: Sequence[bytes], known: Sequence[Case], *, first_ordinal: int
+    events: Sequence[Observation], before: Sequence[bytes], known: Sequence[Case], *, first_ordinal: int
 ) -> list[Case]:
-    if len(events) == 1 and not before and isinstance(events[0], DenialTriaged):
+    if len(events) == 1 and not before and events[0].is_denial:
         return [first_case(events[0])]
-    observations = [*map(observe, events), *(read_observation(one) for one in before if one)]
+    observations = [*events, *(read_observation(one) for one in before if one)]
     return fold(observations, known, first_ordinal=first_ordinal)
 
 
-def _weighed_facts(events: Iterable[DecisionEvent]) -> dict[UUID, set[UUID]]:
+def _weighed_facts(events: Iterable[Observation]) -> dict[UUID, set[UUID]]:
     facts: dict[UUID, set[UUID]] = defaultdict(set)
     for event in events:
-        if isinstance(event, DenialTriaged) and event.fact_ids:
+        if event.fact_ids:
             facts[event.organization_id].update(event.fact_ids)
     return facts
 
