@@ -97,6 +97,9 @@ DECISIONS = Counter("reprieve_decisions", "Decisions made, by category.", ["cate
 UNKNOWN_CODES = Counter(
     "reprieve_unknown_codes", "Denials with a code that no published list has; the log has which.", ["list"]
 )
+REDECISIONS_FAILED = Counter(
+    "reprieve_redecisions_failed", "Earlier denials that could not be decided again; the log has which."
+)
 DECIDE_SECONDS = Histogram(
     "reprieve_decide_seconds", "Time to decide one denial.", buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
 )

@@ -24,6 +24,7 @@ from shared.postgres import transaction
 from tests.triage.conftest import Triage
 from tests.triage.domain.test_policies import SOUND
 from tests.triage.messages import adjudication, denial, fact, reversal
+from tests.triage.test_deciding import refusing
 
 JANUARY, FEBRUARY, MARCH = date(2026, 1, 5), date(2026, 2, 5), date(2026, 3, 20)
 # Aetna reconsiders within 180 days of the remittance. 5 January is day 5, + 180 = 185, 4 July.
@@ -129,6 +130,21 @@ async def test_an_earlier_denial_that_arrives_late_decides_the_later_one_again(
     await triage.handle(second)
     assert await revisions(triage, third) == [1, 2]  # what came in between tells nothing new of it
     assert await revisions(triage, late) == [1]
+
+
+async def test_an_earlier_denial_that_cannot_be_decided_again_does_not_hold_up_what_arrives(
+    triage: Triage, three: Sequence[ClaimDenied], monkeypatch: pytest.MonkeyPatch
+):
+    first, _, third = three
+    await triage.handle(third)
+    monkeypatch.setattr(deciding, "decide", refusing(third))
+    await triage.handle(first)
+
+    assert await revisions(triage, first) == [1]
+    assert await revisions(triage, third) == [1]
+    [entry] = await triage.rows("select * from triage.audit_log")
+    assert (entry.action, entry.subject_id) == ("redecision_failed", str(third.event_id))
+    assert entry.detail == {"reason": "ZeroDivisionError", "decision_revision": 1}
 
 
 async def test_a_payment_in_between_starts_the_clocks_anew_whenever_it_arrives(

@@ -1,4 +1,8 @@
-"""The audit log of triage: who changed which policy, and who asked what. Rows are added, never changed."""
+"""
+The audit log of triage: who changed which policy, and what could not be decided again.
+
+Rows are added, never changed.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -8,7 +12,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Action = Literal["policy_drafted", "policy_published", "policy_retired"]
+Action = Literal["policy_drafted", "policy_published", "policy_retired", "redecision_failed"]
+NOBODY = UUID(int=0)
+"""Acts where no person did: a release, or a message that arrived."""
 
 _ADD = text("""
     insert into triage.audit_log (organization_id, principal_id, action, subject_id, detail)
@@ -22,17 +28,17 @@ async def audit(
     *,
     scope: UUID,
     principal_id: UUID,
-    policy_id: str,
+    subject_id: str,
     detail: Mapping[str, Any],
 ) -> None:
-    """Write one row, for the organization or the installation (`scope`) whose policy it is."""
+    """Write one row, for the organization or the installation (`scope`) that the subject is of."""
     await connection.execute(
         _ADD,
         {
             "organization_id": scope,
             "principal_id": principal_id,
             "action": action,
-            "subject_id": policy_id,
+            "subject_id": subject_id,
             "detail": msgspec.json.encode(detail).decode(),
         },
     )

@@ -257,6 +257,6 @@ async def _note(
         action,
         scope=scope,
         principal_id=by.principal_id,
-        policy_id=policy_id,
+        subject_id=policy_id,
         detail={"number": number, "version": version, "role": by.role},
     )

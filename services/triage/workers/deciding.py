@@ -13,6 +13,7 @@ from datetime import UTC, date, tzinfo
 from uuid import UUID
 
 import msgspec
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.triage.domain.calendars import Calendar
@@ -20,6 +21,7 @@ from services.triage.domain.decide import decide
 from services.triage.domain.histories import NO_OTHERS, ClaimKey, History, Others, others_of
 from services.triage.domain.policies import Policies
 from services.triage.domain.redeciding import same_words
+from services.triage.store.audit import NOBODY, audit
 from services.triage.store.decisions import (
     decided_among,
     decision_id,
@@ -51,6 +53,8 @@ from shared.contracts.denial_triaged import DenialTriaged
 from shared.contracts.fact_recorded import FactRecorded
 from shared.observability import metrics
 from shared.postgres import lock_shards
+
+log = structlog.get_logger()
 
 PURGED = "PayloadPurged"
 """Why a fact is parked whose denials nobody can decide again: their retention ended."""
@@ -151,8 +155,30 @@ class _Known:
         others = others_of(self.histories, event)
         return self._decide(event, others, revision, self._as_of(event, others))
 
-    def triage_again(self, denial: StoredDenial) -> DenialTriaged | None:
-        """Decide a denial whose history has something new; None where that changes nothing about it."""
+    async def triage_again(self, connection: AsyncConnection, denial: StoredDenial) -> DenialTriaged | None:
+        """
+        Decide a denial whose history has something new; None where that changes nothing about it.
+
+        None as well where it cannot be decided: its decision stands, which the audit log says. What arrived
+        is no part of that defect, and is decided all the same.
+        """
+        try:
+            return self._differently(denial)
+        except Exception as error:
+            event = denial.event
+            log.exception("redecision_failed", event_id=event.event_id)
+            metrics.REDECISIONS_FAILED.inc()
+            await audit(
+                connection,
+                "redecision_failed",
+                scope=event.organization_id,
+                principal_id=NOBODY,
+                subject_id=str(event.event_id),
+                detail={"reason": type(error).__name__, "decision_revision": denial.decided},
+            )
+            return None
+
+    def _differently(self, denial: StoredDenial) -> DenialTriaged | None:
         event, revision = denial.event, (denial.decided or 0) + 1
         history = self.histories[event.organization_id, event.claim_key]
         as_of = self._as_of(event, history.others(event))
@@ -208,7 +234,7 @@ async def _decisions(
 
     first = [known.triage(event, 1) if isinstance(event, ClaimDenied) else _outcome(event) for event in fresh]
     again = [known.triage(denial.event, (denial.decided or 0) + 1) for denial in reopened]
-    moved = [made for denial in touched if (made := known.triage_again(denial)) is not None]
+    moved = [made for one in touched if (made := await known.triage_again(connection, one)) is not None]
     return [*first, *again, *moved]
 
 
