@@ -10,11 +10,12 @@ from services.triage.domain.liability import billing_doubts
 from services.triage.domain.papers import papers_missing
 from services.triage.domain.situation import Choice, Situation, States, waits
 from services.triage.domain.steps import steps_of
-from services.triage.domain.ways import APPEALS, OWN_CLOCKS, WAYS, ways_for
+from services.triage.domain.ways import APPEALS, OF_A_DELEGATE, OWN_CLOCKS, WAYS, ways_for
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Action, Category, ClockKind
 
 _CORRECTION: tuple[tuple[ClockKind, Action], ...] = (("corrected_claim", "send_corrected_claim"),)
+_REQUEST: tuple[tuple[ClockKind, Action], ...] = (("retro_authorization", "request_retro_authorization"),)
 _DISPUTE = WAYS["authorization_untimely"].then
 _ALIVE: frozenset[State] = frozenset(("open", "perhaps_open"))
 _BY_A_CLAIM: dict[Category, Action] = {
@@ -94,7 +95,9 @@ def _choose(situation: Situation, states: States) -> Choice:
     on_file = _on_file(situation, states)
     if on_file is not None:
         return on_file
-    if situation.main.action == "obtain_referral" and not _lapsed(_CORRECTION, situation, states):
+    delegated = _governing(_REQUEST, states) is not None
+    refers = situation.main.action == "obtain_referral" and not delegated
+    if refers and not _lapsed(_CORRECTION, situation, states):
         choice = Choice("obtain_referral", _governing(_CORRECTION, states))
     else:
         choice = _first_open(situation, states)
@@ -180,7 +183,7 @@ def _first_open(situation: Situation, states: States) -> Choice:
         for clock, state in states:
             if clock.clock.kind == kind and state in {"open", "perhaps_open"}:
                 return Choice(action, clock)
-    if first and (not known or "unknown" in known):
+    if "unknown" in known or (first and not known and situation.main.category not in OF_A_DELEGATE):
         return Choice(usual, _governing(ways.first, states))
     left = _left(ways.then, situation, states)
     if left is None:

@@ -16,7 +16,7 @@ from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
 from services.triage.domain.policy_file import Late, Review
 from services.triage.domain.repeats import TOLD_NOW
-from services.triage.domain.ways import APPEALS
+from services.triage.domain.ways import APPEALS, OF_A_DELEGATE
 from services.triage.domain.windows import End, Window, ends_of
 from shared.contracts.decision import Clock, ClockKind, FactKind
 
@@ -142,13 +142,21 @@ def _standing(
     match: PayerMatch, kinds: frozenset[ClockKind], known: Known, remarks: frozenset[str]
 ) -> tuple[Standing, ...]:
     """Give the rules that concern a claim, and whether the payer allows their ways."""
-    found = [one for rule in _rules(match, kinds) if (one := _stands(rule, known, remarks))]
+    delegated = known.category in OF_A_DELEGATE
+    rules = [rule for rule in _rules(match, kinds) if not delegated or _counts_of_a_delegate(rule)]
+    found = [one for rule in rules if (one := _stands(rule, known, remarks))]
+    if delegated:
+        return tuple(found)
     own = [one for one in found if one.rule.entry.kind == _RETRO]
     hangs = any(one.permission.permitted is None and one.rule.entry.certain for one in own)
     if not own or (hangs and not any(one.permission.permitted for one in own)):
         lent = [_stands(rule, known, remarks) for rule in _lendable(match, kinds)]
         found += [one._replace(lent=PERHAPS if own else SILENT) for one in lent if one is not None]
     return tuple(found)
+
+
+def _counts_of_a_delegate(rule: ClockRule) -> bool:
+    return rule.entry.kind != _RETRO or rule.policy.match.delegate is not None
 
 
 def _filing_limit(

@@ -119,7 +119,7 @@ def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount
 def _kind_of_place(event: ClaimDenied) -> str:
     if is_institutional(event):
         return "type of bill"
-    unsure = event.facility_type in BILLS_OR_OFFICES and setting(event) != "outpatient"
+    unsure = not event.lines or (event.facility_type in BILLS_OR_OFFICES and setting(event) != "outpatient")
     return "type of bill or place of service" if unsure else "place of service"
 
 

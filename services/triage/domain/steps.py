@@ -9,7 +9,7 @@ from services.triage.domain.actions import ACTION_WORDS, OF_A_ROUTE, ROUTE_WORDS
 from services.triage.domain.clocks import RunningClock, may_have_closed, plan_for
 from services.triage.domain.cues import NO_APPEAL, PEER_TO_PEER, RESEND
 from services.triage.domain.situation import Choice, Situation, States, waits
-from services.triage.domain.ways import APPEALS, OWN_CLOCKS, ways_for
+from services.triage.domain.ways import APPEALS, OF_A_DELEGATE, OWN_CLOCKS, ways_for
 from shared.contracts.decision import Action, ClockKind
 
 _NO_LIMIT = "no rule that we know states the time for it: read the payer's letter or manual today"
@@ -54,6 +54,7 @@ def steps_of(situation: Situation, choice: Choice, states: States) -> tuple[Step
         *_alternatives(situation, choice, states),
         *_disputes_without_a_clock(situation, choice, states),
         *_if_refused(situation, choice, states),
+        *_who_authorizes(situation, states),
         *_to_find_out(states),
     )
 
@@ -192,6 +193,16 @@ def _if_refused(situation: Situation, choice: Choice, states: States) -> Iterato
     disputed = (choice.instead or choice.action) in _DISPUTES
     if ways.first and not (_barred(situation) or disputes or choice.exhausted or disputed):
         yield Step("appeal", f"If the payer refuses: appeal with the clinical records; {_NO_LIMIT}")
+
+
+def _who_authorizes(situation: Situation, states: States) -> Iterator[Step]:
+    named = any(one.clock.kind == "retro_authorization" for one, _ in states)
+    if situation.main.category in OF_A_DELEGATE and not named:
+        yield Step(
+            "review_by_hand",
+            "Find out who authorizes for the network (medical group, IPA, delegate) and record it as the "
+            "delegate: its own window for a retroactive request may be open",
+        )
 
 
 def _to_find_out(states: States) -> Iterator[Step]:

@@ -24,14 +24,19 @@ _ED_PROFESSIONAL_FEE = "0981"
 
 
 class Evidence(NamedTuple):
-    """What says emergency, and what says only urgent care, in words."""
+    """
+    What says emergency, and what says only urgent care, in words.
+
+    `weak` may say either and settles nothing: it is shown, and a person tells the urgency.
+    """
 
     emergency: tuple[str, ...] = ()
     urgent: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
-        return self.emergency + self.urgent
+        return self.emergency + self.urgent + self.weak
 
     @property
     def urgency_class(self) -> Literal["emergency", "urgent", "unknown"]:
@@ -41,6 +46,14 @@ class Evidence(NamedTuple):
 
 
 _NO_EVIDENCE = Evidence()
+_WEAK_23 = (
+    "weak: 23 is an emergency room, if the claim is professional; on an institutional one it is a type of "
+    "bill, outpatient skilled nursing"
+)
+_WITHOUT_LINES = {
+    "20": Evidence(weak=("weak: 20 is urgent care, if the claim is professional; it has no line to tell",)),
+    "23": Evidence(weak=(f"{_WEAK_23}; it has no line to tell",)),
+}
 _PLACES = {
     "20": Evidence(urgent=("place of service 20, urgent care",)),
     "23": Evidence(("place of service 23, emergency room",)),
@@ -54,9 +67,11 @@ def urgency_evidence(event: ClaimDenied) -> Evidence:
 
     CLP08 23 and 20 are the emergency room and an urgent care clinic only on a professional claim: on an
     institutional one the two digits are the first of the type of bill, where 23 is a nursing facility, and
-    78 a freestanding emergency facility.
+    78 a freestanding emergency facility. A claim without lines is mostly institutional (an office's claim is
+    told line by line), and shows none of what tells the two apart: there the digits are weak evidence.
     """
-    place = _PLACES.get(event.facility_type or "")
+    place = _WITHOUT_LINES.get(event.facility_type or "") if not event.lines else None
+    place = place or _PLACES.get(event.facility_type or "")
     found = [] if place is None or is_institutional(event) != (event.facility_type == "78") else [place]
     found += [_remark_says(remark.code) for remark in event.remarks if remark.code in _EMERGENCY_REMARKS]
     for line in event.lines:
@@ -70,6 +85,7 @@ def urgency_evidence(event: ClaimDenied) -> Evidence:
     return Evidence(
         tuple(dict.fromkeys(words for one in found for words in one.emergency)),
         tuple(dict.fromkeys(words for one in found for words in one.urgent)),
+        tuple(dict.fromkeys(words for one in found for words in one.weak)),
     )
 
 

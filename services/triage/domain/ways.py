@@ -58,10 +58,12 @@ WAYS: dict[Category, Ways] = {
     "notification_untimely": Ways((("notification", "notify_payer"),), _DISPUTE, frozenset()),
     "referral_absent": _REFERRAL,
     "referral_exceeded": _REFERRAL,
-    "referral_not_authorized": _REFERRAL,
+    "referral_not_authorized": _retro("request_retro_authorization"),
     "not_authorization": Ways((), (), frozenset()),
     "unclear": Ways((), (), frozenset()),
 }
+OF_A_DELEGATE: frozenset[Category] = frozenset(("referral_not_authorized",))
+"""Where not the payer but who authorizes for its network refuses (243): only a delegate's window counts."""
 KINDS: dict[Category, frozenset[ClockKind]] = {category: ways.kinds for category, ways in WAYS.items()}
 APPEALS: frozenset[ClockKind] = frozenset(kind for kind, _ in _DISPUTE) - {"respond"}
 _RENEWED = _retro("submit_new_request")
