@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.api.cases import cases_router
 from services.tracker.api.facts import facts_router
+from services.tracker.api.listing import listing_router
 from services.tracker.api.reconciliation import reconciliation_router
 from services.tracker.api.summary import summary_router
 from services.tracker.api.timeline import timeline_router
@@ -113,9 +114,9 @@ async def run_api(stop: asyncio.Event) -> None:
 def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
     """Assemble the app of tracker-api. `master_key` is base64; it opens identifiers and signs cursors."""
     app = create_app(title="Reprieve tracker", version=version("reprieve"), engine=engine, health=health)
-    app.include_router(
-        cases_router(engine, Keyring(engine, MasterKey.from_text(master_key)), cursor_key(master_key))
-    )
+    keyring = Keyring(engine, MasterKey.from_text(master_key))
+    app.include_router(listing_router(engine, keyring, cursor_key(master_key)))
+    app.include_router(cases_router(engine, keyring))
     app.include_router(timeline_router(engine))
     app.include_router(facts_router(engine))
     app.include_router(summary_router(engine))

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from fastapi.dependencies.utils import _get_flat_fields_from_params  # a model's fields are parameters
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Scope
 
@@ -47,7 +48,7 @@ async def refuse_unknown(request: Request) -> None:
 
 
 def _query_names(dependant: Any) -> Iterator[str]:
-    yield from (field.alias for field in dependant.query_params)
+    yield from (field.alias for field in _get_flat_fields_from_params(dependant.query_params))
     for inner in dependant.dependencies:
         yield from _query_names(inner)
 

@@ -1,104 +1,19 @@
 """The API over real cases: walls, roles, masks, filters, pages, facts."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-import httpx2
 import msgspec
 import pytest
 
-from services.tracker.app import api_app
 from services.tracker.domain.lifecycle import AT_ZERO
 from shared.contracts.claim import Party, Reference
 from shared.contracts.decision import DecisionCause
 from shared.contracts.fact_recorded import FactRecorded
-from shared.contracts.person import Person
-from shared.http.probes import Health
 from shared.kafka.parcels import payloads_of
-from shared.postgres import create_engine
-from shared.security.administration import create_organization, create_principal_with_key
-from shared.security.keyring import Keyring
-from shared.security.sealing import MasterKey, seal_person
+from tests.tracker.site import FEB, JAN, Site, only, page
 from tests.tracker.support import clock, denial, line, outcome
-
-MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-JAN, FEB = date(2026, 1, 10), date(2026, 2, 10)
-ADA = Person(last="Byron", first="Ada", member_id="MEMBER-77")
-
-
-@dataclass
-class Site:
-    """Two organizations behind one API, and a client for every role of the first."""
-
-    organization: UUID
-    stranger: UUID
-    clients: dict[str, httpx2.AsyncClient]
-    keyring: Keyring
-
-    def __getitem__(self, role: str) -> httpx2.AsyncClient:
-        return self.clients[role]
-
-    async def sealed(self, someone: Person = ADA):
-        return seal_person(someone, await self.keyring.sealer(self.organization, JAN))
-
-
-ROLES = ["viewer", "biller", "supervisor", "auditor", "admin"]
-
-
-@pytest.fixture
-async def site(database, engine) -> AsyncIterator[Site]:
-    owner = create_engine(database.owner, name="test")
-    master_key = MasterKey.from_text(MASTER_KEY)
-    mine, theirs = [
-        (await create_organization(owner, name=name, time_zone="UTC", master_key=master_key)).organization_id
-        for name in ("Mine", "Theirs")
-    ]
-    keys = {
-        role: await create_principal_with_key(owner, role=role, name=role, organization_id=mine)
-        for role in ROLES
-    }
-    keys["stranger"] = await create_principal_with_key(owner, role="admin", name="s", organization_id=theirs)
-    keys["operator"] = await create_principal_with_key(owner, role="operator", name="o")
-    await owner.dispose()
-    app = api_app(engine, master_key=MASTER_KEY, health=Health())
-    clients = {
-        role: httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app=app),
-            base_url="http://tracker",
-            headers={"Authorization": f"Bearer {key.text}"},
-        )
-        for role, key in keys.items()
-    }
-    yield Site(mine, theirs, clients, Keyring(engine, master_key))
-    for client in clients.values():
-        await client.aclose()
-
-
-@pytest.fixture
-def deny(site, record):
-    """Record a denial of its own claim for the first organization, and give its event."""
-
-    async def deny(**given):
-        given = {"organization_id": site.organization, "claim_key": uuid4(), **given}
-        event = denial(**given)
-        await record(event)
-        return event
-
-    return deny
-
-
-async def page(client: httpx2.AsyncClient, **query) -> dict:
-    answer = await client.get("/v1/cases", params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-async def only(site: Site, **query) -> dict:
-    [case] = (await page(site["viewer"], **query))["data"]
-    return case
 
 
 async def test_a_case_is_listed_with_string_amounts_and_a_masked_patient(site, deny):

@@ -9,7 +9,7 @@ import pytest
 
 from services.tracker.app import PROCESSES
 from shared.errors import InvalidInputError
-from tests.tracker.test_api import MASTER_KEY
+from tests.tracker.site import MASTER_KEY
 
 
 async def test_the_api_is_ready_with_a_database_and_stops_when_told(database, monkeypatch):

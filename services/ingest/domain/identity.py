@@ -2,12 +2,11 @@
 
 from datetime import date
 from functools import lru_cache
-from hashlib import sha1
-from uuid import UUID, SafeUUID
+from uuid import UUID
 
 from services.ingest.domain.claim import Claim, ClaimKind
 from services.ingest.domain.remittance import SetHeader
-from shared.values import REPRIEVE_NAMESPACE
+from shared.identity import claim_key_of, identified, telling
 
 
 def event_id(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
@@ -25,7 +24,9 @@ def event_id_as(organization_id: UUID, header: SetHeader, claim: Claim, kind: Cl
     """Give the id that the claim has, or had, for a reader that takes it for this kind."""
     said = f"test-{kind}" if header.is_test else kind
     trace = _trace(header.trace_number, header.payer_trace_id, header.payment_on)
-    return _derive(organization_id, f"event\x1f{said}\x1f{trace}\x1f{claim.digest.hex()}\x1f{claim.ordinal}")
+    return identified(
+        organization_id, f"event\x1f{said}\x1f{trace}\x1f{claim.digest.hex()}\x1f{claim.ordinal}"
+    )
 
 
 def claim_key(organization_id: UUID, claim: Claim, event: UUID) -> UUID:
@@ -36,15 +37,9 @@ def claim_key(organization_id: UUID, claim: Claim, event: UUID) -> UUID:
     """
     if key := claim_key_of(organization_id, claim.claim_number):
         return key
-    if number := _telling(claim.payer_claim_number or ""):
-        return _derive(organization_id, f"payer-claim\x1f{number}")
-    return _derive(organization_id, f"event-claim\x1f{event.hex}")
-
-
-def claim_key_of(organization_id: UUID, claim_number: str) -> UUID | None:
-    """Give the key of the claims with this provider's number (CLP01); None where it tells nothing."""
-    number = _telling(claim_number)
-    return _derive(organization_id, f"claim\x1f{number}") if number else None
+    if number := telling(claim.payer_claim_number or ""):
+        return identified(organization_id, f"payer-claim\x1f{number}")
+    return identified(organization_id, f"event-claim\x1f{event.hex}")
 
 
 def sibling_key(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
@@ -58,36 +53,10 @@ def sibling_key(organization_id: UUID, header: SetHeader, claim: Claim) -> UUID:
     side = f"test-{side}" if header.is_test else side
     trace = f"{header.trace_number or ''}\x1f{header.payer_trace_id or ''}"
     numbers = f"{claim.claim_number.strip()}\x1f{(claim.payer_claim_number or '').strip()}".upper()
-    return _derive(organization_id, f"sibling\x1f{side}\x1f{trace}\x1f{numbers}")
+    return identified(organization_id, f"sibling\x1f{side}\x1f{trace}\x1f{numbers}")
 
 
 @lru_cache(maxsize=64)
 def _trace(trace_number: str | None, payer_trace_id: str | None, payment_on: date | None) -> str:
     """Write what all claims of a set share; a set has thousands of them."""
     return f"{trace_number or ''}\x1f{payer_trace_id or ''}\x1f{payment_on or ''}"
-
-
-def _telling(number: str) -> str:
-    """Give the number as compared, empty where it tells nothing (blank or zeros)."""
-    normal = number.strip().upper()
-    return normal if normal.strip("0") else ""
-
-
-def _derive(organization_id: UUID, name: str) -> UUID:
-    """
-    Give uuid5(REPRIEVE_NAMESPACE, organization's bytes + name).
-
-    Written out, because uuid.uuid5 and UUID's own checks cost more than all else that a paid claim needs.
-    """
-    seed = _NAMESPACE + organization_id.int.to_bytes(16, "big") + name.encode("utf-8", "surrogateescape")
-    number = int.from_bytes(sha1(seed, usedforsecurity=False).digest(), "big") >> 32  # 16 of 20 bytes
-    derived = _NEW(UUID)
-    _SET(derived, "int", number & _VERSION_CLEARED | _VERSION_5)
-    _SET(derived, "is_safe", _UNKNOWN)
-    return derived
-
-
-_NAMESPACE = REPRIEVE_NAMESPACE.bytes
-_NEW, _SET, _UNKNOWN = object.__new__, object.__setattr__, SafeUUID.unknown  # looked up once
-_VERSION_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
-_VERSION_5 = 5 << 76 | 0x8000 << 48  # RFC 9562: version 5, variant 10

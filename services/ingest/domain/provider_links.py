@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 from zlib import crc32
 
-from services.ingest.domain.identity import claim_key_of
+from shared.identity import claim_key_of
 
 Confidence = Literal["medium", "low"]
 

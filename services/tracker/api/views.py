@@ -57,6 +57,9 @@ class CaseSummary(View):
     payer_id: str | None
     claim_number: str
     payer_claim_number: str | None
+    facility: str | None = Field(description="the payee's NPI, or its tax id")
+    rendering_npi: str | None
+    service_code: str | None = Field(description="of the line that denies most")
     patient: PersonView
     service_from: date | None
     denied_on: date

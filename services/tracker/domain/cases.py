@@ -1,6 +1,6 @@
 """A case: one denied claim and where it stands. Its fields are what the fold decides in tracker.cases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """
     Amounts in US dollars. `deadlines` are instants in order, both bounds of a clock whose end is uncertain,
     empty once no clock matters; `deadline_zones` are the payers' zones, one for each. `current_*` name the
-    leading decision. `merged_into` is the case that this one turned out to be a part of.
+    leading decision. `merged_into` is the case that this one turned out to be a part of. `facility` is the
+    payee's NPI, or its tax id; `service_code` that of the line that denies most.
     """
 
     organization_id: UUID
@@ -45,6 +46,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     payer_id: str | None
     claim_number: str
     payer_claim_number: str | None
+    facility: str | None = None
+    rendering_npi: str | None = None
+    service_code: str | None = None
     patient_name_index: str | None
     member_id_index: str | None
     service_from: date | None
@@ -151,6 +155,9 @@ def _case(
         payer_id=_payer_id(lead.payer),
         claim_number=lead.claim_number,
         payer_claim_number=lead.payer_claim_number,
+        facility=_facility(lead.payee),
+        rendering_npi=lead.rendering_npi,
+        service_code=_service_code(lead),
         patient_name_index=patient.name_index if patient else None,
         member_id_index=patient.member_id_index if patient else None,
         denied_on=lead.payer_date,
@@ -184,3 +191,28 @@ def _payer_id(payer: Party) -> str | None:
         if one.qualifier == "XV":
             return one.value
     return payer.ids[0].value if payer.ids else None
+
+
+def _facility(payee: Party) -> str | None:
+    """Prefer the NPI (XX) to the tax id (FI): payers send either."""
+    for wanted in ("XX", "FI"):
+        for one in payee.ids:
+            if one.qualifier == wanted:
+                return one.value
+    return None
+
+
+def _service_code(lead: Observation | DenialTriaged) -> str | None:
+    """Give the code of the line with most denied money; the first line's where the whole claim is denied."""
+    lines: Sequence[Any] = lead.lines  # of either kind
+    if len(lines) > 1:
+        denied: dict[int | None, Decimal] = {}
+        for one in lead.denied:
+            denied[one.line_number] = denied.get(one.line_number, ZERO) + one.amount
+        line = max(lines, key=lambda line: denied.get(line.number, ZERO))
+    elif lines:
+        line = lines[0]
+    else:
+        return None
+    code: str | None = line.code or line.revenue_code
+    return code

@@ -74,6 +74,8 @@ class Observation(Event, frozen=True, kw_only=True):
     is_test: bool = False
     position: int
     payer: Party
+    payee: Party = Party()
+    rendering_npi: str | None = None
     payer_date: date
     claim_number: str
     claim_status: str = "1"

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.security.principals import Principal
 
-Action = Literal["identifiers_opened", "fact_recorded"]
+Action = Literal["identifiers_opened", "fact_recorded", "patient_searched"]
 
 _ADD = text("""
     insert into tracker.audit_log (organization_id, principal_id, action, subject_id, detail)
@@ -23,7 +23,7 @@ async def audit(
     principal: Principal,
     action: Action,
     *,
-    case_id: UUID,
+    case_id: UUID | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one row. `detail` names things by id and kind, and never holds what it is about."""

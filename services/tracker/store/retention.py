@@ -67,7 +67,8 @@ _EMPTY_FACTS = text("""
 """)
 _EMPTY_CASES = text("""
     update tracker.cases set purged_at = now(), claim_number = '', payer_claim_number = null,
-        patient_name_index = null, member_id_index = null, service_from = null
+        patient_name_index = null, member_id_index = null, service_from = null, service_code = null,
+        rendering_npi = null
     where claim_key = any (cast(:claim_keys as uuid[])) and purged_at is null
 """)
 # Persons are sealed under the key of the month in which their remittance was received.

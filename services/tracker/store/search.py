@@ -1,42 +1,23 @@
 """Cases as people look for them: filters, one sort, and the place where the next page starts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.tracker.domain.lifecycle import State
+from services.tracker.store.filters import DEADLINE, NEXT_ZONE, Filters, by_kind, conditions
+from shared.contracts.decision import Category
+
 SORTS: dict[str, tuple[str, str]] = {
     "priority": ("priority", "smallint"),
-    "deadline": ("coalesce(next_deadline_at, 'infinity')", "timestamptz"),
-    "amount": ("amount_at_stake", "numeric"),
+    "deadline": (DEADLINE, "timestamptz"),
+    "amount": ("stake_cents", "bigint"),
     "opened": ("opened_at", "timestamptz"),
 }
 """By name: what is compared, and its type. Each has an index that ends in case_id."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """
-    None and empty leave a filter out. `payer` is a whole id or name; `include_test` adds test files.
-
-    A deadline is compared as an instant, or as its day where the payer is.
-    """
-
-    states: Sequence[str] = ()
-    categories: Sequence[str] = ()
-    payer: str | None = None
-    auth_related: bool | None = None
-    deadline_before: datetime | None = None
-    deadline_before_day: date | None = None
-    amount_at_least: Decimal | None = None
-    claim_number: str | None = None
-    needs_human: bool | None = None
-    include_test: bool = False
 
 
 class Place(NamedTuple):
@@ -54,23 +35,6 @@ class Found(NamedTuple):
     next_place: Place | None
 
 
-_NEXT_ZONE = "deadline_zones[array_position(deadlines, next_deadline_at)]"
-
-_CONDITIONS: dict[str, str] = {
-    "states": "state = any (cast(:states as text[]))",
-    "categories": "category = any (cast(:categories as text[]))",
-    "payer": "(payer_id = :payer or lower(payer_name) = lower(:payer))",
-    "auth_related": "auth_related = :auth_related",
-    "deadline_before": "next_deadline_at < :deadline_before",
-    # Two days cover any zone and let the index find the rows; the day itself is the payer's.
-    "deadline_before_day": f"next_deadline_at < cast(:deadline_before_day as date) + 2 and"
-    f" cast(next_deadline_at at time zone {_NEXT_ZONE} as date) < :deadline_before_day",
-    "amount_at_least": "amount_at_stake >= :amount_at_least",
-    "claim_number": "upper(claim_number) = upper(:claim_number)",
-    "needs_human": "needs_human = :needs_human",
-}
-
-
 async def find_cases(
     connection: AsyncConnection,
     organization_id: UUID,
@@ -81,32 +45,84 @@ async def find_cases(
     after: Place | None = None,
 ) -> Found:
     """Give one page. `sort` is a name of SORTS, with `-` before it for the largest first."""
-    expression, type_ = SORTS[sort.removeprefix("-")]
-    order, beyond = ("desc", "<") if sort.startswith("-") else ("asc", ">")
-    used: dict[str, Any] = {name: getattr(filters, name) for name in _CONDITIONS}
-    used = {name: value for name, value in used.items() if value not in (None, (), [])}
-    conditions = ["organization_id = :organization_id", *(_CONDITIONS[name] for name in used)]
-    if not filters.include_test:
-        conditions.append("not is_test")
-    if after is not None:
-        conditions.append(
-            f"({expression}, case_id) {beyond} (cast(cast(:after_value as text) as {type_}), :after_id)"
-        )
-        used |= {"after_value": after.value, "after_id": after.case_id}
+    statement, bound = page_query(filters, sort=sort, after=after)
     found = await connection.execute(
-        text(f"""
-            select *, cast({expression} as text) as sorted_value from tracker.cases
-            where {" and ".join(conditions)}
-            order by {expression} {order}, case_id {order}
-            limit :limit
-        """),
-        {**used, "organization_id": organization_id, "limit": limit + 1},
+        text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1}
     )
     rows = [dict(row) for row in found.mappings()]
     if len(rows) <= limit:
         return Found(rows, None)
     last = rows[limit - 1]
     return Found(rows[:limit], Place(sort, last["sorted_value"], UUID(str(last["case_id"]))))
+
+
+def page_query(filters: Filters, *, sort: str, after: Place | None = None) -> tuple[str, dict[str, Any]]:
+    """Write the query of a page, with what it binds but :organization_id and :limit."""
+    expression, type_ = SORTS[sort.removeprefix("-")]
+    order, beyond = ("desc", "<") if sort.startswith("-") else ("asc", ">")
+    held, bound = conditions(filters)
+    if after is not None:
+        held.append(
+            f"({expression}, case_id) {beyond} (cast(cast(:after_value as text) as {type_}), :after_id)"
+        )
+        bound |= {"after_value": after.value, "after_id": after.case_id}
+    if expression == "priority" and by_kind(filters):
+        source, bound = _of_each_kind(held, bound, order=order)
+    else:
+        source = f"tracker.cases as top where {' and '.join(held)}"
+    page = f"""
+        select top.*, cast({expression} as text) as sorted_value from {source}
+        order by {expression} {order}, case_id {order} limit :limit
+    """
+    return page, bound
+
+
+# The top of each kind, merged: as many short looks into one index as there are kinds. In one, the planner
+# would choose between sorting all cases of the kinds and reading all urgent cases of the others.
+def _of_each_kind(held: Sequence[str], bound: dict[str, Any], *, order: str) -> tuple[str, dict[str, Any]]:
+    wanted = {
+        "wanted_about": [bound["auth_related"]] if "auth_related" in bound else [True, False],
+        "wanted_states": bound.get("states", _STATES),
+        "wanted_categories": bound.get("categories", _CATEGORIES),
+    }
+    rest = [one for one in held if not one.startswith(("auth_related =", "state =", "category ="))]
+    source = f"""
+        unnest(cast(:wanted_about as boolean[])) as about(one_about)
+        cross join unnest(cast(:wanted_states as text[])) as states(one_state)
+        cross join unnest(cast(:wanted_categories as text[])) as categories(one_category)
+        cross join lateral (
+            select * from tracker.cases
+            where {" and ".join(rest)}
+                and auth_related = one_about and state = one_state and category = one_category
+            order by priority {order}, case_id {order} limit :limit
+        ) as top
+    """
+    return source, {**bound, **wanted}
+
+
+_STATES, _CATEGORIES = list(get_args(State)), list(get_args(Category))
+
+
+async def payers_like(connection: AsyncConnection, organization_id: UUID, payer: str) -> list[str]:
+    """Give the values of the column payer that have this id, or in any case of letters this name."""
+    found = await connection.execute(_PAYERS, {"organization_id": organization_id, "payer": payer})
+    return list(found.scalars())
+
+
+# From one payer to the next along the index: there are few, and to see them by reading all cases is slow.
+_PAYERS = text("""
+    with recursive known(payer) as (
+        (select payer from tracker.cases where organization_id = :organization_id order by payer limit 1)
+        union all
+        select (
+            select c.payer from tracker.cases c
+            where c.organization_id = :organization_id and c.payer > known.payer
+            order by c.payer limit 1
+        ) from known where known.payer is not null
+    )
+    select payer from known
+    where split_part(payer, chr(31), 1) = :payer or split_part(payer, chr(31), 2) = lower(:payer)
+""")
 
 
 async def find_case(
@@ -140,7 +156,7 @@ _SUMMARY = text(f"""
         coalesce(sum(amount_at_stake) {_OPEN}, 0) as open_clock_amount,
         coalesce(sum(paid_amount), 0) as paid_amount,
         min(next_deadline_at) {_OPEN} as next_deadline_at,
-        (array_agg({_NEXT_ZONE} order by next_deadline_at) {_OPEN})[1] as next_deadline_zone
+        (array_agg({NEXT_ZONE} order by next_deadline_at) {_OPEN})[1] as next_deadline_zone
     from tracker.cases
     where organization_id = :organization_id and not is_test
         and closed_reason is distinct from 'merged' and closed_reason is distinct from 'withdrawn'

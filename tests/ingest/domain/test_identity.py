@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.identity import _derive, claim_key, event_id, sibling_key
+from services.ingest.domain.identity import claim_key, event_id, sibling_key
+from shared.identity import identified as uuid_named
 from shared.values import REPRIEVE_NAMESPACE
 from tests.ingest.domain.files import ORGANIZATION, reading, transaction_set, wrapped
 
@@ -29,8 +30,8 @@ def test_derived_ids_are_uuids_of_version_5(name, organization):
     seed = organization.bytes + name.encode("utf-8", "surrogateescape")
 
     # uuid5 takes text or bytes only since 3.12: Latin-1 carries bytes through.
-    assert _derive(organization, name).version == 5
-    assert _derive(organization, name) == _uuid5(seed)
+    assert uuid_named(organization, name).version == 5
+    assert uuid_named(organization, name) == _uuid5(seed)
 
 
 def _uuid5(seed):
@@ -40,7 +41,7 @@ def _uuid5(seed):
 def test_ids_of_ascii_names_are_what_the_standard_library_derives():
     organization = UUID(bytes=b"A" * 16)
 
-    assert _derive(organization, "name") == uuid5(REPRIEVE_NAMESPACE, "A" * 16 + "name")
+    assert uuid_named(organization, "name") == uuid5(REPRIEVE_NAMESPACE, "A" * 16 + "name")
 
 
 def test_the_id_of_an_event_never_changes():

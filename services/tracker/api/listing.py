@@ -1,0 +1,148 @@
+"""GET /v1/cases and POST /v1/cases/search."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.tracker.api import examples
+from services.tracker.api.access import Reader, check_may_open, organization_of
+from services.tracker.api.filters import (
+    DEFAULT_SORT,
+    CaseFilters,
+    PersonFilters,
+    Sort,
+    stored_filters,
+)
+from services.tracker.api.views import CasePage, CaseSummary, case_summary
+from services.tracker.domain.amounts import in_cents
+from services.tracker.store.audit import audit
+from services.tracker.store.search import Found, Place, find_cases
+from shared import clock
+from shared.errors import InvalidInputError
+from shared.http.auth import scope_of
+from shared.http.cursors import decode_cursor, encode_cursor
+from shared.postgres import transaction
+from shared.security.keyring import Keyring
+from shared.security.sealing import Sealer
+
+Cursor = Annotated[str | None, Field(max_length=2048, description="`next_cursor` of the page before.")]
+Limit = Annotated[int, Field(ge=1, le=200)]
+
+
+class ListQuery(CaseFilters):
+    """Filters, order and page."""
+
+    sort: Sort = Field(
+        DEFAULT_SORT, description="A minus puts the largest first; age counts from the opening."
+    )
+    cursor: Cursor = None
+    limit: Limit = 50
+
+
+class SearchQuery(PersonFilters):
+    """The same in a body, and the patient."""
+
+    sort: Sort = DEFAULT_SORT
+    cursor: Cursor = None
+    limit: Limit = 50
+
+
+def listing_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> APIRouter:
+    """Make the routes. `keyring` makes blind indexes, `cursor_key` signs cursors."""
+    router = APIRouter(tags=["cases"])
+
+    @router.get("/v1/cases", operation_id="list_cases", responses=examples.CASE_PAGE, response_model=CasePage)
+    async def list_cases(principal: Reader, asked: Annotated[ListQuery, Query()]) -> Response:
+        """List cases, with names and member ids masked."""
+        async with transaction(engine, **scope_of(principal)) as connection:
+            return await _page(connection, organization_of(principal), asked, cursor_key=cursor_key)
+
+    @router.post(
+        "/v1/cases/search", operation_id="search_cases", responses=examples.CASE_PAGE, response_model=CasePage
+    )
+    async def search_cases(principal: Reader, asked: SearchQuery) -> Response:
+        """
+        List cases as GET does, also by the patient, for roles that may open names.
+
+        A look for a person is written to the audit log: who found somebody knows that they are a patient.
+        """
+        organization_id = organization_of(principal)
+        sealer = None
+        if asked.names_somebody:
+            check_may_open(principal)
+            sealer = await keyring.sealer(organization_id, clock.now().date())
+            async with transaction(engine, **scope_of(principal)) as connection:
+                await audit(connection, principal, "patient_searched", detail={"by": _named(asked)})
+        async with transaction(engine, **scope_of(principal)) as connection:
+            return await _page(connection, organization_id, asked, cursor_key=cursor_key, sealer=sealer)
+
+    return router
+
+
+def _named(asked: PersonFilters) -> list[str]:
+    names = ("member_id", "patient_last_name", "patient_first_name")
+    return [name for name in names if getattr(asked, name) is not None]
+
+
+async def _page(
+    connection: AsyncConnection,
+    organization_id: UUID,
+    asked: ListQuery | SearchQuery,
+    *,
+    cursor_key: bytes,
+    sealer: Sealer | None = None,
+) -> Response:
+    sort = stored_sort(asked.sort)
+    after = decode_cursor(asked.cursor, Place, key=cursor_key) if asked.cursor else None
+    if after is not None and after.sort != sort:
+        raise InvalidInputError(
+            "The cursor belongs to a list in another order.", remedy="Start again without a cursor."
+        )
+    at = clock.now()
+    filters = await stored_filters(connection, organization_id, asked, at=at, sealer=sealer)
+    found = await find_cases(connection, organization_id, filters, sort=sort, limit=asked.limit, after=after)
+    return page_answer(found, cursor_key=cursor_key, at=at)
+
+
+def stored_sort(sort: Sort) -> str:
+    """Name the sort as the store does: the oldest were opened first."""
+    return {"age": "-opened", "-age": "opened"}.get(sort, sort)
+
+
+def page_answer(found: Found, *, cursor_key: bytes, at: datetime) -> Response:
+    """
+    Write a page as JSON.
+
+    Not by the model, which tells the same to whoever reads the description: it would take ten times as long.
+    """
+    page = {
+        "data": [shown_case(row, at=at) for row in found.cases],
+        "has_more": found.next_place is not None,
+        "next_cursor": found.next_place and encode_cursor(found.next_place, key=cursor_key),
+    }
+    return Response(_encode(page), media_type="application/json")
+
+
+def shown_case(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
+    """Give the members of a CaseSummary in their order, ready to be encoded."""
+    members = case_summary(row, at=at)
+    shown = {name: members[name] for name in _MEMBERS}
+    return shown | {name: in_cents(members[name]) for name in _AMOUNTS}
+
+
+_MEMBERS = tuple(CaseSummary.model_fields)
+_AMOUNTS = tuple(name for name in _MEMBERS if name.endswith("_amount") or name == "amount_at_stake")
+
+
+def _plainly(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else str(value)  # ids are asyncpg's
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plainly).encode
