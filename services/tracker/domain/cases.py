@@ -1,6 +1,6 @@
 """A case: one denied claim and where it stands. Its fields are what the fold decides in tracker.cases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -202,9 +202,9 @@ def _facility(payee: Party) -> str | None:
     return None
 
 
-def _service_code(lead: Observation | DenialTriaged) -> str | None:
+def _service_code(lead: Observation) -> str | None:
     """Give the code of the line with most denied money; the first line's where the whole claim is denied."""
-    lines: Sequence[Any] = lead.lines  # of either kind
+    lines = lead.lines
     if len(lines) > 1:
         denied: dict[int | None, Decimal] = {}
         for one in lead.denied:
@@ -214,5 +214,4 @@ def _service_code(lead: Observation | DenialTriaged) -> str | None:
         line = lines[0]
     else:
         return None
-    code: str | None = line.code or line.revenue_code
-    return code
+    return line.code or line.revenue_code
