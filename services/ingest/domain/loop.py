@@ -17,7 +17,7 @@ from services.ingest.domain.claim import Claim, ClaimKind
 from services.ingest.domain.findings import Finding
 from services.ingest.domain.ordinals import Ordinals
 from services.ingest.domain.ordinary import DENIES_WHOLE_CHARGE, ORDINARY_REASONS
-from services.ingest.domain.plain import LoopRead, PlainReader
+from services.ingest.domain.plain import AMOUNT_ELEMENTS, LoopRead, PlainReader
 from services.ingest.domain.unreadable import unreadable_amount
 from services.ingest.x12.delimiters import Delimiters, to_neutral
 from services.ingest.x12.elements import (
@@ -34,14 +34,9 @@ from shared.contracts.claim import BalanceFinding, DeniedAdjustment
 
 REVERSAL = b"22"
 PREDETERMINATION = b"25"
-_NO_DECISION = frozenset((REVERSAL, PREDETERMINATION))
 
 _FINDINGS_MAX = 100  # of one claim
 _CENTS_MAX = 99_999_999_99  # TR3 1.3.1 limits monetary amounts to ten characters
-_AMOUNT_ELEMENTS = {
-    b"MIA": (1, 2, 3, 4, *range(6, 20), 24),
-    b"MOA": (1, 2, 8, 9),
-}
 _IDENTIFYING = frozenset((b"6R", b"G1", b"BB"))
 _NOWHERE = b"\x1f\x1e\x1d"  # where components cannot be told apart, none is empty
 
@@ -76,16 +71,12 @@ class LoopReader:
         `ordinals` counts the equal loops of the set so far, by digest.
         """
         loop = block.loop
-        head = loop.split(self.terminator, 1)[0].split(self.element)
-        charge, paid = _amount(head, 3), _amount(head, 4)
-        if charge is None or paid is None or block.oversized or head[0] != b"CLP":
-            return _quarantine(block, head)
-        charge_amount, paid_amount = Decimal(head[3].decode()), Decimal(head[4].decode())
-        claim_number, payer_claim_number = read_text(head[1]), read_text_or_none(head, 7)
-        read = None
-        if claim_number and not truncated and head[2].strip() not in _NO_DECISION:
-            read = self._plain.read(loop, charge[0], paid[0])
+        read = None if truncated or block.oversized else self._plain.read(loop)
         if read is None:
+            head = loop.split(self.terminator, 1)[0].split(self.element)
+            charge, paid = _amount(head, 3), _amount(head, 4)
+            if charge is None or paid is None or block.oversized or head[0] != b"CLP":
+                return _quarantine(block, head)
             as_sent = charge[1] is head[3] and paid[1] is head[4]
             read = _Loop(self, block, charge[0], paid[0]).read(head, as_sent=as_sent, truncated=truncated)
         number, begin, end = block.place()
@@ -94,10 +85,10 @@ class LoopReader:
             position=position,
             ordinal=ordinals.next(read.digest),
             digest=read.digest,
-            claim_number=claim_number,
-            payer_claim_number=payer_claim_number,
-            charge_amount=charge_amount,
-            paid_amount=paid_amount,
+            claim_number=read.claim_number,
+            payer_claim_number=read.payer_claim_number,
+            charge_amount=read.charge_amount,
+            paid_amount=read.paid_amount,
             denied=read.denied,
             balance_findings=read.balance_findings,
             findings=read.findings,
@@ -170,12 +161,21 @@ class _Loop:
     def read(self, head: list[bytes], *, as_sent: bool, truncated: bool) -> LoopRead:
         """Read the loop of this CLP. `as_sent`: its CLP03 and CLP04 are written in normal form already."""
         status = head[2]
-        self._charge_amount = Decimal(head[3].decode())
+        claim_number, payer_claim_number = read_text(head[1]), read_text_or_none(head, 7)
+        self._charge_amount, paid_amount = Decimal(head[3].decode()), Decimal(head[4].decode())
         self._read_head(head, as_sent=as_sent)
         self._read_segments()
         kind = self._decide(status, truncated=truncated)
         return LoopRead(
-            kind, tuple(self._denied), self._digest(), tuple(self._balance), tuple(self._findings)
+            claim_number,
+            payer_claim_number,
+            self._charge_amount,
+            paid_amount,
+            kind,
+            tuple(self._denied),
+            self._digest(),
+            tuple(self._balance),
+            tuple(self._findings),
         )
 
     def _read_head(self, head: list[bytes], *, as_sent: bool) -> None:
@@ -282,9 +282,9 @@ class _Loop:
             elif tag == remark:
                 padded = padded or segment[-1] in ends
                 keep(segment)
-            elif tag in _AMOUNT_ELEMENTS:
+            elif tag in AMOUNT_ELEMENTS:
                 padded = padded or segment[-1] in ends
-                self._normalise(index, segment.split(element), _AMOUNT_ELEMENTS[tag])
+                self._normalise(index, segment.split(element), AMOUNT_ELEMENTS[tag])
             else:
                 self._note("unknown_segment" if segment else "empty_segment", index)
         if readable and paid + adjusted != charge:

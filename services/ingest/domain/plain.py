@@ -1,16 +1,17 @@
 """
 A claim loop in which nothing is unusual, read as one text instead of segment by segment.
 
-Nearly all claims are plain: their segments have the usual shape, amounts are in normal form, lines and claim
-add up, no adjustment is negative or takes a whole charge. Three runs of the pattern engine read such a claim
-for a third of what a loop over its segments costs. Whatever is not plain, right or wrong, is left to loop.py,
-which alone knows the rules for it: plain is only what both read the same.
+Nearly all claims are plain: their segments have the usual shape, lines and claim add up, no denial is taken
+back, no price takes a whole charge. Three runs of the pattern engine read such a claim for a third of what a
+loop over its segments costs. Whatever is not plain, right or wrong, is left to loop.py, which alone knows the
+rules for it: plain is only what both read the same.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from services.ingest.domain.canonical import digest_of
 from services.ingest.domain.claim import ClaimKind
@@ -23,47 +24,67 @@ from shared.contracts.claim import BalanceFinding, DeniedAdjustment
 # \x1d stands between elements, \x1f between components, \x1e between segments.
 _NEUTRAL = (b"\x1d", b"\x1e", b"\x1f")
 _ANY = rb"[^\x1d\x1e]*+"
-_AMOUNT = rb"(?:0|[1-9][0-9]{0,7}+)(?:\.[0-9]?[1-9])?+"  # in normal form, and without a sign
+_REST = rb"[^\x1e]*+"
+_TEXT = rb"[ -~]*+"  # which needs no second look to be decoded, and holds no component
+_AMOUNT = rb"(?:0|[1-9][0-9]{0,7}+)(?:\.[0-9]{0,2}+)?+"  # without a sign; 100 and 100.00 alike
 _NUMBER = rb"[0-9]{1,13}+(?:\.[0-9]{0,2}+)?+"
 _DATE = (
     rb"(?:19[89]|20[0-9])[0-9](?:"
     rb"(?:0[1-9]|1[0-2])(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])(?:29|30)|(?:0[13578]|1[02])31)"
 )
 _FULL = rb"(?<![\x1d\x1f])"  # what ends here does not end in an empty element or component
-_CLAIM = (
-    rb"CLP\x1d" + _ANY + rb"\x1d" + _ANY + (rb"\x1d" + _AMOUNT) * 2 + rb"(?:"
-    # A share of 0, which counts as none, has a group of its own. Without an element behind it, it is padding.
-    rb"\x1d(?:(0)(?=\x1d)|(?!0(?:\x1e|\Z))(?:" + _AMOUNT + rb")?+)"
-    rb"(?:\x1d" + _ANY + rb")*+(?<!\x1d))?+"
+_CLAIM = (  # captures CLP01, 3, 4, 5 and 7; a status that decides: neither a reversal nor a predetermination
+    rb"CLP\x1d([!-~]" + _TEXT + rb")\x1d(?!22\x1d|25\x1d)[0-9A-Z]{1,3}+"
+    rb"\x1d(" + _AMOUNT + rb")\x1d(" + _AMOUNT + rb")(?:\x1d(" + _AMOUNT + rb"|)"
+    rb"(?:\x1d" + _TEXT + rb"(?:\x1d(" + _TEXT + rb")(?:\x1d" + _ANY + rb")*+)?)?(?<!\x1d))?"
 )
-_SEGMENTS = (  # by frequency
+_SEGMENTS = (
     rb"DTM\x1d[0-9A-Z]{3}\x1d" + _DATE,
-    rb"CAS\x1d[A-Z]{2}(?:\x1d[0-9A-Z]{1,5}\x1d" + _AMOUNT + rb"(?:\x1d(?:" + _NUMBER + rb"|(?=\x1d)))?+)++",
-    rb"REF\x1d[^\x1e]++" + _FULL,
+    rb"CAS\x1d[A-Z]{2}(?:\x1d[0-9A-Z]{1,5}+\x1d-?+"
+    + _AMOUNT
+    + rb"(?:\x1d(?:"
+    + _NUMBER
+    + rb"|(?=\x1d)))?+)++",
+    rb"REF\x1d" + _REST + _FULL,
     rb"SVC\x1d"
     + _ANY
-    + rb"(?<!\x1f)"
-    + (rb"\x1d" + _AMOUNT) * 2
+    + rb"(?<!\x1f)\x1d"
+    + _AMOUNT
+    + rb"\x1d"
+    + _AMOUNT
     + rb"(?:\x1d"
     + _ANY
     + rb"(?<!\x1f))*+"
     + _FULL,
-    rb"(?:AMT|QTY)\x1d[^\x1d\x1e]{1,3}+\x1d" + _NUMBER,
-    rb"(?:NM1|PER)\x1d[^\x1e]*+",
-    rb"LQ\x1d[^\x1e]++" + _FULL,
-    rb"MOA(?:\x1d(?:" + _AMOUNT + rb")?+(?=\x1d)){2}(?:\x1d" + _ANY + rb"){1,5}+" + _FULL,
+    rb"AMT\x1d[^\x1d\x1e]{1,3}+\x1d-?+" + _NUMBER,
+    rb"QTY\x1d[^\x1d\x1e]{1,3}+\x1d-?+" + _NUMBER,
+    rb"NM1\x1d" + _REST,
+    rb"PER\x1d" + _REST,
+    rb"LQ\x1d" + _REST + _FULL,
+    rb"M[IO]A\x1d" + _REST + _FULL,
 )
-_PLAIN = re.compile(_CLAIM + rb"(?:\x1e(?:" + rb"|".join(_SEGMENTS) + rb")(?=\x1e|\Z))*+")
+_PLAIN = re.compile(_CLAIM + rb"(?:\x1e(?:" + rb"|".join(_SEGMENTS) + rb"))*+")
 _BESIDE_CANONICAL = re.compile(rb"\x1e(?:NM1|PER|AMT|QTY|REF\x1d(?!6R|G1|BB))[^\x1e]*+")
 _MONEY = re.compile(
     rb"\x1e(?:SVC\x1d[^\x1d]*+\x1d([^\x1d]++)\x1d([^\x1d\x1e]++)"
-    rb"|CAS\x1d(..)\x1d([^\x1d]++)\x1d([^\x1d\x1e]++)([^\x1e]*+))"
+    rb"|CAS\x1d(..)\x1d([^\x1d]++)\x1d([^\x1d\x1e]++)([^\x1e]*+)"
+    # MIA, or MOA with another amount than none
+    rb"|M[IO]A\x1d(?!\x1d\x1d" + _ANY + rb"(?:\x1d" + _ANY + rb"){0,4}+(?:\x1e|\Z)))"
 )
+AMOUNT_ELEMENTS = {
+    b"MIA": (1, 2, 3, 4, *range(6, 20), 24),
+    b"MOA": (1, 2, 8, 9),
+}
+_AMOUNTS_AT = AMOUNT_ELEMENTS | {b"CLP": (3, 4, 5), b"SVC": (2, 3), b"CAS": range(3, 1 << 16, 3)}
 
 
-class LoopRead(NamedTuple):
-    """What a claim's loop comes to, beside what its CLP says."""
+class LoopRead(Struct, frozen=True):
+    """What a claim's loop comes to."""
 
+    claim_number: str
+    payer_claim_number: str | None
+    charge_amount: Decimal
+    paid_amount: Decimal
     kind: ClaimKind
     denied: tuple[DeniedAdjustment, ...]
     digest: bytes
@@ -81,8 +102,8 @@ class PlainReader:
         # What would pass for a delimiter once delimiters are neutral.
         self._strays = b"".join(one for one in _NEUTRAL if one not in own)
 
-    def read(self, loop: bytes, charge: Cents, paid: Cents) -> LoopRead | None:
-        """Read a loop that begins with a CLP of this charge and payment; None where it is not plain."""
+    def read(self, loop: bytes) -> LoopRead | None:
+        """Read the loop of a claim; None where it is not plain."""
         for stray in self._strays:
             if stray in loop:
                 return None
@@ -92,58 +113,110 @@ class PlainReader:
         shape = _PLAIN.fullmatch(text)
         if shape is None:
             return None
-        denied = _denied(text, charge, paid)
-        if denied is None:
+        number, charge, paid, payer_number = shape.group(1, 2, 3, 5)
+        denied: list[DeniedAdjustment] = []
+        normal = _add_up(text, (charge, paid), denied)
+        canonical = None if normal is None else _canonical(text, shape, normal=normal)
+        if canonical is None:
             return None
-        if shape[1]:
-            text = text[: shape.start(1)] + text[shape.end(1) :]
-        digest = digest_of(_BESIDE_CANONICAL.sub(b"", text), padded=False)
-        return LoopRead("denied" if denied else "adjudicated", tuple(denied), digest)
+        return LoopRead(
+            number.decode().strip(),
+            payer_number.decode().strip() or None if payer_number else None,
+            Decimal(charge.decode()),
+            Decimal(paid.decode()),
+            "denied" if denied else "adjudicated",
+            tuple(denied),
+            digest_of(canonical, padded=False),
+        )
 
 
-def _denied(text: bytes, charge: Cents, paid: Cents) -> list[DeniedAdjustment] | None:
-    """Give what the adjustments deny; None where something does not add up, or needs a closer look."""
-    denied: list[DeniedAdjustment] = []
+def _add_up(text: bytes, head: tuple[bytes, bytes], denied: list[DeniedAdjustment]) -> bool | None:
+    """
+    Add to `denied` what the adjustments of a claim of this charge and payment deny.
+
+    Gives whether all these amounts are in normal form; None where something does not add up, or needs a
+    closer look.
+    """
+    (charge, charge_form), (paid, paid_form) = _read(head[0]), _read(head[1])
+    normal = (charge_form, paid_form) == head
     left = charge - paid  # of the claim, for adjustments to explain
     line = 0
     line_left: Cents = 0
-    for line_charge, line_paid, group, first_reason, first_amount, more in _MONEY.findall(text):
+    for line_charge, line_paid, group, reason, amount, more in _MONEY.findall(text):
         if line_charge:
             if line and line_left:
                 return None
             line += 1
-            charge, paid = _read(line_charge)[0], _read(line_paid)[0]
+            (charge, charge_form), (paid, paid_form) = _read(line_charge), _read(line_paid)
             line_left = charge - paid
+            normal = normal and charge_form == line_charge and paid_form == line_paid
             continue
-        first = (first_reason, first_amount, b"")
-        for reason, amount, quantity in (first,) if not more else _triplets(*first[:2], more):
-            cents = _read(amount)[0]
+        if not amount:  # MIA or MOA
+            normal = False
+        while amount:
+            cents, form = _read(amount)
             left -= cents
             line_left -= cents
+            normal = normal and form == amount
             if reason not in ORDINARY_REASONS:
-                if cents == 0:
+                if cents <= 0:
                     return None
-                denied.append(_refused(line, group, reason, amount, quantity))
+                denied.append(_refused(line, group, reason, amount, more))
             elif cents >= charge > 0 == paid and reason in DENIES_WHOLE_CHARGE:
                 return None
-    return None if left or (line and line_left) else denied
+            if not more:
+                break
+            reason, amount, more = _next_triplet(more)  # noqa: PLW2901
+    return None if left or (line and line_left) else normal
 
 
 # Never None: the pattern has seen that it is an amount.
 _read: Callable[[bytes], tuple[Cents, bytes]] = read_amount  # type: ignore[assignment]
 
 
-def _triplets(reason: bytes, amount: bytes, more: bytes) -> Iterable[tuple[bytes, bytes, bytes]]:
-    """Give reason, amount and quantity of each triplet; `more` follows the first amount."""
-    parts = [reason, amount, *more[1:].split(b"\x1d"), b""]
-    return zip(parts[0::3], parts[1::3], parts[2::3], strict=False)
+def _next_triplet(more: bytes) -> tuple[bytes, bytes, bytes]:
+    """Give reason and amount of the next triplet and what follows; `more` follows the amount before."""
+    _, _, reason, amount, more = (*more.split(b"\x1d", 4), b"", b"", b"")[:5]
+    return reason, amount, b"\x1d" + more if more else b""
 
 
-def _refused(line: int, group: bytes, reason: bytes, amount: bytes, quantity: bytes) -> DeniedAdjustment:
+def _refused(line: int, group: bytes, reason: bytes, amount: bytes, more: bytes) -> DeniedAdjustment:
     return DeniedAdjustment(
         line_number=line or None,
         group=group.decode(),
         reason=reason.decode(),
         amount=Decimal(amount.decode()),
-        quantity=read_number(quantity),
+        quantity=read_number(more.split(b"\x1d", 2)[1]) if more else None,
     )
+
+
+def _canonical(text: bytes, shape: re.Match[bytes], *, normal: bool) -> bytes | None:
+    """Give what the digest takes in; None where it needs a closer look."""
+    if share := shape[4]:
+        cents, form = _read(share)
+        if not cents:  # nothing to pay is often left out
+            begin, end = shape.span(4)
+            if text[end : end + 1] != b"\x1d":  # with nothing behind it, it is padding
+                return None
+            text = text[:begin] + text[end:]
+        elif form != share:
+            normal = False
+    text = _BESIDE_CANONICAL.sub(b"", text)
+    return text if normal else _normalised(text)
+
+
+def _normalised(text: bytes) -> bytes | None:
+    """Write the amounts of a canonical loop in normal form; None where one cannot be read."""
+    segments = text.split(b"\x1e")
+    for at, segment in enumerate(segments):
+        parts = segment.split(b"\x1d")
+        for place in _AMOUNTS_AT.get(parts[0], ()):
+            if place >= len(parts):
+                break
+            if parts[place]:
+                amount = read_amount(parts[place])
+                if amount is None:
+                    return None
+                parts[place] = amount[1]
+        segments[at] = b"\x1d".join(parts)
+    return b"\x1e".join(segments)

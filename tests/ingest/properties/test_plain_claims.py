@@ -1,5 +1,7 @@
 """A plain claim is read as one text (domain/plain.py), with the very result that reading it closely gives."""
 
+import re
+from decimal import Decimal
 from unittest.mock import patch
 
 import msgspec
@@ -13,11 +15,11 @@ from services.ingest.simulate import Simulation, simulate
 from tests.ingest.properties.remittances import REMITTANCES
 
 WORDS = (
-    b"", b"0", b"0.00", b"-0", b"1", b"-1", b"7.5", b"100", b"100.0", b"100.50", b"00100", b".5", b"5.", b"0.001", b" 100", b"x",
+    b"", b"0", b"0.00", b"-0", b"1", b"-1", b"7.5", b"100", b"100.0", b"100.50", b"00100", b".5", b"5.", b"-7.50", b"0.001", b" 100", b"x",
     b"999999999.99", b"123456789012345678", b"1234567890123456789", b"250USD", b"\xc2\xb2", b"20260231", b"20240229", b"20260831",
     b"19000101", b"99991231", b"20261301", b"22", b"25", b"1", b"45", b"237", b"197", b"ZZ", b"CO", b" CO", b"HC:", b"HC::", b"HC:99213:",
     b"A B", b" A", b"A ", b" ", b"\x1d", b"\x1e", b"\x1f", b"A\x1eB", b"\x00", b"*", b"**", b"*0", b"*1*2", b"~", b"~~", b"~\n", b"6R", b"6RX",
-    b"G1", b"EA", b"472", b"47", b"B6", b"I", b"CLP", b"CAS", b"SVC", b"MOA", b"MIA", b"LQ", b"DTM", b"NM1", b"QTY", b"XYZ",
+    b"G1", b"EA", b"472", b"47", b"B6", b"I", b"CLP", b"CAS", b"SVC", b"MOA", b"MIA", b"MOA*0.50", b"MIA*1*2.00", b"LQ", b"DTM", b"NM1", b"QTY", b"XYZ",
 )  # fmt: skip
 CHANGES = st.lists(
     st.tuples(st.integers(0, 10**6), st.integers(0, 9), st.sampled_from(WORDS)), min_size=0, max_size=3
@@ -48,9 +50,28 @@ def told_closely(text: bytes) -> list[bytes]:
         return told(text)
 
 
-@given(REMITTANCES, CHANGES, DELIMITERS)
-def test_a_claim_read_as_one_text_is_what_it_is_read_closely(text, changes, delimiters):
-    text = changed(text, changes).translate(bytes.maketrans(b"*:~", delimiters))
+def with_cents(text: bytes) -> bytes:
+    """Write the amounts of claims with two places, as many payers do; an inpatient part comes with them."""
+    segments = []
+    for segment in text.split(b"~"):
+        elements = segment.split(b"*")
+        for at in AMOUNTS.get(elements[0], ()):
+            if at < len(elements) and re.fullmatch(rb"-?\d+(\.\d+)?", elements[at]):
+                elements[at] = format(Decimal(elements[at].decode()), ".2f").encode()
+        segments.append(b"*".join(elements))
+        if elements[0] == b"CLP":
+            segments.append(b"MIA*0***100.00*MA01*-5.50")
+    return b"~".join(segments)
+
+
+AMOUNTS = {b"CLP": (3, 4, 5), b"SVC": (2, 3), b"CAS": range(3, 20, 3), b"AMT": (2,)}
+
+
+@given(REMITTANCES, st.booleans(), CHANGES, DELIMITERS)
+def test_a_claim_read_as_one_text_is_what_it_is_read_closely(text, cents, changes, delimiters):
+    text = changed(with_cents(text) if cents else text, changes).translate(
+        bytes.maketrans(b"*:~", delimiters)
+    )
 
     assert told(text) == told_closely(text)
 
@@ -61,9 +82,10 @@ def test_every_file_of_the_corpus_reads_the_same_both_ways(corpus):
         assert told(text) == told_closely(text), path.name
 
 
+@pytest.mark.parametrize("written", [bytes, with_cents])
 @pytest.mark.parametrize("denied", [0.0, 1.0])
-def test_simulated_claims_are_plain(denied):
-    text = b"".join(simulate(Simulation(claims=200, denied=denied, reversed=0.0)))
+def test_simulated_claims_are_plain(denied, written):
+    text = written(b"".join(simulate(Simulation(claims=200, denied=denied, reversed=0.0))))
     found: list[LoopRead | None] = []
     original = PlainReader.read
     with patch.object(PlainReader, "read", lambda *given: found.append(read := original(*given)) or read):
