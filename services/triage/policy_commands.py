@@ -23,6 +23,7 @@ Installation = Annotated[
     bool, typer.Option("--installation", help="The operator's policies, for every organization.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why: timelines and the audit log say so.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over what others did; --reason says why.")]
 PolicyId = Annotated[str, typer.Argument(metavar="POLICY", help="Its id, as `reprieve policies list` shows.")]
 
 
@@ -31,8 +32,9 @@ def load(
     reason: ReasonOption,
     publish: Annotated[bool, typer.Option("--publish", help="Put them in force at once.")] = False,  # noqa: FBT002  an option
     based_on: Annotated[
-        int | None, typer.Option(help="The number that the file takes up; needed over a pending draft.")
+        int | None, typer.Option(help="The number that the file was written from; needed over any other.")
     ] = None,
+    force: Force = False,  # noqa: FBT002  an option
     installation: Installation = False,  # noqa: FBT002  an option
     data_dir: DataDir = None,
 ) -> None:
@@ -49,7 +51,9 @@ def load(
             if any(one["status"] == "published" and one["digest"] == digest_text(text) for one in known):
                 typer.echo(f"{policy_id}: in force already")
                 continue
-            seen = taken_up(policy_id, known, digest_text(text)) if based_on is None else based_on
+            seen = based_on
+            if seen is None:
+                seen = taken_up(policy_id, known, digest_text(text), force=force)
             sent = client.draft(policy_id, text, based_on=seen, reason=reason)
             typer.echo(f"{policy_id}: draft {sent['number']}")
             if publish:
@@ -210,22 +214,26 @@ def _content(client: PolicyClient, policy_id: str, versions: Sequence[dict[str, 
     return shipped.get(policy_id)
 
 
-def taken_up(policy_id: str, known: Sequence[dict[str, Any]], digest: str) -> int:
+def taken_up(policy_id: str, known: Sequence[dict[str, Any]], digest: str, *, force: bool) -> int:
     """
     Give the number that a file is based on where nobody says: the newest. `known` is the newest first.
 
-    Raises ConflictError if that is another draft, which nobody may have read: its changes would be lost.
+    Raises ConflictError if that holds another text: whoever wrote the file may never have read it, and its
+    changes would be lost. `force`: somebody means to.
     """
     if not known:
         return 0
-    newest, number = known[0], known[0]["number"]
-    if newest["status"] == "draft" and newest["digest"] != digest:
+    newest, number = known[0], int(known[0]["number"])
+    if newest["digest"] != digest and not force:
+        who = newest["retired_by"] or newest["published_by"] or newest["author"]
+        why = newest["retired_reason"] or newest["published_reason"] or newest["reason"]
+        what = "the pending draft" if newest["status"] == "draft" else f"the {newest['status']} version"
         raise ConflictError(
-            f"{policy_id} has the pending draft {number} by {newest['author']}: {newest['reason']}",
+            f"{policy_id} has {what} {number} by {who}: {why}. The file may be older.",
             remedy=f"Read it (`reprieve policies show {policy_id} --number {number}`), take over what it "
-            f"changed, and load with --based-on {number}.",
+            f"changed, and load with --based-on {number}; or with --force, if yours is to replace it.",
         )
-    return int(number)
+    return number
 
 
 def to_publish(policy_id: str, known: Sequence[dict[str, Any]]) -> int:

@@ -69,7 +69,11 @@ async def test_files_become_drafts_are_published_compared_and_given_back(
     assert "clocks[Retroactive request].amount: 20 → 25" in compared
     assert "version: 1 → 2" in compared
 
-    sent = await run("load", str(file), "--reason", "five days more", "--publish")
+    older = await run("load", str(file), "--reason", "five days more", "--publish", status=1)
+    assert "the published version 1 by" in str(older.exception)
+    assert "checked. The file may be older." in str(older.exception)
+    assert len(await site.in_force()) == 1
+    sent = await run("load", str(file), "--reason", "five days more", "--publish", "--based-on", "1")
     assert "version 2 (2) is published" in sent.output
     shown = (await run("show", "invented")).output
     assert "five days more" in shown
@@ -94,6 +98,24 @@ async def test_a_pending_draft_is_taken_up_or_not_written_over(run: Run, tmp_pat
     assert "yours is based on 0" in str(stale.exception)
     assert "invented: draft 2" in taken.output
     assert "version 2 (2) is published" in (await run("publish", "invented", "--reason", "checked")).output
+
+
+async def test_a_file_replaces_what_others_published_by_force_and_with_a_reason_only(
+    run: Run, tmp_path: Path
+):
+    file = tmp_path / "invented.toml"
+    file.write_text(policy_text())
+    await run("load", str(file), "--reason", "a new payer", "--publish")
+    await run("retire", "invented", "--reason", "the page is gone")
+    file.write_text(policy_text(days=25, version="2"))
+    refused = await run("load", str(file), "--reason", "five days more", status=1)
+    forced = await run("load", str(file), "--reason", "the page is back", "--force")
+
+    assert "the retired version 1 by" in str(refused.exception)
+    assert "the page is gone" in str(refused.exception)
+    assert "--force" in str(refused.exception.remedy)
+    assert "invented: draft 2" in forced.output
+    assert "the page is back" in (await run("show", "invented")).output
 
 
 def version(number: int, author: str, status: str = "draft") -> dict[str, object]:

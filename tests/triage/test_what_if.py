@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pytest
 
 from shared.contracts.base import encode
 from shared.contracts.claim import Party
@@ -61,6 +62,19 @@ async def test_a_preview_weighs_what_was_stated_and_what_is_supposed(site: Site)
 
     assert stated["decision"]["urgency_class"] == "emergency"
     assert supposed["decision"]["urgency_class"] == "elective"
+
+
+@pytest.mark.parametrize("shape", [lambda text: {"a.toml": text}, lambda text: [text]])
+async def test_a_preview_takes_policies_as_a_simulation_does(site: Site, shape: Any):
+    asked = {"denial": json.loads(encode(denial())), "as_of": "2026-02-10"}
+    found = await preview(site, **asked, policies=shape(policy_text(days=21)))
+    wrong = await site.call("POST", "/v1/decisions/preview", "biller", **asked, policies=shape("id = 1"))
+
+    assert found["decision"]["payer_match"] == "invented"
+    assert wrong.status_code == 422
+    assert all(
+        one["field"].startswith(("policies.a.toml: ", "policies.0: ")) for one in wrong.json()["errors"]
+    )
 
 
 async def test_a_denial_of_ones_own_is_previewed_with_as_little_as_its_rules_need(site: Site):

@@ -53,7 +53,7 @@ class Preview(BaseModel):
 
     event_id: UUID | None = None
     denial: dict[str, Any] | None = None
-    policies: list[PolicyText] = Field(default=[], max_length=100)
+    policies: dict[str, PolicyText] | list[PolicyText] = Field(default={}, max_length=100)
     facts: list[StatedFact] = Field(default=[], max_length=100)
     as_of: date | None = None
 
@@ -73,7 +73,9 @@ def preview_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             in_force = await sets.in_force(connection)
             today = asked.as_of or await today_of(connection, organization)
             event, stored, facts, others = await _asked_about(connection, organization, asked, today)
-        policies = over(in_force.of(organization), dict(enumerate(asked.policies)))
+        texts = asked.policies
+        named = texts if isinstance(texts, dict) else {str(n): text for n, text in enumerate(texts)}
+        policies = over(in_force.of(organization), named)
         told = (*facts, *_facts(event, asked.facts))
         decision = decide(
             event,
