@@ -14,17 +14,22 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+from services.triage.domain.calendars import Calendar
+from services.triage.domain.policies import index_policies
 from services.triage.store import redeciding
+from services.triage.store.policy_sets import INSTALLATION, PolicySets, read_published
 from services.triage.store.policy_versions import Author
 from services.triage.store.publishing import keep_draft, publish
 from services.triage.workers import reevaluating
+from services.triage.workers.deciding import Rules
 from services.triage.workers.reevaluating import work_on_due
+from services.triage.workers.shipped import keep_shipped
 from shared.contracts.claim import Party
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.postgres import transaction
 from tests.support.database import Database
-from tests.triage.conftest import Triage
+from tests.triage.conftest import SHIPPED, Triage
 from tests.triage.messages import denial, fact
 from tests.triage.policies import policy_text
 from tests.triage.test_publishing import Site, site
@@ -258,7 +263,9 @@ WORKER = textwrap.dedent("""
     from services.triage.store import redeciding
     from services.triage.store.policy_sets import PolicySets
     from services.triage.workers.deciding import Rules
-    from services.triage.workers.reevaluating import work_on_due
+    from services.triage.workers.deciding import Rules
+from services.triage.workers.reevaluating import work_on_due
+from services.triage.workers.shipped import keep_shipped
     from shared.postgres import create_engine
 
     redeciding.MESSAGES_AT_ONCE = 10
@@ -323,3 +330,41 @@ async def test_an_earlier_denial_still_governs_when_a_policy_decides_again(site:
 
     assert second.payload["cause"]["kind"] == "policy_published"
     assert first.payload["told_before"] == second.payload["told_before"] == {"first_on": "2089-12-20"}
+
+
+def shipped_with(site: Site, text: str) -> list[tuple[Any, bytes]]:
+    """What a release ships that has one more text; the site's processes are then of that release."""
+    policy = read_published(text.encode())
+    reference = index_policies([*SHIPPED.policies, policy])
+    site.triage.rules = Rules(policies=PolicySets(reference), calendar=Calendar())
+    return [(policy.file, text.encode())]
+
+
+async def test_a_release_that_ships_another_text_has_what_it_touches_decided_again_once(site: Site):
+    event, other = recent(site), recent(site, payer=Party(name="SOMEBODY ELSE"))
+    stop = asyncio.Event()
+    engine = site.triage.engine
+    first = shipped_with(site, policy_text(days=20))
+    await keep_shipped(engine, first, stop)
+    await site.triage.handle(event, other)
+    await finish(site.triage)
+    assert len(await revisions(site, event.event_id)) == 1  # an installation's first release changes nothing
+
+    before = site.triage.rules
+    second = shipped_with(site, policy_text(days=25, version="2"))
+    await asyncio.gather(*(keep_shipped(engine, second, stop) for _ in range(3)))
+    while await work_on_due(engine, before):  # the old release's process leaves it to the new one's
+        pass
+    assert len(await revisions(site, event.event_id)) == 1
+    await finish(site.triage)
+    await keep_shipped(engine, second, stop)
+    await finish(site.triage)
+
+    old, new = await revisions(site, event.event_id)
+    assert (new.payload["cause"]["role"], new.payload["cause"]["policy_version"]) == ("distribution", "2")
+    assert old.payload["clocks"] != new.payload["clocks"]
+    assert len(await revisions(site, other.event_id)) == 1
+    entries = await site.triage.rows(
+        "select * from triage.audit_log where action = 'policy_shipped'", organization=INSTALLATION
+    )
+    assert [one.subject_id for one in entries] == ["invented"]

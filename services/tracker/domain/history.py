@@ -81,6 +81,8 @@ def _by_policy(after: DenialTriaged) -> Iterator[Reason]:
     if cause is None:
         return
     whose = "the operator" if cause.layer == "installation" else f"the {cause.role}"
+    if cause.role == "distribution":
+        whose = "a release of Reprieve"
     done = "published" if cause.kind == "policy_published" else "taken out of force"
     yield Reason(
         cause.kind,

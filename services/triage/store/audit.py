@@ -12,7 +12,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Action = Literal["policy_drafted", "policy_published", "policy_retired", "redecision_failed"]
+Action = Literal[
+    "policy_drafted", "policy_published", "policy_retired", "policy_shipped", "redecision_failed"
+]
 NOBODY = UUID(int=0)
 """Acts where no person did: a release, or a message that arrived."""
 

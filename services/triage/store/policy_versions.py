@@ -199,15 +199,20 @@ async def mark_retired(
 
 async def keep_reference(
     connection: AsyncConnection, shipped: Iterable[tuple[PolicyFile, bytes]], *, release: str
-) -> int:
-    """Keep the shipped policies that were not kept before, to be read for ever; gives how many."""
+) -> tuple[list[PolicyVersion], bool]:
+    """
+    Keep the shipped policies that were not kept before, to be read for ever.
+
+    Gives them, and whether others were kept before: then a release has brought them, and decisions may stand
+    that were made without. The lock makes one replica of several the one that keeps, and is given them.
+    """
     await lock_scope(connection, INSTALLATION)
     known = {
         (one.policy_id, one.digest)
         for one in await visible_versions(connection)
         if one.status == "reference" and one.organization_id == INSTALLATION
     }
-    kept = 0
+    kept = set()
     for file, content in shipped:
         if (file.id, digest_of(content)) not in known:
             reason = f"shipped with Reprieve {release}, first seen {now():%Y-%m-%d}"
@@ -220,5 +225,9 @@ async def keep_reference(
                 author=DISTRIBUTION,
                 reason=reason,
             )
-            kept += number is not None
-    return kept
+            kept.add((file.id, number))
+    versions = await visible_versions(connection) if kept else ()
+    new = [
+        one for one in versions if one.organization_id == INSTALLATION and (one.policy_id, one.number) in kept
+    ]
+    return new, bool(known)

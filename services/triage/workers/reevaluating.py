@@ -21,6 +21,8 @@ from services.triage.store.decisions import insert_decisions
 from services.triage.store.facts import facts_of_keys
 from services.triage.store.histories import histories_of
 from services.triage.store.organizations import time_zones
+from services.triage.store.policy_sets import INSTALLATION, read_published
+from services.triage.store.policy_versions import DISTRIBUTION, content_of
 from services.triage.store.redeciding import Page, newest_among, page_of_decisions
 from services.triage.store.reevaluations import (
     Reevaluation,
@@ -72,10 +74,19 @@ async def work_on_due(engine: AsyncEngine, rules: Rules) -> int:
     for organization_id, reevaluation_id in due:
         async with transaction(engine, organizations=[organization_id]) as connection:
             taken = await take_reevaluation(connection, organization_id, reevaluation_id)
-            if taken is not None:
+            if taken is not None and await _can_do(connection, taken, rules):
                 await _batch(connection, taken, rules)
                 worked += 1
     return worked
+
+
+async def _can_do(connection: AsyncConnection, one: Reevaluation, rules: Rules) -> bool:
+    """Tell whether this process decides by what changed: a release's files are its own processes' alone."""
+    if one.requested_role != DISTRIBUTION.role:
+        return True
+    content = await content_of(connection, INSTALLATION, one.policy_id, one.number)
+    file = read_published(content or b"").file
+    return any(policy.file == file for policy in rules.policies.reference.policies)
 
 
 async def _batch(connection: AsyncConnection, one: Reevaluation, rules: Rules) -> None:
