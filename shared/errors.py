@@ -8,6 +8,7 @@ What can go wrong, and whose turn it is.
     │   ├── DeniedError       the caller is known and may not do this
     │   └── UnauthenticatedError  the caller is not known
     ├── ConflictError         the thing changed meanwhile: the caller looks again and decides
+    │   └── StaleError        it is not the version that the caller named
     └── UnavailableError      a part that we need does not answer: repeating later helps
 
 Anything else that is raised is a defect and is allowed to crash its unit of work.
@@ -79,6 +80,13 @@ class ConflictError(ReprieveError):
 
     status = 409
     slug = "conflict"
+
+
+class StaleError(ConflictError):
+    """The thing is not the version that the caller named."""
+
+    status = 412
+    slug = "stale"
 
 
 class UnavailableError(ReprieveError):

@@ -19,6 +19,7 @@ from services.tracker.api.cases import cases_router
 from services.tracker.api.facts import facts_router
 from services.tracker.api.listing import listing_router
 from services.tracker.api.reconciliation import reconciliation_router
+from services.tracker.api.steps import steps_router
 from services.tracker.api.summary import summary_router
 from services.tracker.api.timeline import timeline_router
 from services.tracker.domain.observations import VIEWS
@@ -119,6 +120,7 @@ def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
     app.include_router(cases_router(engine, keyring))
     app.include_router(timeline_router(engine))
     app.include_router(facts_router(engine))
+    app.include_router(steps_router(engine))
     app.include_router(summary_router(engine))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(FACTS, engine, unreceipted=OUTBOX))

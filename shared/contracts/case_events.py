@@ -10,7 +10,11 @@ from shared.contracts.decision import Category
 
 
 class CaseEvent(Event, frozen=True, kw_only=True):
-    """`version` rises by one with every change of the case; `changed` names the fields that moved."""
+    """
+    `version` rises by one with every change of the case; `changed` names the fields that moved.
+
+    `step` is what a person did (submit, close …); without it a remittance or a decision moved the case.
+    """
 
     topic: ClassVar[str] = "case-events"
 
@@ -27,6 +31,7 @@ class CaseEvent(Event, frozen=True, kw_only=True):
     next_deadline_at: datetime | None = None
     closed_reason: str | None = None
     changed: tuple[str, ...] = ()
+    step: str | None = None
 
     @property
     def message_id(self) -> UUID:

@@ -33,7 +33,7 @@ async def closed(pair: Pair) -> ClaimDenied:
     await pair.take(event)
     await pair.take(paid(event, month=4))
     [case] = await pair.select("select state from tracker.cases where claim_key = :key", key=event.claim_key)
-    assert case.state == "paid"
+    assert case.state == "closed"
     return event
 
 
@@ -46,7 +46,7 @@ async def test_a_claim_that_ended_loses_its_words_everywhere_and_keeps_ids_and_a
     assert (found.claims, await pair.words()) == (1, NOTHING)
     assert await pair.reconciled() == before
     [case] = await pair.select("select * from tracker.cases")
-    assert (case.case_id, case.denied_amount, case.state) == (cases[0].case_id, 250, "paid")
+    assert (case.case_id, case.denied_amount, case.state) == (cases[0].case_id, 250, "closed")
     assert (case.claim_number, case.payer_claim_number, case.service_from) == ("", None, None)
     assert await pair.select("select * from triage.decisions_parcels") == []
     assert await pair.select("select 1 from triage.events_bundles") == []
@@ -167,8 +167,8 @@ async def test_a_new_denial_of_a_purged_claim_opens_a_case_of_its_own(pair: Pair
     assert (first, second.ordinal, second.state) == (old, 1, "open")
     await pair.take(paid(event, month=7))
     assert [one.state for one in await pair.select("select state from tracker.cases order by ordinal")] == [
-        "paid",
-        "paid",
+        "closed",
+        "closed",
     ]
 
 

@@ -47,6 +47,8 @@ def test_a_case_names_the_payers_own_day_of_its_next_deadline(hour: int) -> None
         "deadlines": [ends],
         "deadline_zones": [DETROIT],
         "next_deadline_at": ends,
+        "unsure_from": None,
+        "unsure_until": None,
         "patient_name_index": None,
         "member_id_index": None,
     }

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from services.tracker.domain.cases import UNCERTAIN, Case, case_id_of
 from services.tracker.domain.fold import fold
-from services.tracker.domain.lifecycle import AT_ZERO, OTHER_SERVICES, STRAY_REVERSAL
+from services.tracker.domain.lifecycle import AT_ZERO, OTHER_SERVICES, STRAY_REVERSAL, TOO_LITTLE
 from services.tracker.domain.observations import observe, read_observation
 from shared.contracts.base import encode
 from shared.contracts.claim import Adjustment, Party
@@ -22,6 +22,10 @@ def cases_of(*events, known=()) -> list[Case]:
 def only(*events) -> Case:
     [case] = cases_of(*events)
     return case
+
+
+def ended(case):
+    return case.state, case.closed_reason
 
 
 def test_a_stored_decision_reads_as_the_one_in_hand():
@@ -54,10 +58,41 @@ def test_outcomes_without_any_denial_make_no_case():
     assert cases_of(outcome("reversed"), outcome("paid")) == []
 
 
-def test_a_later_payment_of_all_that_was_denied_makes_the_case_paid():
+def test_a_later_payment_of_all_that_was_denied_closes_the_case_as_recovered():
     case = only(denial(on=JAN), outcome("paid", on=FEB))
 
-    assert (case.state, case.paid_amount, case.deadlines) == ("paid", 100, ())
+    assert ended(case) == ("closed", "recovered")
+    assert (case.paid_amount, case.recovered_payer_amount, case.deadlines) == (100, 100, ())
+
+
+def test_what_is_left_to_the_patient_is_recovered_too_and_told_apart():
+    owed = (
+        Adjustment(group="PR", reason="1", amount=Decimal(30)),
+        Adjustment(group="CO", reason="45", amount=20),
+    )
+
+    case = only(denial(on=JAN), outcome("paid", on=FEB, paid=50, adjustments=owed))
+
+    assert ended(case) == ("closed", "recovered")
+    assert (case.recovered_payer_amount, case.recovered_patient_amount) == (50, 30)
+
+
+def test_an_adjudication_that_goes_to_the_deductible_alone_is_a_recovery():
+    owed = (Adjustment(group="PR", reason="1", amount=Decimal(100)),)
+
+    case = only(denial(on=JAN), outcome("zero", on=FEB, adjustments=owed))
+
+    assert ended(case) == ("closed", "recovered")
+    assert (case.recovered_payer_amount, case.recovered_patient_amount, case.needs_human) == (0, 100, False)
+
+
+def test_a_payment_of_less_than_a_tenth_of_what_was_denied_is_left_to_a_person():
+    reduced = (Adjustment(group="CO", reason="45", amount=Decimal("90.01")),)
+
+    case = only(denial(on=JAN), outcome("paid", on=FEB, paid=Decimal("9.99"), adjustments=reduced))
+
+    assert (ended(case), case.needs_human_reasons) == (("paid", None), (TOO_LITTLE,))
+    assert (case.recovered_payer_amount, case.recovered_patient_amount) == (0, 0)
 
 
 def test_a_contractual_reduction_of_the_payment_still_accounts_for_the_denial():
@@ -65,7 +100,7 @@ def test_a_contractual_reduction_of_the_payment_still_accounts_for_the_denial():
 
     case = only(denial(on=JAN), outcome("paid", on=FEB, paid=80, adjustments=reduced))
 
-    assert (case.state, case.paid_amount) == ("paid", 80)
+    assert (ended(case), case.paid_amount) == (("closed", "recovered"), 80)
 
 
 def test_a_payment_of_less_than_was_denied_makes_the_case_partly_paid_and_keeps_its_clocks():
@@ -82,7 +117,7 @@ def test_reversal_and_correction_count_only_the_money_that_is_new():
         outcome("paid", on=FEB, position=2, charge=200),
     )
 
-    assert (case.state, case.paid_amount) == ("paid", 100)
+    assert (ended(case), case.paid_amount) == (("closed", "recovered"), 100)
 
 
 def test_a_reversal_dated_before_a_lost_original_arrived_takes_it_back_all_the_same():
@@ -116,7 +151,7 @@ def test_a_reversal_followed_by_an_equal_denial_in_one_remittance_leaves_the_cas
 def test_a_correction_placed_before_the_reversal_counts():
     correction, reversal = outcome("paid", on=FEB, position=1), outcome("reversed", on=FEB, position=2)
 
-    assert only(denial(on=JAN), correction, reversal).state == "paid"
+    assert only(denial(on=JAN), correction, reversal).closed_reason == "recovered"
 
 
 def test_a_denial_and_its_reversal_inside_one_remittance_never_stand_open():
@@ -224,7 +259,7 @@ def test_a_corrected_patient_joins_the_old_name_and_the_new():
         outcome("paid", on=MAR, patient=baby),
     ]
 
-    assert only(*story).state == "paid"
+    assert only(*story).closed_reason == "recovered"
     assert len(only(*story).event_ids) == 3
 
 
@@ -232,13 +267,15 @@ def test_a_correction_of_the_member_id_alone_joins_by_the_id():
     corrected = person(None, "m2")
     story = [denial(on=JAN, patient=person("jon", "m1"), corrected_patient=corrected)]
 
-    assert only(*story, outcome("paid", on=FEB, patient=person("jonathan", "m2"))).state == "paid"
+    assert (
+        only(*story, outcome("paid", on=FEB, patient=person("jonathan", "m2"))).closed_reason == "recovered"
+    )
 
 
 def test_a_missing_date_joins_a_single_candidate():
     undated = outcome("paid", on=FEB, service_from=None, service_to=None, payer_claim_number=None)
 
-    assert only(denial(on=JAN), undated).state == "paid"
+    assert only(denial(on=JAN), undated).closed_reason == "recovered"
 
 
 def test_a_missing_date_with_two_candidates_joins_neither_and_asks_a_person():
@@ -269,7 +306,7 @@ def test_an_uncertain_denial_gets_a_case_of_its_own_and_takes_none():
 def test_test_files_never_fold_with_production():
     cases = cases_of(denial(on=JAN), denial(on=JAN, is_test=True), outcome("paid", on=FEB, is_test=True))
 
-    assert [(case.is_test, case.state) for case in cases] == [(False, "open"), (True, "paid")]
+    assert [(case.is_test, case.state) for case in cases] == [(False, "open"), (True, "closed")]
 
 
 def test_cases_that_turn_out_to_be_one_keep_the_earliest_id():

@@ -79,9 +79,11 @@ async def test_a_payment_in_a_later_batch_closes_the_case_and_says_what_changed(
     [case] = await select(CASES)
     [closed] = await sent(select, "CaseClosed")
 
-    assert (case.state, case.version, case.paid_amount, case.next_deadline_at) == ("paid", 2, 100, None)
+    assert (case.state, case.closed_reason, case.version) == ("closed", "recovered", 2)
+    assert (case.paid_amount, case.recovered_payer_amount, case.next_deadline_at) == (100, 100, None)
     assert case.closed_at is not None
     assert {"state", "paid_amount", "deadlines", "event_ids"} <= set(closed["changed"])
+    assert closed["closed_reason"] == "recovered"
 
 
 async def test_a_takeback_opens_the_case_again(record, select):

@@ -122,7 +122,7 @@ async def test_decisions_become_cases_and_receipts_and_case_events_come_back(set
             enough=lambda found: sum(len(one.receipts) for one in found) >= 4 or running.done(),
         )
         events = await read_all(
-            broker, "case-events", enough=lambda found: found and found[-1].state == "paid"
+            broker, "case-events", enough=lambda found: found and found[-1].closed_reason == "recovered"
         )
 
         async def sent() -> bool:
@@ -140,7 +140,7 @@ async def test_decisions_become_cases_and_receipts_and_case_events_come_back(set
         ("triage", paid.decision_id, "settled"),
     }
     assert {event.case_id for event in events} == {events[0].case_id}
-    assert [case.state for case in await select("select state from tracker.cases")] == ["paid"]
+    assert [case.state for case in await select("select state from tracker.cases")] == ["closed"]
 
 
 async def test_a_fact_goes_out_and_is_parked_when_triage_says_so(settings, broker, engine, select):

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
@@ -13,12 +15,18 @@ from services.tracker.api.views import (
     MASK,
     CaseDetail,
     PersonView,
+    RequestView,
     case_summary,
+    completeness,
     decision_view,
+    document_views,
     observation_view,
 )
+from services.tracker.domain.allowed import allowed_steps
 from services.tracker.domain.lifecycle import stand
 from services.tracker.domain.observations import DecisionEvent, in_order, observe
+from services.tracker.domain.requests import Request
+from services.tracker.domain.states import ENDED_BY_ITSELF, StepKind
 from services.tracker.store.audit import audit
 from services.tracker.store.ledger import decisions_of
 from services.tracker.store.search import find_case
@@ -41,6 +49,7 @@ def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
     @router.get("/v1/cases/{case_id}", operation_id="get_case", responses=examples.CASE_DETAIL)
     async def get_case(
         *,
+        response: Response,
         principal: Reader,
         case_id: CaseId,
         reveal: Annotated[
@@ -60,6 +69,7 @@ def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
             name: await _person(keyring, lead, name, reveal=reveal)
             for name in ("patient", "subscriber", "corrected_patient")
         }
+        response.headers["ETag"] = f'"{row["version"]}"'
         return _detail(row, decisions, lead, persons)
 
     return router
@@ -72,6 +82,13 @@ async def _case_with_decisions(
     if row is None:
         raise no_such_case()
     return row, [one.event for one in await decisions_of(connection, organization_id, row["event_ids"])]
+
+
+def steps_allowed(row: Mapping[str, Any]) -> list[StepKind]:
+    """Name the steps that a case of tracker.cases takes now."""
+    if row["purged_at"] or row["closed_reason"] in ENDED_BY_ITSELF:
+        return []
+    return list(allowed_steps(row["state"], msgspec.convert(row["requests"], list[Request], strict=False)))
 
 
 def _lead(row: Mapping[str, Any], decisions: Sequence[DecisionEvent]) -> DenialTriaged | None:
@@ -93,10 +110,15 @@ def _detail(
     newest = in_order(map(observe, decisions))
     standing = stand(newest)
     current = [by_version[_version(one)] for one in standing.denials] if standing else []
+    documents = document_views(lead, row["documents_checked"])
     return CaseDetail.model_validate(
         {
             **case_summary(row, at=at),
             **persons,
+            "allowed_steps": steps_allowed(row),
+            "requests": [RequestView.model_validate(one) for one in row["requests"]],
+            "documents": documents,
+            "documents_complete": completeness(documents),
             "patient": persons["patient"] or PersonView(name=None, member_id=None),
             "decision": lead and decision_view(lead, at=at),
             "further_decisions": [

@@ -58,11 +58,18 @@ _CASE = {
     "next_deadline_on": "2026-04-02",
     "next_deadline_zone": "America/New_York",
     "days_left": 12,
+    "may_have_closed": False,
     "urgency_class": "elective",
     "priority": 72,
     "confidence": 0.9,
     "needs_human": False,
     "needs_human_reasons": [],
+    "assignee_id": None,
+    "tags": ["imaging"],
+    "follow_up_on": "2026-01-26",
+    "information_due_at": None,
+    "recovered_payer_amount": "0.00",
+    "recovered_patient_amount": "0.00",
     "opened_at": "2026-01-11T09:00:00Z",
     "updated_at": "2026-01-12T09:00:00Z",
     "closed_at": None,
@@ -78,6 +85,10 @@ CASE_PAGE = _answer({"data": [_CASE], "has_more": False, "next_cursor": None})
 CASE_DETAIL = _answer(
     {
         **_CASE,
+        "allowed_steps": ["submit", "note", "close"],
+        "requests": [{"kind": "retro_authorization", "level": 1, "state": "in_preparation"}],
+        "documents": [],
+        "documents_complete": None,
         "decision": None,
         "further_decisions": [],
         "observations": [],
@@ -96,4 +107,51 @@ FACTS: dict[str, Any] = {
         "summary": "The service was an emergency",
         "value": {"kind": "urgency", "value": "emergency", "note": "Brought by ambulance."},
     },
+}
+
+STEPS: dict[str, Any] = {
+    "submit": {
+        "summary": "A request went to the payer",
+        "value": {
+            "kind": "submit",
+            "request": "retro_authorization",
+            "on": "2026-01-12",
+            "channel": "portal",
+            "reference": "REF-2041",
+            "sent": "Cover letter, clinical notes of the visit",
+        },
+    },
+    "information_requested": {
+        "summary": "The payer wants to know more",
+        "value": {
+            "kind": "information_requested",
+            "request": "retro_authorization",
+            "on": "2026-01-20",
+            "what": "The imaging report",
+            "due_on": "2026-01-30",
+        },
+    },
+    "approved": {
+        "summary": "The payer authorized it",
+        "value": {
+            "kind": "determine",
+            "request": "retro_authorization",
+            "on": "2026-02-02",
+            "outcome": "approved",
+            "authorization_number": "AUTH-77",
+        },
+    },
+    "close": {
+        "summary": "Nothing more is to be won",
+        "value": {
+            "kind": "close",
+            "reason": "not_permitted",
+            "note": "The plan grants no retroactive requests.",
+        },
+    },
+}
+NEW_STEP: dict[int | str, dict[str, Any]] = {
+    **PROBLEMS,
+    409: _problem("The case does not allow this step now; the remedy names those that it allows."),
+    412: _problem("The case is not the version of If-Match any more."),
 }

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.tracker.domain.lifecycle import State
+from services.tracker.domain.states import State
 from services.tracker.store.filters import Filters
 from services.tracker.store.search import payers_like
 from shared.contracts.decision import Category

@@ -1,6 +1,6 @@
 """What the tracker shows of a case. Amounts are US dollars, as strings; names and member ids are masked."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -10,8 +10,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 
 from services.tracker.domain.amounts import in_cents
 from services.tracker.domain.clocks import ClockStatus, day_of, days_between, read_clock
-from services.tracker.domain.lifecycle import ClosedReason, State
 from services.tracker.domain.observations import DecisionEvent
+from services.tracker.domain.states import ClosedReason, RequestState, State, StepKind
+from services.tracker.domain.steps import RequestKind
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.decision import Action, Category, Clock, DeniedItem, Route, UrgencyClass
 from shared.contracts.denial_triaged import DenialTriaged
@@ -41,6 +42,10 @@ class CaseSummary(View):
     `next_deadline_zone`, where `days_left` are counted (0 is today). All are null once no clock matters or
     all have passed. `merged_into` is the case that took this one's place. Once `purged_at` is set, what was
     said about the case is gone, claim numbers and service dates with it; ids and amounts are left.
+
+    `may_have_closed`: a clock whose end is uncertain may have run out, act today. `follow_up_on` is the day
+    to ask the payer again, `information_due_at` the end of the first of the payer's questions. What came back
+    is told apart: `recovered_payer_amount` was paid, `recovered_patient_amount` is left to the patient.
     """
 
     case_id: UUID
@@ -71,11 +76,18 @@ class CaseSummary(View):
     next_deadline_on: date | None
     next_deadline_zone: str | None
     days_left: int | None
+    may_have_closed: bool
     urgency_class: UrgencyClass
     priority: int = Field(description="0 to 100, higher first")
     confidence: float = Field(description="0 to 1")
     needs_human: bool
     needs_human_reasons: list[str]
+    assignee_id: UUID | None
+    tags: list[str]
+    follow_up_on: date | None
+    information_due_at: AwareDatetime | None
+    recovered_payer_amount: Dollars
+    recovered_patient_amount: Dollars
     opened_at: AwareDatetime
     updated_at: AwareDatetime
     closed_at: AwareDatetime | None
@@ -148,6 +160,7 @@ class DecisionView(View):
     route: Route | None
     recommended_action: Action
     next_actions: list[str]
+    next_action_codes: list[Action] = Field(description="the words of `next_actions`, one for one")
     documents: list[str]
     channel: str | None
     items: list[ItemView]
@@ -190,14 +203,49 @@ class ObservationView(View):
     truncated: bool
 
 
+class RequestView(View):
+    """
+    What was asked of the payer, as it stands. `level` is that of an appeal.
+
+    `superseded`: the same was submitted again.
+    """
+
+    kind: RequestKind
+    level: int = 1
+    state: RequestState
+    submitted_on: date | None = None
+    channel: str | None = None
+    reference: str | None = None
+    information_due_at: AwareDatetime | None = None
+    determined_on: date | None = None
+    authorization_number: str | None = None
+    valid_from: date | None = None
+    valid_to: date | None = None
+    superseded: bool = False
+
+
+class DocumentView(View):
+    """A paper of the decision's list. What the remittance answers needs no check."""
+
+    document: str
+    state: Literal["on_the_remittance", "checked", "missing"]
+
+
 class CaseDetail(CaseSummary):
     """
-    A case with its evidence.
+    A case with its evidence and its work.
+
+    `allowed_steps` are the steps that it takes now. `documents_complete` is the part of the leading
+    decision's papers that is there, 0 to 1; null where it asks for none.
 
     `decision` is the leading one; `further_decisions` are those of the other parts of a split claim. The
     persons are opened with `reveal=true`, by roles that may, and each opening is written to the audit log.
     """
 
+    allowed_steps: list[StepKind]
+    requests: list[RequestView]
+    documents: list[DocumentView]
+    documents_complete: float | None
     decision: DecisionView | None
     further_decisions: list[DecisionView]
     observations: list[ObservationView]
@@ -217,11 +265,38 @@ def case_summary(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
         "next_deadline_on": deadline and day_of(deadline, zone=zone),
         "next_deadline_zone": deadline and zone,
         "days_left": None if deadline is None else days_between(at, deadline, zone=zone),
+        "may_have_closed": bool(row["unsure_from"] and row["unsure_from"] <= at < row["unsure_until"]),
         "patient": PersonView(
             name=MASK if row["patient_name_index"] else None,
             member_id=MASK if row["member_id_index"] else None,
         ),
     }
+
+
+ON_THE_REMITTANCE = "From the remittance"
+
+
+def document_views(decision: DenialTriaged | None, checked: Collection[str]) -> list[DocumentView]:
+    """List the papers of a decision, and those that somebody checked though it does not ask for them."""
+    asked = decision.documents if decision else ()
+    return [
+        DocumentView(
+            document=one,
+            state="on_the_remittance"
+            if one.startswith(ON_THE_REMITTANCE)
+            else "checked"
+            if one in checked
+            else "missing",
+        )
+        for one in dict.fromkeys((*asked, *checked))
+    ]
+
+
+def completeness(documents: Sequence[DocumentView]) -> float | None:
+    """Give the part of the papers that is there."""
+    if not documents:
+        return None
+    return round(sum(one.state != "missing" for one in documents) / len(documents), 2)
 
 
 def clock_view(clock: Clock, *, at: datetime) -> ClockView:

@@ -6,20 +6,24 @@ from datetime import datetime
 from uuid import UUID
 
 from services.tracker.domain.cases import Case
-from services.tracker.domain.lifecycle import LIVE_STATES
 from services.tracker.domain.observations import Observation
+from services.tracker.domain.states import LIVE_STATES
 from shared.contracts.case_events import CaseChanged, CaseClosed, CaseEvent, CaseOpened
 from shared.contracts.events_receipted import EventsReceipted, Producer, Receipt
 from shared.values import derived, shard_of
 
-_ENDED = frozenset({"paid", "closed"})
-
 
 def case_event(
-    case: Case, before: Case | None, *, version: int, next_deadline_at: datetime | None, at: datetime
+    case: Case,
+    before: Case | None,
+    *,
+    version: int,
+    next_deadline_at: datetime | None,
+    at: datetime,
+    step: str | None = None,
 ) -> CaseEvent:
     """
-    Announce a case as it stands, against what it was `before`.
+    Announce a case as it stands, against what it was `before`. `step` names the step that moved it, if any.
 
     A case that is over when it is first seen is never announced as opened, so that nobody is alarmed.
     """
@@ -38,11 +42,12 @@ def case_event(
         next_deadline_at=next_deadline_at,
         closed_reason=case.closed_reason,
         changed=changed_fields(before, case) if before else (),
+        step=step,
     )
 
 
 def _kind(case: Case, before: Case | None) -> type[CaseEvent]:
-    if case.state in _ENDED and (before is None or before.state not in _ENDED):
+    if case.state == "closed" and (before is None or before.state != "closed"):
         return CaseClosed
     return CaseOpened if before is None and case.state in LIVE_STATES else CaseChanged
 

@@ -1,7 +1,7 @@
 """A case: one denied claim and where it stands. Its fields are what the fold decides in tracker.cases."""
 
-from collections.abc import Iterable
-from datetime import date, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -9,8 +9,11 @@ from uuid import UUID
 import msgspec
 
 from services.tracker.domain.grouping import Claim
-from services.tracker.domain.lifecycle import LIVE_STATES, ClosedReason, Standing, State, concerns_us
+from services.tracker.domain.lifecycle import Standing, concerns_us
 from services.tracker.domain.observations import ZERO, Observation, TimeLimit
+from services.tracker.domain.requests import Request
+from services.tracker.domain.states import LIVE_STATES, ClosedReason, State
+from services.tracker.domain.work import Work
 from shared.contracts.claim import Party
 from shared.contracts.decision import Action, Category, Route, UrgencyClass
 from shared.values import derived
@@ -23,7 +26,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     Amounts in US dollars. `deadlines` are instants in order, both bounds of a clock whose end is uncertain,
     empty once no clock matters; `deadline_zones` are the payers' zones, one for each. `current_*` name the
     leading decision. `merged_into` is the case that this one turned out to be a part of. `facility` is the
-    payee's NPI, or its tax id; `service_code` that of the line that denies most.
+    payee's NPI, or its tax id; `service_code` that of the line that denies most. Between `unsure_from` and
+    `unsure_until` a clock whose end is uncertain may have run out.
+
+    What stands behind `steps_count` is there because people worked on it, or money came: WORK_FIELDS.
     """
 
     organization_id: UUID
@@ -59,14 +65,29 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     paid_amount: Decimal
     deadlines: tuple[datetime, ...]
     deadline_zones: tuple[str, ...]
+    unsure_from: datetime | None = None
+    unsure_until: datetime | None = None
     urgency_class: UrgencyClass
     priority: int
     confidence: float
     needs_human: bool
     needs_human_reasons: tuple[str, ...]
+    steps_count: int = 0
+    requests: tuple[Request, ...] = ()
+    assignee_id: UUID | None = None
+    tags: tuple[str, ...] = ()
+    documents_checked: tuple[str, ...] = ()
+    follow_up_on: date | None = None
+    information_due_at: datetime | None = None
+    recovered_payer_amount: Decimal = ZERO
+    recovered_patient_amount: Decimal = ZERO
 
     def __repr__(self) -> str:
         return f"<Case {self.case_id} {self.state}>"
+
+
+WORK_FIELDS: tuple[str, ...] = Case.__struct_fields__[Case.__struct_fields__.index("steps_count") :]
+"""Fields that a denial alone leaves at their defaults: most cases never write them."""
 
 
 def case_id_of(organization_id: UUID, claim_key: UUID, ordinal: int) -> UUID:
@@ -74,28 +95,38 @@ def case_id_of(organization_id: UUID, claim_key: UUID, ordinal: int) -> UUID:
     return derived(organization_id, f"{claim_key}:{ordinal}")
 
 
-def make_case(claim: Claim, standing: Standing, *, ordinal: int) -> Case:
-    """Describe a denied claim by its leading decision and the sums over all parts of the denial."""
+def make_case(claim: Claim, standing: Standing, work: Work, *, ordinal: int) -> Case:
+    """Describe a denied claim by its leading decision, sums over all parts of the denial, and work."""
     lead, parts = standing.denials[0], standing.denials
     reasons = {reason for one in parts for reason in one.needs_human_reasons} | set(standing.reasons)
     if claim.uncertain:
         reasons.add(UNCERTAIN)
+    recovered = work.closed_reason == "recovered"
     return _case(
         lead,
         ordinal=ordinal,
-        state=standing.state,
-        closed_reason=standing.closed_reason,
+        state=work.state,
+        closed_reason=work.closed_reason,
         event_ids=tuple(one.event_id for one in claim.members),
         service_from=min((one.service_from for one in parts if one.service_from), default=None),
         charge_amount=sum((one.charge_amount for one in parts), ZERO),
         denied_amount=sum((one.denied_amount for one in parts), ZERO),
         amount_at_stake=sum((one.amount_at_stake for one in parts), ZERO),
         paid_amount=standing.paid_amount,
-        deadlines=_deadlines(clock for one in parts for clock in one.clocks),
+        clocks=[clock for one in parts for clock in one.clocks if clock.kind not in work.met],
         priority=max(one.priority for one in parts),
         confidence=min(one.confidence for one in parts),
         needs_human=any(one.needs_human for one in parts) or claim.uncertain or bool(standing.reasons),
         needs_human_reasons=reasons,
+        steps_count=work.steps_count,
+        requests=work.requests,
+        assignee_id=work.assignee_id,
+        tags=work.tags,
+        documents_checked=work.documents_checked,
+        follow_up_on=work.follow_up_on,
+        information_due_at=work.information_due_at,
+        recovered_payer_amount=standing.paid_amount if recovered else ZERO,
+        recovered_patient_amount=standing.patient_amount if recovered else ZERO,
     )
 
 
@@ -117,7 +148,7 @@ def first_case(denial: Observation) -> Case:
         denied_amount=denial.denied_amount,
         amount_at_stake=ZERO + denial.amount_at_stake,
         paid_amount=ZERO,
-        deadlines=_deadlines(denial.clocks),
+        clocks=denial.clocks,
         priority=denial.priority,
         confidence=denial.confidence,
         needs_human=denial.needs_human,
@@ -130,13 +161,15 @@ def _case(
     *,
     ordinal: int,
     state: State,
-    deadlines: dict[datetime, str],
+    clocks: Sequence[TimeLimit],
     needs_human_reasons: Iterable[str],
     **sums: Any,
 ) -> Case:
     """Fill in what the leading decision alone says; deadlines stay only where a clock still matters."""
     patient = lead.patient
-    heeded = deadlines if state in LIVE_STATES else {}
+    heeded = clocks if state in LIVE_STATES else ()
+    deadlines = _deadlines(heeded)
+    unsure_from, unsure_until = _unsure(heeded)
     return Case(
         organization_id=lead.organization_id,
         case_id=case_id_of(lead.organization_id, lead.claim_key, ordinal),
@@ -161,8 +194,10 @@ def _case(
         patient_name_index=patient.name_index if patient else None,
         member_id_index=patient.member_id_index if patient else None,
         denied_on=lead.payer_date,
-        deadlines=tuple(heeded),
-        deadline_zones=tuple(heeded.values()),
+        deadlines=tuple(deadlines),
+        deadline_zones=tuple(deadlines.values()),
+        unsure_from=unsure_from,
+        unsure_until=unsure_until,
         urgency_class=lead.urgency_class,
         needs_human_reasons=tuple(sorted(set(needs_human_reasons))),
         **sums,
@@ -183,6 +218,21 @@ def _deadlines(clocks: Iterable[TimeLimit]) -> dict[datetime, str]:
         if instant is not None
     }
     return dict(sorted(ends))
+
+
+def _unsure(clocks: Iterable[TimeLimit]) -> tuple[datetime | None, datetime | None]:
+    """Give the span in which some clock may have run out; the year 9999 is no end in sight."""
+    first: datetime | None = None
+    last: datetime | None = None
+    for clock in clocks:
+        if clock.deadline_at is None and clock.permitted is not False and clock.earliest is not None:
+            until = clock.latest or _NEVER
+            first = clock.earliest if first is None or clock.earliest < first else first
+            last = until if last is None or until > last else last
+    return first, last
+
+
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _payer_id(payer: Party) -> str | None:

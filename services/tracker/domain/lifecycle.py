@@ -1,49 +1,60 @@
 """
-Where a claim stands: the one place that says when a case is open, reversed, paid, partly paid or closed.
+Where a claim stands by what its remittances say. What people did moves the case on from there (work.py).
 
 | what the observations say                                                      | state       |
 |--------------------------------------------------------------------------------|-------------|
 | a denial stands, and no later remittance pays those services                    | open        |
 | the same, and none of it concerns authorization                                 | closed (not_our_denial) |
 | every denial was taken back, and nothing was adjudicated since                  | reversed    |
-| later remittances account for all that was denied                               | paid        |
+| later remittances account for all that was denied: payer and patient owe it     | closed (recovered) |
+| the same, but payer and patient together owe less than a tenth of it            | paid, needs a person |
 | they pay, but account for less                                                  | partly_paid |
-| a later adjudication pays nothing and denies nothing                            | open, needs a person |
+| a later adjudication pays nothing, leaves the patient nothing, denies nothing   | open, needs a person |
 
 A payment in the remittance that carries the denial answers nothing: it is the other part of a split claim. Of
-copies of one remittance that differ one stands (copies.py).
+copies of one remittance that differ one stands (copies.py). What the patient owes (group PR: deductible,
+coinsurance, copayment) counts beside what the payer paid, and is told apart from it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 from uuid import UUID
 
 from services.tracker.domain.copies import COPIES, without_copies
 from services.tracker.domain.observations import ZERO, Observation
 from services.tracker.domain.reversals import match_reversals
+from services.tracker.domain.states import ClosedReason, State
+from shared.values import derived
 
-State = Literal["open", "reversed", "paid", "partly_paid", "closed"]
-ClosedReason = Literal["not_our_denial", "merged", "withdrawn"]
-LIVE_STATES: frozenset[State] = frozenset({"open", "partly_paid"})
-"""States in which a clock still matters."""
 PREDETERMINATION = "25"
 """CLP02 of a price told before any service was billed: its amounts are no payment, so it answers nothing."""
 
 STRAY_REVERSAL = "a reversal takes back an amount that no remittance gave"
 OTHER_SERVICES = "a later remittance pays other services than the denied ones"
 AT_ZERO = "a later remittance pays nothing and denies nothing"
+TOO_LITTLE = "a later remittance pays so little of what was denied that it may be no recovery"
+RECOVERED_AT_LEAST = Decimal("0.1")
+"""Of the denied amount: what payer and patient owe below this a person has to look at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`denials` are the ones that count now, the leading one first; `paid_amount` came after them, net."""
+    """
+    `denials` are the ones that count now, the leading one first; `paid_amount` came after them, net.
+
+    `evident` is the state by the money alone, whatever triage thinks of the denial. `patient_amount` is what
+    the adjudications that paid leave to the patient. `evidence` names what all this rests on: it changes when
+    a remittance brings a denial, a payment or a reversal that counts, and not with a mere re-decision.
+    """
 
     state: State
     closed_reason: ClosedReason | None
+    evident: State
+    evidence: UUID
     denials: tuple[Observation, ...]
     paid_amount: Decimal
+    patient_amount: Decimal
     reasons: tuple[str, ...]
 
 
@@ -71,27 +82,38 @@ def stand(members: Sequence[Observation]) -> Standing | None:
         denial.event_id: [one for one in later[denial.event_id] if _same_services(one, denial)]
         for denial in current
     }
-    payments = _distinct(one for some in answers.values() for one in some if one.outcome == "paid")
+    payments = _distinct(one for some in answers.values() for one in some if one.pays)
     replaced = [] if standing else current  # their own money was taken back with them
     state = _state(current, answers, payments, reversed_=not standing)
-    closed = state == "open" and not any(map(concerns_us, current))
+    paid = _net(payments, replaced, "paid_amount")
+    patient = _net(payments, replaced, "patient_amount")
+    denied = sum((one.denied_amount for one in current), ZERO)
+    too_little = state == "paid" and paid + patient < RECOVERED_AT_LEAST * denied
     reasons = {
         STRAY_REVERSAL: bool(stray),
         OTHER_SERVICES: any(
-            one.outcome == "paid" and one not in answers[denial.event_id]
+            one.pays and one not in answers[denial.event_id]
             for denial in current
             for one in later[denial.event_id]
         )
         and not payments,
         COPIES: copied,
-        AT_ZERO: any(some and some[-1].outcome == "zero" for some in answers.values()),
+        AT_ZERO: any(some and not some[-1].pays for some in answers.values()),
+        TOO_LITTLE: too_little,
     }
-    paid = sum((one.paid_amount for one in payments), ZERO) - sum((one.paid_amount for one in replaced), ZERO)
+    closed_reason: ClosedReason | None = None
+    if state == "paid" and not too_little:
+        closed_reason = "recovered"
+    elif state == "open" and not any(map(concerns_us, current)):
+        closed_reason = "not_our_denial"
     return Standing(
-        state="closed" if closed else state,
-        closed_reason="not_our_denial" if closed else None,
+        state="closed" if closed_reason else state,
+        closed_reason=closed_reason,
+        evident=state,
+        evidence=_evidence(state, current, [*_flat(answers), *taken_back.values()]),
         denials=tuple(current),
-        paid_amount=max(paid, ZERO) if payments else ZERO,
+        paid_amount=paid,
+        patient_amount=patient,
         reasons=tuple(reason for reason, applies in reasons.items() if applies),
     )
 
@@ -103,7 +125,7 @@ def _state(
     *,
     reversed_: bool,
 ) -> State:
-    paid = [any(one.outcome == "paid" for one in answers[denial.event_id]) for denial in current]
+    paid = [any(one.pays for one in answers[denial.event_id]) for denial in current]
     if all(paid):
         denied = sum((denial.denied_amount for denial in current), ZERO)
         accounted = sum((one.accounted_amount for one in payments), ZERO)
@@ -113,6 +135,22 @@ def _state(
     if not reversed_ or any(answers.values()):
         return "partly_paid" if reversed_ and any(paid) else "open"
     return "reversed"
+
+
+def _net(payments: Sequence[Observation], replaced: Sequence[Observation], amount: str) -> Decimal:
+    """Sum what payments give, without what the denials that were taken back had given; never below zero."""
+    given: Decimal = sum((getattr(one, amount) for one in payments), ZERO)
+    taken: Decimal = sum((getattr(one, amount) for one in replaced), ZERO)
+    return max(given - taken, ZERO) if payments else ZERO
+
+
+def _evidence(state: State, current: Sequence[Observation], since: Sequence[Observation]) -> UUID:
+    told, since_then = (sorted({str(one.event_id) for one in some}) for some in (current, since))
+    return derived(current[0].claim_key, f"{state}:{','.join(told)}:{','.join(since_then)}")
+
+
+def _flat(answers: Mapping[UUID, Sequence[Observation]]) -> list[Observation]:
+    return [one for some in answers.values() for one in some]
 
 
 def _current(denials: Sequence[Observation]) -> list[Observation]:

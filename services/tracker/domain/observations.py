@@ -20,9 +20,10 @@ ZERO = Decimal(0)
 
 
 class Amount(msgspec.Struct, frozen=True):
-    """The amount of an adjustment, whatever its group and reason."""
+    """The amount of an adjustment, whatever its reason. Group PR is what the patient owes."""
 
     amount: Decimal
+    group: str = ""
 
 
 class DeniedAmount(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ class TimeLimit(msgspec.Struct, frozen=True):
     """A clock of the decision; see shared.contracts.decision.Clock."""
 
     permitted: bool | None
+    kind: str = ""
     zone: str = "UTC"
     deadline_at: datetime | None = None
     earliest: datetime | None = None
@@ -139,8 +141,20 @@ class Observation(Event, frozen=True, kw_only=True):
     @property
     def accounted_amount(self) -> Decimal:
         """What was paid or explained by an ordinary adjustment: the whole charge, when it balances."""
-        explained = chain(self.adjustments, *(line.adjustments for line in self.lines))
-        return self.paid_amount + sum((one.amount for one in explained), ZERO)
+        return self.paid_amount + sum((one.amount for one in self._adjusted()), ZERO)
+
+    @property
+    def patient_amount(self) -> Decimal:
+        """What is left to the patient: the adjustments of group PR."""
+        return sum((one.amount for one in self._adjusted() if one.group == "PR"), ZERO)
+
+    @property
+    def pays(self) -> bool:
+        """Tell whether it is an adjudication after which payer or patient owe something."""
+        return self.outcome == "paid" or (self.outcome == "zero" and self.patient_amount > 0)
+
+    def _adjusted(self) -> Iterable[Amount]:
+        return chain(self.adjustments, *(line.adjustments for line in self.lines))
 
 
 class ObservedDenial(Observation, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.security.principals import Principal
 
-Action = Literal["identifiers_opened", "fact_recorded", "patient_searched"]
+Action = Literal["identifiers_opened", "fact_recorded", "patient_searched", "step_made"]
 
 _ADD = text("""
     insert into tracker.audit_log (organization_id, principal_id, action, subject_id, detail)

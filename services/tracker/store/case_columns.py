@@ -7,10 +7,11 @@ One JSON of all cases would be easier to write, but takes PostgreSQL twice as lo
 from collections.abc import Sequence
 from typing import Any
 
-from services.tracker.domain.cases import Case
+from services.tracker.domain.cases import WORK_FIELDS, Case
 from shared.postgres.arrays import array_of
 
-COLUMNS = Case.__struct_fields__
+COLUMNS = tuple(name for name in Case.__struct_fields__ if name not in WORK_FIELDS)
+"""What the fold writes of every case; the columns of people's work have defaults (case_work.py)."""
 
 _TYPES = {
     **dict.fromkeys(("organization_id", "case_id", "claim_key", "merged_into", "current_event_id"), "uuid"),
@@ -18,6 +19,7 @@ _TYPES = {
     **dict.fromkeys(("is_test", "auth_related", "needs_human"), "boolean"),
     **dict.fromkeys(("service_from", "denied_on"), "date"),
     **dict.fromkeys(("charge_amount", "denied_amount", "amount_at_stake", "paid_amount"), "numeric"),
+    **dict.fromkeys(("unsure_from", "unsure_until"), "timestamptz"),
     "priority": "smallint",
     "confidence": "double precision",
 }

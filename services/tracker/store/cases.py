@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.domain.cases import Case
-from services.tracker.domain.lifecycle import LIVE_STATES
+from services.tracker.domain.states import LIVE_STATES
 from services.tracker.store.case_columns import COLUMNS, ROWS, columns_of
 from services.tracker.store.ledger import ClaimKey
 from shared.postgres import transaction

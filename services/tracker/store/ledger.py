@@ -151,6 +151,28 @@ _RECORD = text("""
 """)
 
 
+async def newest_payloads(connection: AsyncConnection, claim_key: UUID) -> list[bytes]:
+    """Give the newest payload of each event of a claim key, empty where it was purged."""
+    found = await connection.execute(_NEWEST, {"claim_key": claim_key})
+    return [payload_of(row) if row.bundle is not None else b"" for row in found]
+
+
+_NEWEST = text("""
+    select b.payloads as bundle, known.place
+    from (
+        select distinct on (l.event_id) l.organization_id, l.bundle_id, l.place
+        from tracker.ledger l
+        where l.claim_key = :claim_key
+        order by l.event_id, l.revision desc, l.decision_revision desc
+    ) as known
+    left join lateral (
+        select payloads from tracker.ledger_bundles b
+        where b.organization_id = known.organization_id and b.bundle_id = known.bundle_id
+        limit 1
+    ) as b on true
+""")
+
+
 class Entry(NamedTuple):
     """A decision as it stands in the ledger, and since when it stands there."""
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.http.idempotency import EXPIRED
 from shared.postgres import lock_shards
 from shared.postgres.bundles import empty_payloads
 from shared.values import shard_of
@@ -68,9 +69,13 @@ _EMPTY_FACTS = text("""
 _EMPTY_CASES = text("""
     update tracker.cases set purged_at = now(), claim_number = '', payer_claim_number = null,
         patient_name_index = null, member_id_index = null, service_from = null, service_code = null,
-        rendering_npi = null
+        rendering_npi = null, requests = '[]', tags = '{}', documents_checked = '{}'
     where claim_key = any (cast(:claim_keys as uuid[])) and purged_at is null
 """)
+_EMPTY_STEPS = text("""
+    update tracker.steps set body = '{}' where claim_key = any (cast(:claim_keys as uuid[])) and body <> '{}'
+""")
+_FORGET_ANSWERS = text(f"delete from tracker.idempotency where {EXPIRED}")
 # Persons are sealed under the key of the month in which their remittance was received.
 _MONTHS = text(f"""
     select distinct cast(date_trunc('month', received_on) as date) as month
@@ -105,8 +110,9 @@ async def empty_claims(connection: AsyncConnection, claim_keys: Collection[UUID]
     """Destroy what is kept in words about these claims."""
     asked = {"claim_keys": list(claim_keys)}
     await empty_payloads(connection, "tracker.ledger", of="claim_key", keys=claim_keys)
-    for statement in (_EMPTY_FACTS, _EMPTY_CASES):
+    for statement in (_EMPTY_FACTS, _EMPTY_STEPS, _EMPTY_CASES):
         await connection.execute(statement, asked)
+    await connection.execute(_FORGET_ANSWERS)
 
 
 async def months_needed(connection: AsyncConnection, day: date) -> Sequence[date]:

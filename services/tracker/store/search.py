@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.tracker.domain.lifecycle import State
+from services.tracker.domain.states import State
 from services.tracker.store.filters import DEADLINE, NEXT_ZONE, Filters, by_kind, conditions
 from shared.contracts.decision import Category
 

@@ -11,13 +11,16 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.tracker.domain.announcements import case_event, receipts_for
+from services.tracker.domain.announcements import receipts_for
 from services.tracker.domain.cases import Case, first_case
 from services.tracker.domain.fold import fold
 from services.tracker.domain.observations import Observation, read_observation
+from services.tracker.domain.steps import Made
 from services.tracker.store import cases, ledger
+from services.tracker.store.folding import write_folded
 from services.tracker.store.ledger import ClaimKey
 from services.tracker.store.outboxes import OUTBOX, settle_facts
+from services.tracker.store.steps import steps_of_keys
 from shared import clock
 from shared.contracts.case_events import CaseEvent
 from shared.contracts.denial_triaged import DenialTriaged
@@ -65,38 +68,35 @@ async def _fold(
     known = await cases.known_cases(connection, before.keys())
     purged = {key for key, payloads in before.items() if not all(payloads)}
     first_ordinals = await cases.first_free_ordinals(connection, purged)
+    worked = {key for key, some in known.items() if any(case.steps_count for case in some)}
+    steps = await steps_of_keys(connection, worked)
     stored = {case.case_id: case for some in known.values() for case in some}
     folded = [
         case
         for key, events in arrived.items()
         for case in _cases_of(
-            events, before.get(key, ()), known.get(key, ()), first_ordinal=first_ordinals.get(key, 0)
+            events,
+            before.get(key, ()),
+            known.get(key, ()),
+            steps=steps.get(key, ()),
+            first_ordinal=first_ordinals.get(key, 0),
         )
     ]
-    changed = [case for case in folded if case.case_id in stored and stored[case.case_id] != case]
-    opened = [case for case in folded if case.case_id not in stored]
-    written = await cases.insert_cases(connection, opened) | await cases.replace_cases(connection, changed)
-    at = clock.now()
-    return [
-        case_event(
-            case,
-            stored.get(case.case_id),
-            at=at,
-            version=written[case.case_id].version,
-            next_deadline_at=written[case.case_id].next_deadline_at,
-        )
-        for case in folded
-        if case.case_id in written
-    ]
+    return await write_folded(connection, folded, stored, at=clock.now())
 
 
 def _cases_of(
-    events: Sequence[Observation], before: Sequence[bytes], known: Sequence[Case], *, first_ordinal: int
+    events: Sequence[Observation],
+    before: Sequence[bytes],
+    known: Sequence[Case],
+    *,
+    steps: Sequence[Made],
+    first_ordinal: int,
 ) -> list[Case]:
     if len(events) == 1 and not before and events[0].is_denial:
         return [first_case(events[0])]
     observations = [*events, *(read_observation(one) for one in before if one)]
-    return fold(observations, known, first_ordinal=first_ordinal)
+    return fold(observations, known, steps=steps, first_ordinal=first_ordinal)
 
 
 def _weighed_facts(events: Iterable[Observation]) -> dict[UUID, set[UUID]]:

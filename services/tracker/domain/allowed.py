@@ -1,0 +1,98 @@
+"""Which steps a case allows now, and what a refusal says. The rules are the tables of states.py."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from services.tracker.domain.cases import Case
+from services.tracker.domain.requests import Request, key_of, running
+from services.tracker.domain.states import CLOSINGS, MOVES, PeoplesReason, State, StepKind
+from services.tracker.domain.steps import Assign, Close, Made, Step, Submit
+from shared.errors import ConflictError, DeniedError
+
+LEADERS = frozenset({"supervisor", "admin"})
+
+
+def allowed_steps(state: State, requests: Iterable[Request]) -> tuple[StepKind, ...]:
+    """Name the steps that a case in this state with these requests allows, whoever makes them."""
+    states = {one.state for one in requests if not one.superseded} | {None}
+    return tuple(
+        dict.fromkeys(
+            move.step
+            for move in MOVES
+            if state in move.of_case and (not move.of_request or states & set(move.of_request))
+        )
+    )
+
+
+def allowed_reasons(case: Case, role: str) -> tuple[PeoplesReason, ...]:
+    """Name the reasons for which this role may close the case now."""
+    return tuple(
+        closing.reason for closing in CLOSINGS if case.state in closing.of_case and role in closing.roles
+    )
+
+
+def check_step(case: Case, step: Step, *, role: str, by: UUID) -> None:
+    """
+    Raise ConflictError for a step that the case does not allow now, DeniedError for one that the role may not
+    make.
+    """
+    if case.state not in step.move.of_case:
+        raise _refusal(case, step, f"A case that is {case.state}")
+    key = key_of(step)
+    if key is not None:
+        request = running(case.requests, key)
+        state = request.state if request else None
+        if state not in step.move.of_request:
+            kind = key[0].replace("_", " ") + (f" of level {key[1]}" if key[0] == "appeal" else "")
+            raise _refusal(case, step, f"A case whose {kind} {_said(state)}")
+    if isinstance(step, Close):
+        _check_reason(case, step.reason, role)
+    if isinstance(step, Assign) and step.assignee_id != by and role not in LEADERS:
+        raise DeniedError(
+            f"The role {role} may take a case, not give it away.",
+            remedy="Ask a supervisor or an admin to assign it.",
+        )
+
+
+def check_duplicate(step: Step, steps: Iterable[Made]) -> None:
+    """
+    Raise ConflictError where the same was submitted before for this claim, unless the step says why again.
+
+    `steps` are those about every case of the claim's key: a payer knows the claim, not our cases.
+    """
+    if not isinstance(step, Submit) or step.duplicate_reason:
+        return
+    before = [
+        made.step.on for made in steps if isinstance(made.step, Submit) and key_of(made.step) == key_of(step)
+    ]
+    if before:
+        raise ConflictError(
+            f"The same was submitted for this claim before, on {max(before)}.",
+            remedy="Look at the timeline. If it must go out again, say why in `duplicate_reason`.",
+        )
+
+
+def _check_reason(case: Case, reason: PeoplesReason, role: str) -> None:
+    [closing] = [one for one in CLOSINGS if one.reason == reason]
+    if case.state not in closing.of_case:
+        possible = ", ".join(allowed_reasons(case, role))
+        raise ConflictError(
+            f"A case that is {case.state} cannot be closed as {reason}.",
+            remedy=f"Reasons that fit: {possible}.",
+        )
+    if role not in closing.roles:
+        raise DeniedError(
+            f"The role {role} may not close a case as {reason}.",
+            remedy=f"Ask somebody of these roles: {', '.join(closing.roles)}.",
+        )
+
+
+def _said(state: str | None) -> str:
+    return "was not begun" if state is None else f"is {state.replace('_', ' ')}"
+
+
+def _refusal(case: Case, step: Step, what: str) -> ConflictError:
+    return ConflictError(
+        f"{what} does not allow the step {step.kind}.",
+        remedy=f"Allowed now: {', '.join(allowed_steps(case.state, case.requests))}.",
+    )

@@ -1,0 +1,147 @@
+"""
+Where a case stands: what the remittances say, moved on by the steps that people made on that evidence.
+
+New evidence (a denial, a payment, a reversal) sets the state anew; steps made before it stay in the history
+and no longer move it. A mere re-decision by triage is no evidence: people's steps stand over it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from services.tracker.domain.lifecycle import Standing
+from services.tracker.domain.requests import Request, requests_of
+from services.tracker.domain.states import LIVE_STATES, ClosedReason, State
+from services.tracker.domain.steps import (
+    AddTag,
+    Assign,
+    Close,
+    CorrectedClaimSent,
+    Determine,
+    DocumentChecked,
+    DocumentUnchecked,
+    FollowUpDone,
+    FollowUpScheduled,
+    InformationSent,
+    Made,
+    PeerToPeer,
+    RemoveTag,
+    Submit,
+    Unassign,
+    Withdraw,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is kept of a case because people worked on it. `met` are kinds of clocks that were met in time."""
+
+    state: State
+    closed_reason: ClosedReason | None
+    steps_count: int = 0
+    requests: tuple[Request, ...] = ()
+    assignee_id: UUID | None = None
+    tags: tuple[str, ...] = ()
+    documents_checked: tuple[str, ...] = ()
+    follow_up_on: date | None = None
+    information_due_at: datetime | None = None
+    met: frozenset[str] = frozenset()
+
+
+def work_of(standing: Standing, steps: Sequence[Made]) -> Work:
+    """Say where a case stands, from the evidence and its steps in order."""
+    if not steps:
+        return Work(state=standing.state, closed_reason=standing.closed_reason)
+    state, reason = _state(standing, steps)
+    requests = requests_of(steps)
+    live = state in LIVE_STATES
+    due = [one.information_due_at for one in requests if one.information_due_at and not one.superseded]
+    return Work(
+        state=state,
+        closed_reason=reason,
+        steps_count=len(steps),
+        requests=requests,
+        assignee_id=_assignee(steps),
+        tags=_tags(steps),
+        documents_checked=_documents(steps),
+        follow_up_on=_follow_up(steps) if live else None,
+        information_due_at=min(due, default=None) if live else None,
+        met=_met(standing, steps, requests),
+    )
+
+
+def _state(standing: Standing, steps: Sequence[Made]) -> tuple[State, ClosedReason | None]:
+    moving = [one.step for one in steps if one.evidence == standing.evidence and one.step.move.to is not None]
+    if not moving:
+        return standing.state, standing.closed_reason
+    last = moving[-1]
+    if isinstance(last, Close):
+        return "closed", last.reason
+    to = last.move.to
+    if to is None or to == "evidence":
+        return (standing.evident if standing.evident in LIVE_STATES else "open"), None
+    return to, None
+
+
+def _met(standing: Standing, steps: Sequence[Made], requests: Sequence[Request]) -> frozenset[str]:
+    """Name the clocks that people's requests met, on the evidence that counts now."""
+    met = {
+        f"appeal_level_{one.level}" if one.kind == "appeal" else one.kind
+        for one in requests
+        if one.submitted_evidence == standing.evidence
+    }
+    sent = any(
+        isinstance(one.step, CorrectedClaimSent) and one.evidence == standing.evidence for one in steps
+    )
+    return frozenset(met | ({"corrected_claim"} if sent else set()))
+
+
+def _assignee(steps: Sequence[Made]) -> UUID | None:
+    for made in reversed(steps):
+        if isinstance(made.step, Assign):
+            return made.step.assignee_id
+        if isinstance(made.step, Unassign):
+            return None
+    return None
+
+
+def _tags(steps: Sequence[Made]) -> tuple[str, ...]:
+    tags: set[str] = set()
+    for made in steps:
+        if isinstance(made.step, AddTag):
+            tags.add(made.step.tag)
+        elif isinstance(made.step, RemoveTag):
+            tags.discard(made.step.tag)
+    return tuple(sorted(tags))
+
+
+def _documents(steps: Sequence[Made]) -> tuple[str, ...]:
+    checked: dict[str, None] = {}
+    for made in steps:
+        if isinstance(made.step, DocumentChecked):
+            checked[made.step.document] = None
+        elif isinstance(made.step, DocumentUnchecked):
+            checked.pop(made.step.document, None)
+    return tuple(checked)
+
+
+def _follow_up(steps: Sequence[Made]) -> date | None:
+    """Give the day to ask next; an answer of the payer, or giving up, ends the asking."""
+    for made in reversed(steps):
+        match made.step:
+            case FollowUpScheduled(on=on):
+                return on
+            case FollowUpDone(next_on=on):
+                return on
+            case (
+                Submit(follow_up_on=on)
+                | CorrectedClaimSent(follow_up_on=on)
+                | InformationSent(follow_up_on=on)
+            ):
+                return on
+            case PeerToPeer(outcome="scheduled", on=on):
+                return on
+            case Determine() | Withdraw() | PeerToPeer() | Close():
+                return None
+    return None

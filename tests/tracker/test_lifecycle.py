@@ -1,0 +1,325 @@
+"""The tables of the lifecycle agree with the database and among themselves, and evidence stands over work."""
+
+import json
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import get_args
+from uuid import uuid4
+
+import pytest
+
+from services.tracker.domain.allowed import allowed_steps, check_duplicate, check_step
+from services.tracker.domain.fold import denied_claims, fold
+from services.tracker.domain.observations import observe
+from services.tracker.domain.states import (
+    CLOSINGS,
+    ENDED_BY_ITSELF,
+    LIVE_STATES,
+    MOVES,
+    STATES,
+    ClosedReason,
+    PeoplesReason,
+    RequestState,
+    State,
+    StepKind,
+)
+from services.tracker.domain.steps import Made, Step, read_step, write_step
+from shared.errors import ConflictError, DeniedError
+from tests.tracker.support import clock, denial, outcome
+
+JAN, FEB, MAR, APR = (date(2026, month, 10) for month in (1, 2, 3, 4))
+RETRO = {"request": "retro_authorization"}
+SUBMIT = {"kind": "submit", **RETRO, "on": "2026-01-12", "channel": "portal"}
+ME = uuid4()
+
+
+def step(kind: str, **told) -> Step:
+
+    return read_step(json.dumps({"kind": kind, **told}, default=str))
+
+
+def submit(**told) -> Step:
+    return step(**{**SUBMIT, **told})
+
+
+class Story:
+    """One claim: what remittances said and what people did, in the order in which it came."""
+
+    def __init__(self, *events):
+        self.observations = [observe(event) for event in events]
+        self.steps: list[Made] = []
+        self.cases = fold(self.observations)
+
+    @property
+    def case(self):
+        [case] = self.cases
+        return case
+
+    @property
+    def stands(self):
+        return self.case.state, self.case.closed_reason
+
+    def arrives(self, *events):
+        self.observations += [observe(event) for event in events]
+        self.cases = fold(self.observations, self.cases, steps=self.steps)
+        return self
+
+    def does(self, one: Step, role: str = "biller"):
+        check_step(self.case, one, role=role, by=ME)
+        check_duplicate(one, self.steps)
+        [denied] = denied_claims(self.observations, self.cases)
+        self.steps.append(
+            Made(
+                step_id=uuid4(),
+                case_id=self.case.case_id,
+                number=len(self.steps) + 1,
+                step=one,
+                evidence=denied.standing.evidence,
+                made_at=datetime(2026, 1, 12, tzinfo=UTC) + timedelta(minutes=len(self.steps)),
+                made_by=ME,
+                made_role=role,
+            )
+        )
+        self.cases = fold(self.observations, self.cases, steps=self.steps)
+        return self
+
+
+async def test_the_database_knows_the_states_and_reasons_of_the_code(select):
+    found = await select(
+        "select conname, pg_get_constraintdef(oid) as says from pg_constraint"
+        " where conrelid = 'tracker.cases'::regclass and conname like 'cases_%_check'"
+    )
+    checks = {row.conname: set(re.findall(r"'(\w+)'", row.says)) for row in found}
+
+    assert checks["cases_state_check"] == set(STATES) == set(get_args(State))
+    assert checks["cases_closed_reason_check"] == set(get_args(ClosedReason))
+
+
+def test_every_step_has_a_row_and_every_state_a_way_in():
+    assert {move.step for move in MOVES} == set(get_args(StepKind))
+    by_people = {move.to for move in MOVES} - {None, "evidence"}
+    assert by_people | {"open", "partly_paid", "paid", "reversed"} == set(STATES)
+    assert {move.request_to for move in MOVES} - {None} == set(get_args(RequestState))
+
+
+def test_every_reason_that_people_give_has_a_row_and_a_write_off_needs_a_leader():
+    assert {closing.reason for closing in CLOSINGS} == set(get_args(PeoplesReason))
+    assert set(get_args(PeoplesReason)) | ENDED_BY_ITSELF == set(get_args(ClosedReason))
+    leaders = {closing.reason for closing in CLOSINGS if "biller" not in closing.roles}
+    assert leaders == {"written_off", "not_worth_pursuing"}
+
+
+@pytest.mark.parametrize("state", sorted(LIVE_STATES))
+def test_a_live_case_always_allows_to_begin_to_close_and_to_note(state):
+    assert {"prepare", "submit", "close", "note", "assign"} <= set(allowed_steps(state, ()))
+    assert "reopen" not in allowed_steps(state, ())
+
+
+@pytest.mark.parametrize("state", sorted(set(STATES) - LIVE_STATES))
+def test_a_case_at_rest_allows_no_request_but_to_be_opened_again(state):
+    assert not {"prepare", "submit", "determine", "corrected_claim_sent"} & set(allowed_steps(state, ()))
+    assert "reopen" in allowed_steps(state, ())
+
+
+def test_a_step_reads_back_as_it_was_written():
+    one = step("determine", **RETRO, on=FEB, outcome="approved", authorization_number="A-7", units="2.5")
+
+    assert read_step(write_step(one)) == one
+
+
+def test_the_way_from_denial_to_money():
+    story = Story(denial(on=JAN))
+    states = [story.stands]
+    for one in (
+        step("prepare", **RETRO),
+        submit(),
+        step("information_requested", **RETRO, on="2026-01-20", what="notes", due_on="2026-01-30"),
+        step("information_sent", **RETRO, on="2026-01-21", channel="fax"),
+        step("determine", **RETRO, on="2026-01-28", outcome="approved", authorization_number="A-7"),
+        step("corrected_claim_sent", on="2026-01-29"),
+    ):
+        story.does(one)
+        states += [story.stands]
+    states.append(story.arrives(outcome("paid", on=FEB)).stands)
+
+    assert [state for state, _ in states] == [
+        "open",
+        "in_preparation",
+        "submitted",
+        "information_requested",
+        "submitted",
+        "approved",
+        "corrected_claim_sent",
+        "closed",
+    ]
+    assert story.case.closed_reason == "recovered"
+    assert story.case.recovered_payer_amount == 100
+    assert [one.state for one in story.case.requests] == ["approved"]
+
+
+def test_approval_is_no_payment():
+    story = Story(denial(on=JAN)).does(submit()).does(step("determine", **RETRO, on=FEB, outcome="approved"))
+
+    assert story.stands == ("approved", None)
+    with pytest.raises(ConflictError, match="cannot be closed as recovered"):
+        story.does(step("close", reason="recovered"))
+
+
+def test_denied_twice_goes_back_to_open_and_keeps_its_requests():
+    story = Story(denial(on=JAN)).does(submit()).arrives(denial(on=FEB))
+
+    assert story.stands == ("open", None)
+    assert [one.state for one in story.case.requests] == ["submitted"]
+    assert story.does(step("determine", **RETRO, on=FEB, outcome="denied")).stands == ("denied", None)
+
+
+def test_a_case_that_a_person_closed_opens_again_with_a_new_denial_and_not_with_a_new_decision():
+    first = denial(on=JAN, event="first")
+    story = Story(first).does(step("close", reason="not_permitted"))
+    again = denial(on=JAN, event="first", decision_revision=2, category="authorization_exceeded")
+
+    assert story.arrives(again).stands == ("closed", "not_permitted")
+    assert story.case.category == "authorization_exceeded"
+    assert story.arrives(denial(on=FEB)).stands == ("open", None)
+
+
+def test_a_decision_that_it_is_not_ours_does_not_take_a_case_from_those_who_work_on_it():
+    story = Story(denial(on=JAN, event="first")).does(submit())
+    elsewhere = denial(
+        on=JAN, event="first", decision_revision=2, auth_related=False, category="not_authorization"
+    )
+
+    assert story.arrives(elsewhere).stands == ("submitted", None)
+    assert Story(denial(on=JAN, event="first")).arrives(elsewhere).stands == ("closed", "not_our_denial")
+
+
+def test_a_takeback_of_the_recovery_opens_the_case_again():
+    story = Story(denial(on=JAN)).does(submit()).arrives(outcome("paid", on=FEB))
+    assert story.stands == ("closed", "recovered")
+
+    story.arrives(outcome("reversed", on=MAR, paid=100))
+
+    assert story.stands == ("open", None)
+    assert story.case.recovered_payer_amount == 0
+
+
+def test_a_case_closed_without_money_turns_into_a_recovery_when_money_comes():
+    story = Story(denial(on=JAN)).does(step("close", reason="written_off", note="too old"), role="supervisor")
+
+    assert story.stands == ("closed", "written_off")
+    assert story.arrives(outcome("paid", on=FEB)).stands == ("closed", "recovered")
+
+
+def test_reopening_goes_back_to_where_the_remittances_have_it():
+    partly = Story(denial(on=JAN), outcome("paid", on=FEB, paid=40)).does(step("close", reason="recovered"))
+    assert partly.stands == ("closed", "recovered")
+    assert partly.case.recovered_payer_amount == 40
+
+    partly.does(step("reopen", note="the rest is worth it"))
+
+    assert (partly.stands, partly.case.recovered_payer_amount) == (("partly_paid", None), 0)
+    assert len(partly.case.deadlines) == 1
+
+
+def test_a_write_off_needs_a_supervisor_and_words():
+    story = Story(denial(on=JAN))
+
+    with pytest.raises(DeniedError, match="biller may not close a case as written_off"):
+        story.does(step("close", reason="written_off", note="too old"))
+    with pytest.raises(ValueError, match="needs a note"):
+        step("close", reason="written_off")
+
+
+def test_a_refusal_names_the_state_the_step_and_what_is_allowed():
+    with pytest.raises(ConflictError) as refused:
+        Story(denial(on=JAN)).does(step("determine", **RETRO, on=FEB, outcome="approved"))
+
+    assert "retro authorization was not begun" in refused.value.message
+    assert "determine" in refused.value.message
+    assert "Allowed now: prepare, submit" in (refused.value.remedy or "")
+
+
+def test_the_same_is_not_submitted_twice_without_a_reason():
+    story = Story(denial(on=JAN)).does(submit())
+
+    with pytest.raises(ConflictError, match="submitted for this claim before, on 2026-01-12"):
+        story.does(submit(on="2026-01-20"))
+    story.does(submit(request="appeal")).does(submit(request="appeal", level=2))
+    story.does(submit(on="2026-01-20", duplicate_reason="the payer lost it"))
+
+    assert [(one.kind, one.level, one.superseded) for one in story.case.requests] == [
+        ("retro_authorization", 1, True),
+        ("appeal", 1, False),
+        ("appeal", 2, False),
+        ("retro_authorization", 1, False),
+    ]
+
+
+def test_a_request_that_went_out_meets_its_clock_until_the_payer_denies_again():
+    retro, appeal = clock(), clock(kind="appeal_level_1", zone="America/Chicago")
+    story = Story(denial(on=JAN, clocks=(retro, appeal))).does(submit())
+    assert story.case.deadline_zones == ("America/Chicago",)
+
+    story.arrives(denial(on=FEB, clocks=(retro,)))
+
+    assert story.case.deadline_zones == ("America/New_York",)
+
+
+def test_the_payers_question_has_an_end_in_its_zone_until_it_is_answered():
+    story = Story(denial(on=JAN)).does(submit())
+    asked = step(
+        "information_requested", **RETRO, on=FEB, what="x", due_on="2026-02-20", zone="America/Chicago"
+    )
+
+    assert story.does(asked).case.information_due_at == datetime(2026, 2, 21, 5, 59, 59, tzinfo=UTC)
+    assert (
+        story.does(step("information_sent", **RETRO, on=FEB, channel="fax")).case.information_due_at is None
+    )
+
+
+def test_tags_assignee_and_papers_are_those_put_there_last():
+    story = Story(denial(on=JAN))
+    for one in (
+        step("tag", tag="mri"),
+        step("tag", tag="a"),
+        step("untag", tag="mri"),
+        step("assign", assignee_id=ME),
+        step("document_checked", document="notes"),
+        step("document_checked", document="letter"),
+        step("document_unchecked", document="notes"),
+    ):
+        story.does(one)
+
+    assert (story.case.tags, story.case.assignee_id, story.case.documents_checked) == (
+        ("a",),
+        ME,
+        ("letter",),
+    )
+    assert story.stands == ("open", None)
+    with pytest.raises(DeniedError, match="not give it away"):
+        story.does(step("assign", assignee_id=uuid4()))
+
+
+def test_the_steps_of_a_merged_case_go_along():
+    first = denial(on=JAN, payer_claim_number="P-1")
+    span = {"service_from": date(2026, 5, 1), "service_to": date(2026, 5, 1)}
+    second = denial(on=FEB, payer_claim_number="P-2", **span)
+    observations = [observe(first), observe(second)]
+    known = fold(observations)
+    made = Made(
+        step_id=uuid4(),
+        case_id=known[1].case_id,
+        number=1,
+        step=step("tag", tag="mri"),
+        evidence=uuid4(),
+        made_at=datetime(2026, 2, 1, tzinfo=UTC),
+        made_by=ME,
+        made_role="biller",
+    )
+    known = fold(observations, known, steps=[made])
+    assert [case.tags for case in known] == [(), ("mri",)]
+    bridge = outcome("zero", on=MAR, service_from=date(2026, 1, 2), service_to=date(2026, 5, 1))
+
+    survivor, merged = fold([*observations, observe(bridge)], known, steps=[made])
+
+    assert (survivor.tags, survivor.steps_count, merged.merged_into) == (("mri",), 1, survivor.case_id)
