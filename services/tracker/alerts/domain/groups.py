@@ -1,0 +1,222 @@
+"""
+One message for what belongs together: groups, their waiting, their changes, their repeats, their end.
+
+A group is what one channel is told together. It begins with its first alert and ends when none is left;
+what it was told is kept with it, in the transaction that writes the message, so that a restart neither
+loses nor doubles one. A new alert on a later day begins a new window: the old message is resolved, and a
+new one stands where people look, instead of an edit in yesterday's channel.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from services.tracker.alerts.domain.alerts import Alert
+from services.tracker.alerts.domain.calendar import Calendar, next_opening, today
+from services.tracker.alerts.domain.routing import (
+    Leaf,
+    Routing,
+    Silence,
+    Target,
+    channels_of,
+    inhibited,
+    label,
+    leaves_of,
+    silenced,
+)
+
+CATCH_UP = "catch-up"
+_PATIENCE = timedelta(days=3650)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """`told` are the alerts that the last message spoke of; `window` names this life of the group."""
+
+    channel_id: UUID
+    group_key: str
+    window: str
+    began_at: datetime
+    flush_at: datetime
+    notified_at: datetime | None = None
+    told: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a channel is to be told: the alerts that stand, how many are new, how many are gone."""
+
+    channel_id: UUID
+    group_key: str
+    window: str
+    kind: Literal["firing", "update", "resolved"]
+    alerts: tuple[Alert, ...]
+    new: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """`groups` as they are now, those that changed; `ended` are over; `messages` go out, in order."""
+
+    groups: tuple[Group, ...]
+    ended: tuple[Group, ...]
+    messages: tuple[Message, ...]
+
+
+def dispatch(
+    alerts: Sequence[Alert],
+    groups: Sequence[Group],
+    *,
+    routing: Routing,
+    targets: Sequence[Target],
+    silences: Sequence[Silence],
+    calendar: Calendar,
+    at: datetime,
+) -> Dispatch:
+    """Say what goes out now. `alerts` are all that are open, `groups` all that there are."""
+    quiet = inhibited(alerts, routing.inhibitions) | silenced(alerts, silences, at=at)
+    open_ids = {alert.alert_id for alert in alerts}
+    before = {(group.channel_id, group.group_key): group for group in groups}
+    members = _members([one for one in alerts if one.alert_id not in quiet], routing, targets)
+    changed: list[Group] = []
+    ended: list[Group] = []
+    messages: list[Message] = []
+    for place in sorted({*before, *members}):
+        leaf, found = members.get(place, (None, []))
+        old = before.get(place)
+        if old is None:
+            assert leaf is not None  # noqa: S101  a place has a group or members
+            changed.append(_begin(place, leaf, at=at))
+            continue
+        if at < old.flush_at:
+            continue
+        if leaf is not None and leaf.hours == "business" and (opens := next_opening(calendar, at)) > at:
+            changed.append(replace(old, flush_at=opens))
+            continue
+        step = _flush(old, leaf or _last_words(), found, open_ids=open_ids, calendar=calendar, at=at)
+        messages += step.messages
+        (changed if step.group else ended).append(step.group or old)
+    return Dispatch(tuple(changed), tuple(ended), tuple(messages))
+
+
+Place = tuple[UUID, str]
+
+
+def _members(
+    alerts: Sequence[Alert], routing: Routing, targets: Sequence[Target]
+) -> dict[Place, tuple[Leaf, list[Alert]]]:
+    members: dict[Place, tuple[Leaf, list[Alert]]] = {}
+    for alert in alerts:
+        for leaf in leaves_of(routing.route, alert):
+            key = _group_key(leaf, alert)
+            for channel_id in channels_of(leaf, targets):
+                found = members.setdefault((channel_id, key), (leaf, []))[1]
+                if alert not in found[-1:]:  # two routes may lead one alert to one channel
+                    found.append(alert)
+    return members
+
+
+def _group_key(leaf: Leaf, alert: Alert) -> str:
+    if alert.caught_up_at is not None:
+        return f"{CATCH_UP}:{alert.caught_up_at:%Y%m%dT%H%M%S}"
+    return f"{leaf.path}:" + ",".join(f"{name}={label(alert, name)}" for name in leaf.group_by)
+
+
+def _begin(place: Place, leaf: Leaf, *, at: datetime) -> Group:
+    return Group(
+        channel_id=place[0],
+        group_key=place[1],
+        window=f"{at:%Y%m%dT%H%M%S}",
+        began_at=at,
+        flush_at=at + timedelta(seconds=leaf.group_wait_seconds),
+    )
+
+
+def _last_words() -> Leaf:
+    """Give the timing of a group that no route leads to any more: it is told of its end, and no more."""
+    return Leaf("", (), (), 0, 300, int(_PATIENCE.total_seconds()), "always")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    group: Group | None
+    messages: tuple[Message, ...] = ()
+
+
+def _flush(
+    old: Group,
+    leaf: Leaf,
+    found: Sequence[Alert],
+    *,
+    open_ids: set[UUID],
+    calendar: Calendar,
+    at: datetime,
+) -> _Step:
+    """
+    Decide about a group whose time has come.
+
+    What is silenced or inhibited is not spoken of, but is not gone either: it stays among what was told
+    until it resolves.
+    """
+    firing = {alert.alert_id for alert in found}
+    standing = old.told & open_ids
+    gone = len(old.told - open_ids)
+    new = len(firing - old.told)
+    later = at + timedelta(seconds=leaf.group_interval_seconds)
+    if not firing and not standing:
+        return _Step(None, (_message(old, "resolved", (), gone=gone),) if old.told else ())
+    told = replace(old, flush_at=later, notified_at=at, told=frozenset(firing | standing))
+    if new and old.told and today(calendar, at) > today(calendar, old.began_at):
+        again = replace(told, window=f"{at:%Y%m%dT%H%M%S}", began_at=at)
+        over = _message(old, "resolved", (), gone=len(old.told))
+        return _Step(again, (over, _message(again, "firing", found, new=new, gone=gone)))
+    if new or gone:
+        kind: Literal["firing", "update"] = "update" if old.notified_at else "firing"
+        if not old.told and not firing:
+            return _Step(replace(old, flush_at=later))
+        return _Step(told, (_message(old, kind, found, new=new, gone=gone),))
+    if _is_due_again(old, leaf, found, at=at):
+        return _Step(told, (_message(old, "firing", found),))
+    return _Step(replace(old, flush_at=later))
+
+
+def _is_due_again(old: Group, leaf: Leaf, found: Sequence[Alert], *, at: datetime) -> bool:
+    return (
+        old.notified_at is not None
+        and at - old.notified_at >= timedelta(seconds=leaf.repeat_interval_seconds)
+        and any(alert.acknowledged_at is None for alert in found)
+    )
+
+
+def _message(
+    group: Group,
+    kind: Literal["firing", "update", "resolved"],
+    alerts: Sequence[Alert],
+    *,
+    new: int = 0,
+    gone: int = 0,
+) -> Message:
+    return Message(
+        channel_id=group.channel_id,
+        group_key=group.group_key,
+        window=group.window,
+        kind=kind,
+        alerts=tuple(alerts),
+        new=new,
+        gone=gone,
+    )
+
+
+def dedup_key(organization_id: UUID, rule: str, group_key: str, window: str) -> str:
+    """Name one life of a group, the same over all its messages and tries; at most 255 characters."""
+    digest = hashlib.sha256(group_key.encode()).hexdigest()[:16]
+    return f"{organization_id.hex[:12]}:{rule}:{digest}:{window}"
+
+
+def rule_word(kinds: Mapping[str, int] | set[str]) -> str:
+    """Name the rule kind of a group in its key; `mixed` where there are several."""
+    return next(iter(kinds)) if len(kinds) == 1 else "mixed"
