@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.triage.domain.actions import ACTION_WORDS
-from services.triage.domain.code_lists import CARC_DATES, CARC_GROUPS, CARC_SUCCESSORS
+from services.triage.domain.code_lists import CARC_DATES, CARC_DEACTIVATED, CARC_GROUPS, CARC_SUCCESSORS
 from services.triage.domain.codes import carc_status, rarc_status
 from services.triage.domain.cues import CUES
 from services.triage.domain.meanings import (
@@ -26,6 +26,13 @@ from services.triage.domain.meanings import (
 from shared.contracts.decision import Category, Route
 
 FINDINGS = 1
+_UNREAD = Meaning(
+    category="unclear",
+    why="Retired, and read by no rule: ask the payer for a current code. A person must look.",
+    action="review_by_hand",
+    strength="none",
+    confidence=0.2,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +130,8 @@ def _groups() -> Iterator[CodeRow]:
 def _reasons(on: date | None) -> Iterator[CodeRow]:
     for code, meaning in CARC_MEANINGS.items():
         yield _row("reason", code, carc_status(code, on), meaning)
+    for code in sorted(CARC_DEACTIVATED.difference(CARC_MEANINGS)):
+        yield _row("reason", code, carc_status(code, on), _UNREAD)
 
 
 def _row(kind: str, code: str, status: str, meaning: Meaning) -> CodeRow:

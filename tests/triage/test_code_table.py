@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from services.triage.code_table import all_rows, codes
-from services.triage.domain.code_lists import RARC_ALERT
+from services.triage.domain.code_lists import CARC_DEACTIVATED, RARC_ALERT
 
 
 def run(*arguments, columns=160):
@@ -46,10 +46,23 @@ def test_a_route_is_filtered():
         ("242", "2012-06-02", "not yet"),
         ("242", "2012-06-03", "current"),
         ("197", "2026-11-21", "current"),
+        ("63", "2003-10-15", "current"),
+        ("63", "2003-10-16", "deactivated"),
+        ("113", "2026-11-21", "deactivated"),
     ],
 )
 def test_the_status_is_that_of_the_day(code, day, status):
     assert [row["status"] for row in rows(code, "--as-of", day)] == [status]
+
+
+def test_a_retired_code_is_in_the_table_with_its_last_day_and_successor_as_far_as_they_were_found():
+    printed = {code for code in CARC_DEACTIVATED if rows(code)}
+    [of_113], [of_a4] = rows("113"), rows("A4")
+
+    assert printed == CARC_DEACTIVATED
+    assert (of_113["until"], of_113["successor"]) == ("2007-06-30", "157, 158 or 159")
+    assert (of_113["category"], of_113["action"]) == ("unclear", "review_by_hand")
+    assert (of_a4["until"], of_a4["successor"]) == (None, "")
 
 
 def test_a_day_that_is_none_is_refused():

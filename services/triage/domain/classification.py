@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 
 from msgspec import Struct
 
-from services.triage.domain.code_lists import CARC_DATES, CARC_SUCCESSORS
+from services.triage.domain.code_lists import CARC_DATES, CARC_DEACTIVATED, CARC_SUCCESSORS
 from services.triage.domain.codes import (
     CodeStatus,
     carc_status,
@@ -426,6 +426,8 @@ def _notes(reason: str, explaining: Sequence[str], status: CodeStatus) -> tuple[
 def _no_rule(reason: str) -> str:
     if carc_status(reason) == "unknown":
         return f"{reason[:8]} is no published reason code"
+    if reason in CARC_DEACTIVATED:
+        return f"{reason} is a retired reason code that no rule reads: ask the payer for a current one"
     return f"there is no rule for reason code {reason} yet"
 
 

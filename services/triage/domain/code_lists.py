@@ -164,11 +164,30 @@ RARC_ALERT = frozenset(
 )
 """Remarks that only inform: they never explain an adjustment."""
 
+_RETIRED: dict[date, str] = {
+    date(2000, 6, 30): "71",
+    date(2003, 10, 16): """
+        28 36 37 41 46 48 63 64 65 67 68 72 73 77 79 80 81 82 83 84 86 92 93 98 99 B19 B21
+        D1 D2 D3 D4 D5 D6 D7 D8 D9 D10 D11 D12 D13 D14 D15
+    """,
+    date(2006, 2, 1): "30 47 52 B17",
+    date(2006, 7, 1): "43",
+    date(2007, 4, 1): "62",
+    date(2007, 6, 1): "42",
+    date(2007, 6, 30): "57 88 113 120 123 124 D16 D17 D18 D19 D20 D21",
+    date(2008, 4, 1): "25 126 127 145",
+    date(2009, 1, 1): "D22",
+    date(2009, 3, 1): "B18",
+    date(2009, 7, 1): "17",
+    date(2009, 10, 1): "156",
+    date(2012, 1, 1): "87 D23",
+    date(2012, 7, 1): "141",
+    date(2013, 1, 1): "38",
+}
+
 CARC_DATES: dict[str, tuple[date | None, date | None]] = {
     "15": (date(1995, 1, 1), None),
-    "38": (None, date(2013, 1, 1)),
     "39": (date(1995, 1, 1), None),
-    "62": (None, date(2007, 4, 1)),
     "165": (date(2004, 10, 31), None),
     "197": (date(2006, 10, 31), None),
     "198": (date(2006, 10, 31), None),
@@ -177,21 +196,38 @@ CARC_DATES: dict[str, tuple[date | None, date | None]] = {
     "227": (date(2008, 9, 21), None),
     "242": (date(2012, 6, 3), None),
     "243": (date(2012, 6, 3), None),
+    **{code: (None, day) for day, codes in _RETIRED.items() for code in codes.split()},
 }
 """
-First day of use, and first day out of use, of the reason codes near authorization; None where not found.
+First day of use of the reason codes near authorization, and first day out of use of the retired ones.
 
-From dated copies of the list of 2012 and 2013. Other codes are only known as current or retired.
+None where not found: dated copies of the list are of 2012 and 2013. Other codes are only known as current or
+retired.
 """
 
 CARC_SUCCESSORS: dict[str, str] = {
     "15": "197, 284 or 296",
     "17": "226 or 227",
+    "28": "26 or 27",
     "38": "242 or 243",
     "42": "45",
+    "46": "96",
+    "48": "96",
+    "57": "150 to 154",
     "62": "197 or 198",
+    "71": "23",
+    "86": "45",
+    "113": "157, 158 or 159",
+    "120": "24",
+    "126": "1 under PR",
+    "127": "2 under PR",
     "138": "285 or 286",
+    "145": "45 under CO",
+    "156": "187",
     "165": "287 or 288",
+    **dict.fromkeys(("D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8", "D9"), "16"),
+    **dict.fromkeys(("D10", "D11", "D12", "D13", "D14", "D15"), "226 or 227"),
+    **dict.fromkeys(("D16", "D17", "D18", "D19", "D20"), "16"),
     "W6": "P17",
 }
 """Which codes payers should send instead of a retired one."""
