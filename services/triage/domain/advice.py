@@ -253,7 +253,7 @@ def _chance(situation: Situation, choice: Choice) -> tuple[float, str]:
 
 def has_authorization_number(event: ClaimDenied) -> bool:
     """Tell whether the remittance echoes an authorization number (REF G1 or BB)."""
-    return bool(event.authorization_numbers) or any(line.authorization_numbers for line in event.lines)
+    return bool(event.authorization_numbers or [1 for line in event.lines if line.authorization_numbers])
 
 
 def _shut(running: RunningClock, state: State) -> str:

@@ -10,13 +10,15 @@ from calendar import monthrange
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from services.triage.domain.facts import EARLIEST_YEAR, LATEST_YEAR, Facts
 from services.triage.domain.policy_file import Anchor
-from services.triage.domain.repeats import TOLD_NOW, Told
+from services.triage.domain.repeats import Told
+from shared.contracts.claim import DateSource, PayerDateSource
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Category, FactKind
 
@@ -54,17 +56,57 @@ class Start(Struct, frozen=True, kw_only=True):
         return self.earliest if self.earliest == self.latest else None
 
 
-class Dates(Struct, frozen=True, kw_only=True, eq=False):
+class Paper(NamedTuple):
+    """A remittance's date, and which element it comes from."""
+
+    on: date
+    source: PayerDateSource
+
+
+class Dates(Struct, frozen=True, kw_only=True):
     """
-    What there is to look a day up in: the denial, people's facts, the lines that were denied, and whether
-    the same was told before.
+    What there is to look a day up in: denials that are alike in it have the same days.
+
+    `lines` are the first and last days of the lines that were denied, none where the denial is the claim's.
+    `upheld`: the payer decided the level before. `told` are dates from people. `first` is the remittance that
+    told the same first, `sure` False where it may be of another claim.
     """
 
-    event: ClaimDenied
-    facts: Facts
+    paper: Paper
+    service_from: date | None
+    service_to: date | None
+    service_source: DateSource
+    statement_from: date | None
+    statement_to: date | None
+    claim_received_on: date | None
+    lines: frozenset[tuple[date | None, date | None]]
     category: Category
-    lines: frozenset[int | None]
-    told: Told = TOLD_NOW
+    upheld: bool
+    told: tuple[tuple[FactKind, Day], ...] = ()
+    first: Paper | None = None
+    sure: bool = True
+
+
+def dates_of(
+    event: ClaimDenied, facts: Facts, category: Category, lines: frozenset[int | None], told: Told
+) -> Dates:
+    """Gather the dates of a denial and of people's facts. `lines` are the numbers of the denied ones."""
+    own = [one for one in event.lines if one.number in lines] if lines and None not in lines else []
+    return Dates(
+        paper=Paper(event.payer_date, event.payer_date_source),
+        service_from=event.service_from,
+        service_to=event.service_to,
+        service_source=event.service_date_source,
+        statement_from=event.statement_from,
+        statement_to=event.statement_to,
+        claim_received_on=event.claim_received_on,
+        lines=frozenset([(one.service_from, one.service_to) for one in own]),
+        category=category,
+        upheld=UPHELD in [one.reason for one in event.denied],
+        told=tuple(facts.dates.items()),
+        first=None if told.first is None else Paper(told.first.payer_date, told.first.payer_date_source),
+        sure=told.sure,
+    )
 
 
 def start_of(anchors: Sequence[Anchor], choose: str, dates: Dates, *, later_level: bool) -> Start:
@@ -114,10 +156,14 @@ def _sortable(day: Day | None) -> tuple[date, time]:
 
 
 def _told(anchor: Anchor, kind: FactKind, dates: Dates) -> Start | None:
-    day = dates.facts.dates.get(kind)
+    day = _told_day(kind, dates)
     if day is None:
         return None
     return Start(anchor=anchor, earliest=day, latest=day, source=_by_person(kind))
+
+
+def _told_day(kind: FactKind, dates: Dates) -> Day | None:
+    return next((day for told, day in dates.told if told == kind), None)
 
 
 @lru_cache(maxsize=64)
@@ -127,13 +173,13 @@ def _by_person(kind: FactKind) -> str:
 
 def _service(dates: Dates, *, last: bool) -> Start:
     anchor: Anchor = "dos_last" if last else "dos_first"
-    told = dates.facts.dates.get("service_date")
+    told = _told_day("service_date", dates)
     day, source = _service_day(dates, last=last)
     # Of the last day known already, a person may still tell the hour.
     if told is not None and (day is None or not last or day <= _plain(told)):
         return Start(anchor=anchor, earliest=told, latest=told, source=_by_person("service_date"))
     if day is None:
-        latest = dates.event.payer_date if sane(dates.event.payer_date) else None
+        latest = dates.paper.on if sane(dates.paper.on) else None
         source = "the remittance's day: the service was on or before it"
         return Start(anchor=anchor, latest=latest, source=source, missing="service_date")
     return Start(anchor=anchor, earliest=day, latest=day, source=source)
@@ -141,27 +187,20 @@ def _service(dates: Dates, *, last: bool) -> Start:
 
 def _service_day(dates: Dates, *, last: bool) -> tuple[date | None, str]:
     """Give the first or last day of the lines that were denied, else the claim's."""
-    event = dates.event
-    source = _SERVICE_DATES.get(event.service_date_source, "the claim's dates")
-    if dates.lines and None not in dates.lines:
-        denied = [line for line in event.lines if line.number in dates.lines]
-        days = [
-            day
-            for line in denied
-            if sane(day := (line.service_to or line.service_from) if last else line.service_from)
-        ]
-        if len(days) == len(denied) and days:
-            return (max(days) if last else min(days)), source  # type: ignore[type-var]
-    day = (event.service_to or event.service_from) if last else event.service_from
+    source = _SERVICE_DATES.get(dates.service_source, "the claim's dates")
+    days = [(end or begin) if last else begin for begin, end in dates.lines]
+    if days and all(map(sane, days)):
+        return (max(days) if last else min(days)), source  # type: ignore[type-var]
+    day = (dates.service_to or dates.service_from) if last else dates.service_from
     return (day if sane(day) else None), source
 
 
 def _admission(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     if told := _told("admission", "admission_date", dates):
         return told
-    day = dates.event.statement_from or dates.event.service_from
+    day = dates.statement_from or dates.service_from
     if not sane(day):
-        latest = dates.event.payer_date if sane(dates.event.payer_date) else None
+        latest = dates.paper.on if sane(dates.paper.on) else None
         source = "the remittance's day: the admission was on or before it"
         return Start(anchor="admission", latest=latest, source=source, missing="admission_date")
     source = "the statement's first day (DTM*232): the admission was on or before it"
@@ -171,7 +210,7 @@ def _admission(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
 def _discharge(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     if told := _told("discharge", "discharge_date", dates):
         return told
-    day = dates.event.statement_to or dates.event.service_to
+    day = dates.statement_to or dates.service_to
     if not sane(day):
         return Start(anchor="discharge", missing="discharge_date")
     source = "the statement's last day (DTM*233): the discharge was on or after it"
@@ -197,26 +236,25 @@ def _month_end(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
 def _claim_received(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     if told := _told("claim_received", "claim_received_date", dates):
         return told
-    event = dates.event
-    if sane(event.claim_received_on):
-        day = event.claim_received_on
+    if sane(dates.claim_received_on):
+        day = dates.claim_received_on
         source = "the day the payer received the claim (DTM*050)"
         return Start(anchor="claim_received", earliest=day, latest=day, source=source)
     return Start(
         anchor="claim_received",
-        earliest=event.service_to if sane(event.service_to) else None,
-        latest=event.payer_date if sane(event.payer_date) else None,
+        earliest=dates.service_to if sane(dates.service_to) else None,
+        latest=dates.paper.on if sane(dates.paper.on) else None,
         source="the day the payer received the claim: between the last day of service and the remittance",
         missing="claim_received_date",
     )
 
 
 def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
-    now = _paper(dates.event)
-    if dates.told.first is None:
+    now = _of_paper(dates.paper)
+    if dates.first is None:
         return now
-    first = _paper(dates.told.first)
-    if dates.told.sure:
+    first = _of_paper(dates.first)
+    if dates.sure:
         source = f"{first.source}, of the earliest remittance that told this denial"
         return replace(first, source=source)
     return Start(
@@ -227,21 +265,19 @@ def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     )
 
 
-def _paper(event: ClaimDenied) -> Start:
-    if not sane(event.payer_date):
+def _of_paper(paper: Paper) -> Start:
+    if not sane(paper.on):
         return Start(anchor="remit_date", missing="denial_letter_date")
-    source = _PAYER_DATES.get(event.payer_date_source)
+    source = _PAYER_DATES.get(paper.source)
     if source is None:
         # Our receipt is no payer's date. The payer's is not later, so it only bounds the end from above.
         source = "the day of our receipt: the payer's own date was on or before it"
-        return Start(
-            anchor="remit_date", latest=event.payer_date, source=source, missing="denial_letter_date"
-        )
-    return Start(anchor="remit_date", earliest=event.payer_date, latest=event.payer_date, source=source)
+        return Start(anchor="remit_date", latest=paper.on, source=source, missing="denial_letter_date")
+    return Start(anchor="remit_date", earliest=paper.on, latest=paper.on, source=source)
 
 
 def _letter(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
-    told = dates.facts.dates.get("denial_letter_date")
+    told = _told_day("denial_letter_date", dates)
     remittance = _remittance(dates, later_level)
     if told is None:
         source = _older(remittance.source)
@@ -263,8 +299,7 @@ def _older(source: str | None) -> str:
 def _prior_decision(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
     if told := _told("prior_decision", "prior_decision_date", dates):
         return told
-    upheld = any(one.reason == UPHELD for one in dates.event.denied)
-    if upheld or (not later_level and dates.category == "authorization_denied"):
+    if dates.upheld or (not later_level and dates.category == "authorization_denied"):
         source = "the remittance's day: the decision was on or before it"
         day = _remittance(dates, later_level).latest
         if day is not None:

@@ -18,6 +18,7 @@ SETTINGS = frozenset(("inpatient", "outpatient"))
 _INPATIENT_BILLS = frozenset(("11", "12", "18", "21", "41"))
 _INPATIENT_PLACES = frozenset(("21", "51", "61"))
 BILLS_OR_OFFICES = frozenset(("11", "12", "18"))  # a hospital's bill, or an office, a home, a workplace
+_NONE: frozenset[str] = frozenset()
 _PLACES_UNSAID = frozenset(("", "99"))
 
 # Procedure ranges, CPT and HCPCS, coarse on purpose: they only tell programs apart.
@@ -51,11 +52,14 @@ class Care(Struct, frozen=True, kw_only=True):
 
 def care_of(event: ClaimDenied, words: frozenset[str]) -> Care:
     """Read the codes of a claim, as far as these words ask for it."""
-    codes = [_programs(line.code or "") for line in event.lines]
+    programs, readable = _NONE, bool(event.lines)
+    for line in event.lines:
+        proven, is_procedure = _programs(line.code or "")
+        programs, readable = programs | proven if proven else programs, readable and is_procedure
     return Care(
         setting=None if SETTINGS.isdisjoint(words) else setting(event),
-        programs=words & frozenset().union(*(programs for programs, _ in codes)),
-        readable=bool(codes) and all(readable for _, readable in codes),
+        programs=words & programs if programs else _NONE,
+        readable=readable,
         maternity="maternity" not in words or not event.drg or _perhaps_maternity(event.drg),
     )
 
@@ -89,12 +93,13 @@ def _by_the_lines(event: ClaimDenied) -> str | None:
     """
     begin, end = event.statement_from, event.statement_to
     spans_days = begin is not None and end is not None and begin < end
-    dated = all(line.service_from is not None for line in event.lines)
-    coded = all(_PROCEDURE.fullmatch(line.code or "") for line in event.lines)
-    if event.lines and (dated or (coded and not spans_days)):
-        return "outpatient"
-    stay = begin is not None and (spans_days or not event.lines) and not (event.lines and coded)
-    return "inpatient" if stay else None
+    if event.lines:
+        if None not in [line.service_from for line in event.lines]:
+            return "outpatient"
+        if all(_programs(line.code or "")[1] for line in event.lines):
+            return None if spans_days else "outpatient"
+        return "inpatient" if spans_days else None
+    return None if begin is None else "inpatient"
 
 
 def has_category(care: Care, word: str) -> bool | None:

@@ -8,7 +8,7 @@ read alone, Alerts never explain, the word "authorization" is never a key, and w
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from msgspec import Struct
 
@@ -73,16 +73,11 @@ class Classification(Struct, frozen=True, kw_only=True):
     authorization_amount: Decimal
     dependent_amount: Decimal
     denied_amount: Decimal
+    amount_at_stake: Decimal
     lines: frozenset[int | None]
     party: ResponsibleParty
     human: tuple[str, ...]
     notes: tuple[str, ...]
-
-    @property
-    def amount_at_stake(self) -> Decimal:
-        if not self.auth_related:
-            return self.denied_amount
-        return self.authorization_amount + self.dependent_amount
 
     @property
     def amount_basis(self) -> str:
@@ -114,8 +109,13 @@ class _Refusal(NamedTuple):
 
 
 class _Pattern(Struct, frozen=True, kw_only=True, eq=False):
-    """What refusals mean together, whatever their amounts. `main` None: the money decides between several."""
+    """
+    What refusals mean together, whatever their amounts. `main` None: the money decides between several.
 
+    `parts` has for each refusal its line, group, reason, remarks, reading, and whether it fell with another.
+    """
+
+    parts: tuple[tuple[int | None, str, str, tuple[str, ...], Reading, bool], ...]
     readings: tuple[Reading, ...]
     authorization: tuple[int, ...]
     dependent: tuple[int, ...]
@@ -129,35 +129,44 @@ class _Pattern(Struct, frozen=True, kw_only=True, eq=False):
 
 def classify(event: ClaimDenied) -> Classification:
     """Read every denied adjustment of a claim, and name the reading that the claim's decision follows."""
-    refusals = _refusals(event)
-    pattern = _pattern(refusals)
+    pattern = _pattern(_refusals(event))
+    amounts = [denied.amount for denied in event.denied]
     items = tuple(
         [
             DeniedItem(
-                group=refusal.group,
-                reason=refusal.reason,
+                group=group,
+                reason=reason,
                 amount=denied.amount,
                 category=reading.category,
                 strength=reading.strength,
                 why=reading.why,
-                line_number=refusal.line_number,
+                line_number=line_number,
                 quantity=denied.quantity,
-                remarks=refusal.remarks,
+                remarks=remarks,
                 route=reading.route,
-                dependent=index in pattern.dependent,
+                dependent=dependent,
             )
-            for index, (denied, refusal, reading) in enumerate(
-                zip(event.denied, refusals, pattern.readings, strict=True)
+            for denied, (line_number, group, reason, remarks, reading, dependent) in zip(
+                event.denied, pattern.parts, strict=True
             )
         ]
     )
+    auth_related = bool(pattern.authorization)
+    denied = sum(amounts, _NOTHING)
+    authorization = dependent = _NOTHING
+    if len(pattern.authorization) == len(amounts):
+        authorization = denied
+    elif auth_related:
+        authorization = sum([amounts[index] for index in pattern.authorization], _NOTHING)
+        dependent = sum([amounts[index] for index in pattern.dependent], _NOTHING)
     return Classification(
         items=items,
         main=pattern.main or _heaviest(items, pattern),
-        auth_related=bool(pattern.authorization),
-        authorization_amount=sum([items[index].amount for index in pattern.authorization], _NOTHING),
-        dependent_amount=sum([items[index].amount for index in pattern.dependent], _NOTHING),
-        denied_amount=sum([item.amount for item in items], _NOTHING),
+        auth_related=auth_related,
+        authorization_amount=authorization,
+        dependent_amount=dependent,
+        denied_amount=denied,
+        amount_at_stake=authorization + dependent if auth_related else denied,
         lines=pattern.lines,
         party=pattern.party,
         human=pattern.human,
@@ -165,27 +174,28 @@ def classify(event: ClaimDenied) -> Classification:
     )
 
 
-def _refusals(event: ClaimDenied) -> tuple[_Refusal, ...]:
+def _refusals(event: ClaimDenied) -> tuple[tuple[Any, ...], ...]:
+    """Give the fields of a _Refusal for each denied adjustment, as plain tuples: most are only looked up."""
     lines = {line.number: line for line in event.lines}
     claim_remarks = tuple([remark.code for remark in event.remarks if remark.code_list == "HE"])
     refusals = []
     for denied in event.denied:
-        line = None if denied.line_number is None else lines.get(denied.line_number)
+        reason, number = denied.reason, denied.line_number
+        line = None if number is None else lines.get(number)
         whole_charge = False
-        if denied.reason == "45":
+        if reason == "45":
             charge = event.charge_amount if line is None else line.charge_amount
             whole_charge = denied.amount >= charge > 0
-        remarks = _remarks(line, claim_remarks)
-        then = carc_status_then(denied.reason, event.payer_date)
-        refusals.append(
-            _Refusal(denied.line_number, denied.group, denied.reason, remarks, whole_charge, then)
-        )
+        remarks = claim_remarks if line is None or not line.remarks else _remarks(line, claim_remarks)
+        then = carc_status_then(reason, event.payer_date) if reason in CARC_DATES else None
+        refusals.append((number, denied.group, reason, remarks, whole_charge, then))
     return tuple(refusals)
 
 
 # Payers deny in few ways: most claims repeat the codes of another one, with other money.
 @lru_cache(maxsize=8192)
-def _pattern(refusals: tuple[_Refusal, ...]) -> _Pattern:
+def _pattern(fields: tuple[tuple[Any, ...], ...]) -> _Pattern:
+    refusals = [_Refusal(*of_one) for of_one in fields]
     readings = tuple(_reading(refusal) for refusal in refusals)
     authorization = tuple(
         index for index, reading in enumerate(readings) if reading.category not in NOT_ABOUT_AUTHORIZATION
@@ -193,14 +203,19 @@ def _pattern(refusals: tuple[_Refusal, ...]) -> _Pattern:
     lines = frozenset(refusals[index].line_number for index in authorization)
     relevant = authorization or tuple(range(len(readings)))
     parties = {_party(refusals[index].group) for index in relevant}
+    dependent = tuple(
+        index
+        for index, reading in enumerate(readings)
+        if _falls_with(reading, refusals[index].line_number, lines)
+    )
     return _Pattern(
+        parts=tuple(
+            (one.line_number, one.group, one.reason, one.remarks, reading, index in dependent)
+            for index, (one, reading) in enumerate(zip(refusals, readings, strict=True))
+        ),
         readings=readings,
         authorization=authorization,
-        dependent=tuple(
-            index
-            for index, reading in enumerate(readings)
-            if _falls_with(reading, refusals[index].line_number, lines)
-        ),
+        dependent=dependent,
         relevant=relevant,
         main=_only_one([readings[index] for index in relevant]),
         lines=lines,
@@ -263,12 +278,10 @@ def _falls_with(reading: Reading, line: int | None, authorization_lines: frozens
     return reading.depends and bool(authorization_lines - {line})
 
 
-def _remarks(line: ServiceLine | None, claim_remarks: tuple[str, ...]) -> tuple[str, ...]:
+def _remarks(line: ServiceLine, claim_remarks: tuple[str, ...]) -> tuple[str, ...]:
     """Give the remarks that may explain an adjustment: the line's, then the claim's."""
-    if line is None or not line.remarks:
-        return claim_remarks
-    own = tuple(remark.code for remark in line.remarks if remark.code_list == "HE")
-    return tuple(dict.fromkeys(own + claim_remarks))
+    own = [remark.code for remark in line.remarks if remark.code_list == "HE"]
+    return tuple(dict.fromkeys([*own, *claim_remarks]))
 
 
 def _reading(refusal: _Refusal) -> Reading:

@@ -10,12 +10,11 @@ from msgspec import Struct
 
 from services.triage.domain.anchors import Dates, Day, Start, last_moment, start_of
 from services.triage.domain.calendars import Calendar
-from services.triage.domain.conditions import Known, Questions, all_of, any_of, ask, known_of
+from services.triage.domain.conditions import Known, Questions, all_of, any_of, ask
 from services.triage.domain.cues import APPEAL_DAYS, NO_APPEAL, appeal_cues
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
 from services.triage.domain.policy_file import Late, Review
-from services.triage.domain.repeats import TOLD_NOW
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE
 from services.triage.domain.windows import End, Window, ends_of
 from shared.contracts.decision import Clock, ClockKind, FactKind
@@ -72,12 +71,11 @@ _PERMITTED = Permission(permitted=True)
 
 def clocks_of(
     match: PayerMatch,
+    kinds: frozenset[ClockKind],
+    known: Known,
+    remarks: frozenset[str],
     dates: Dates,
     calendar: Calendar,
-    remarks: frozenset[str],
-    *,
-    kinds: frozenset[ClockKind],
-    emergency: bool,
 ) -> tuple[RunningClock, ...]:
     """
     Compute every clock of these kinds that concerns the denial, the next to end first, forbidden ones last.
@@ -87,12 +85,21 @@ def clocks_of(
     payer's policies are silent about a retroactive request that would cure the denial, the default's range
     is shown: silence does not forbid. So it is beside windows that hang on what nobody knows.
     """
-    if not kinds and not remarks:
-        return ()
-    questions = _questions(match, kinds)
-    known = known_of(questions, dates.event, dates.facts, dates.category, emergency=emergency)
+    # An instant that a person recorded equals the same instant in another zone, where its day may be another.
+    find = _clocks_of if dates.told else _clocks_remembered
+    return find(match, kinds, known, remarks, dates, calendar)
+
+
+def _clocks_of(
+    match: PayerMatch,
+    kinds: frozenset[ClockKind],
+    known: Known,
+    remarks: frozenset[str],
+    dates: Dates,
+    calendar: Calendar,
+) -> tuple[RunningClock, ...]:
     standings = _standing(match, kinds, known, remarks)
-    if "filing_limit_date" in dates.facts.dates and _CORRECTED in kinds:
+    if _CORRECTED in kinds and any(kind == "filing_limit_date" for kind, _ in dates.told):
         standings += tuple(_filing_limit(match, known, remarks, standings))
     running = [_started(standing, dates, calendar) for standing in standings]
     if not remarks.isdisjoint(APPEAL_DAYS):
@@ -102,6 +109,10 @@ def clocks_of(
     if len(running) > 1:
         running.sort(key=_order)
     return tuple(running)
+
+
+# The claims of a file share their payer, and many of them their days.
+_clocks_remembered = lru_cache(maxsize=16_384)(_clocks_of)
 
 
 def state_of(clock: Clock, as_of: date) -> State:
@@ -169,8 +180,8 @@ def _filing_limit(
     return [one for rule in rules if (one := _stands(rule, known, remarks)) is not None]
 
 
-@lru_cache(maxsize=1024)
-def _questions(match: PayerMatch, kinds: frozenset[ClockKind]) -> Questions:
+@lru_cache(maxsize=8192)
+def questions_of(match: PayerMatch, kinds: frozenset[ClockKind]) -> Questions:
     """Gather what the rules for a kind of denial ask of a claim."""
     rules = (*_rules(match, kinds), *_lendable(match, kinds))
     return Questions.of(condition for rule in rules for condition in rule.conditions)
@@ -204,11 +215,11 @@ def _started(standing: Standing, dates: Dates, calendar: Calendar) -> RunningClo
     """Find the days that a rule counts from, and count."""
     rule, entry = standing.rule, standing.rule.entry
     # An instant that a person recorded equals the same instant in another zone, where its day may be another.
-    count = _running if dates.facts.dates else _remembered
+    count = _running if dates.told else _remembered
     if rule.window is None:
         return count(standing, None, (), calendar)
     if entry.restarts_on_repeat:
-        dates = msgspec.structs.replace(dates, told=TOLD_NOW)
+        dates = msgspec.structs.replace(dates, first=None, sure=True)
     start = start_of(entry.anchors, entry.choose, dates, later_level=entry.after is not None)
     caps = [start_of((anchor,), "earliest", dates, later_level=False) for anchor, _ in rule.caps]
     return count(standing, start, tuple(caps), calendar)

@@ -99,7 +99,9 @@ def known_of(
     asked = questions.subjects
     return Known(
         category=category,
-        words=tuple([(kind, word) for kind, word in facts.words.items() if kind in asked]),
+        words=tuple([(kind, word) for kind, word in facts.words.items() if kind in asked])
+        if facts.words
+        else (),
         emergency=emergency and "urgency" in asked,
         line_of_business=line_of_business(event.filing_indicator) if "line_of_business" in asked else None,
         claim_status=event.claim_status if "other_coverage_primary" in asked else None,

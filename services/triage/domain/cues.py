@@ -88,7 +88,9 @@ _NONE: frozenset[str] = frozenset()
 
 def telling_remarks(event: ClaimDenied) -> frozenset[str]:
     """Give those of a remittance's remarks, claim or line, that say something about ways and history."""
-    told = [remark.code for remark in event.remarks if remark.code in CUES and remark.code_list == "HE"]
+    told = []
+    if event.remarks:
+        told += [r.code for r in event.remarks if r.code in CUES and r.code_list == "HE"]
     for line in event.lines:
         if line.remarks:
             told += [r.code for r in line.remarks if r.code in CUES and r.code_list == "HE"]

@@ -6,17 +6,17 @@ from decimal import Decimal
 from functools import lru_cache
 
 from services.triage.domain.advice import has_authorization_number
-from services.triage.domain.anchors import Dates, sane
+from services.triage.domain.anchors import dates_of, sane
 from services.triage.domain.calendars import Calendar
 from services.triage.domain.classification import Classification, classify
-from services.triage.domain.clocks import clocks_of
-from services.triage.domain.conditions import line_of_business
+from services.triage.domain.clocks import RunningClock, clocks_of, questions_of
+from services.triage.domain.conditions import known_of, line_of_business
 from services.triage.domain.cues import telling_remarks
 from services.triage.domain.facts import Facts, believed, weigh
 from services.triage.domain.outlook import Outlook, outlook_of
 from services.triage.domain.papers import papers_of
 from services.triage.domain.policies import Policies
-from services.triage.domain.priority import confidence_of, priority_of
+from services.triage.domain.priority import priority_of
 from services.triage.domain.repeats import TOLD_NOW, Told, told_before
 from services.triage.domain.situation import Situation
 from services.triage.domain.urgency import Evidence, urgency_evidence
@@ -61,28 +61,18 @@ def decide(
     situation = _situation(event, classification, told, urgency, as_of)
     match = policies.match(event, told)
     before = told_before(event, classification, history) if history else TOLD_NOW
-    dates = Dates(
-        event=event,
-        facts=told,
-        category=classification.main.category,
-        lines=classification.lines,
-        told=before,
-    )
-    running = clocks_of(
-        match,
-        dates,
-        calendar,
-        situation.remarks,
-        kinds=kinds_for(classification.main.category, classification.main.action),
-        emergency=bool(evidence.emergency),
-    )
+    main, remarks = classification.main, situation.remarks
+    kinds = kinds_for(main.category, main.action)
+    running: tuple[RunningClock, ...] = ()
+    if kinds or remarks:
+        questions = questions_of(match, kinds)
+        known = known_of(questions, event, told, main.category, emergency=bool(evidence.emergency))
+        dates = dates_of(event, told, main.category, classification.lines, before)
+        running = clocks_of(match, kinds, known, remarks, dates, calendar)
     outlook = outlook_of(situation, match, running)
     advice = outlook.advice
-    confidence = confidence_of(outlook, balanced=not event.balance_findings)
     at_stake = classification.amount_at_stake
-    priority, how = priority_of(
-        at_stake, outlook, confidence=confidence, auth_related=classification.auth_related
-    )
+    priority, how = priority_of(at_stake, outlook.weights)
     human = _human_reasons(event, classification, outlook, told)
     if history_partial:
         human = (*human, _HISTORY_PARTIAL)
@@ -91,8 +81,8 @@ def decide(
         decision_revision=decision_revision,
         as_of=as_of,
         auth_related=classification.auth_related,
-        category=classification.main.category,
-        route=classification.main.route,
+        category=main.category,
+        route=main.route,
         items=classification.items,
         amount_at_stake=at_stake,
         amount_basis=classification.amount_basis,
@@ -107,11 +97,11 @@ def decide(
         documents=papers_of(event, advice.missing, classification.lines, at_stake),
         channel=advice.channel,
         priority=priority,
-        confidence=confidence,
+        confidence=outlook.confidence,
         needs_human=bool(human),
         needs_human_reasons=human,
         explanation=(
-            *map(_item_line, classification.items),
+            *[_item_line(item) for item in classification.items],
             *classification.notes,
             *_history_lines(before),
             *outlook.explanation,
@@ -136,6 +126,7 @@ def _situation(
         emergency=classification.auth_related and urgency == "emergency",
         secondary=classification.auth_related and event.claim_status in _SECONDARY,
         program=_program(event, facts) if classification.party == "patient" else None,
+        balanced=not event.balance_findings,
     )
 
 

@@ -11,6 +11,7 @@ from services.triage.domain.cues import cues_of
 from services.triage.domain.liability import billing_lines
 from services.triage.domain.next_clock import end_ahead, next_clock
 from services.triage.domain.policies import PayerMatch
+from services.triage.domain.priority import Weights, weights_of
 from services.triage.domain.situation import Situation, waits
 from services.triage.domain.time_weight import ALL_CLOSED, time_weight
 from shared.contracts.decision import Clock
@@ -20,14 +21,13 @@ class Outlook(Struct, frozen=True, kw_only=True, eq=False):
     """
     The advice, and what a decision says about its clocks.
 
-    `time` is what the time left weighs, 0 to 40, and `time_why` from which days. `certainty` is the codes'
-    confidence times the policy's. `human` says why a person must look, `explanation` how dates came about.
+    `weights` are what rank it beside its money. `human` says why a person must look, `explanation` how the
+    dates came about.
     """
 
     advice: Advice
-    time: float
-    time_why: str
-    certainty: float
+    confidence: float
+    weights: Weights
     human: tuple[str, ...]
     explanation: tuple[str, ...]
 
@@ -38,25 +38,34 @@ def outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningCl
     """Look ahead."""
     advice = advise(situation, running)
     soonest = next_clock((one.clock for one in running if not waits(one)), situation.as_of)
-    time, time_why = time_weight([one.clock for one in running if not waits(one)], situation.as_of)
-    if advice.exhausted:
-        time, time_why = ALL_CLOSED
+    confidence = _confidence(situation, match)
+    time = time_weight([one.clock for one in running if not waits(one)], situation.as_of)
     return Outlook(
         advice=advice,
-        time=time,
-        time_why=time_why,
-        certainty=_certainty(situation, match),
+        confidence=confidence,
+        weights=weights_of(
+            advice,
+            ALL_CLOSED if advice.exhausted else time,
+            confidence=confidence,
+            auth_related=situation.auth_related,
+        ),
         human=_human(situation, match, advice, running),
         explanation=_explanation(situation, match, advice, running=running, soonest=soonest),
     )
 
 
-def _certainty(situation: Situation, match: PayerMatch) -> float:
-    if not situation.auth_related:
-        return situation.main.confidence
-    confirmed = all(policy.file.status == "confirmed" for policy in match.policies)
-    policy = 0.6 if match.ambiguous else 0.75 if match.by_default else 1.0 if confirmed else 0.9
-    return situation.main.confidence * policy
+def _confidence(situation: Situation, match: PayerMatch) -> float:
+    """
+    Say how sure the decision is, 0 to 1: the product of three factors.
+
+    The codes' own confidence (meanings.py); for authorization denials the policy: confirmed 1, unconfirmed
+    0.9, default 0.75, ambiguous 0.6; and 0.9 where the claim's amounts do not add up.
+    """
+    certainty = situation.main.confidence
+    if situation.auth_related:
+        confirmed = all(policy.file.status == "confirmed" for policy in match.policies)
+        certainty *= 0.6 if match.ambiguous else 0.75 if match.by_default else 1.0 if confirmed else 0.9
+    return round(certainty * (1.0 if situation.balanced else 0.9), 2)
 
 
 def _human(

@@ -91,10 +91,10 @@ def papers_of(
 
 def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount: Decimal) -> str:
     chosen = [line for line in event.lines if line.number in lines] or event.lines
-    parts = ["From the remittance: patient, member id and claim numbers"]
-    if event.service_from is not None:
-        until = "" if event.service_to in {None, event.service_from} else f" to {event.service_to}"
-        parts.append(f"service {event.service_from}{until}")
+    begin, end = event.service_from, event.service_to
+    parts = "From the remittance: patient, member id and claim numbers"
+    if begin is not None:
+        parts += f"; service {begin}" if end is None or end == begin else f"; service {begin} to {end}"
     if chosen:
         shown = [
             _billed(
@@ -105,15 +105,12 @@ def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount
             )
             for line in chosen[:_LINES_SHOWN]
         ]
-        shown += [f"{len(chosen) - _LINES_SHOWN} lines more"] if len(chosen) > _LINES_SHOWN else []
-        parts.append(", ".join(shown))
+        more = f", {len(chosen) - _LINES_SHOWN} lines more" if len(chosen) > _LINES_SHOWN else ""
+        parts += f"; {', '.join(shown)}{more}"
     if event.facility_type:
-        kind = _kind_of_place(event)
-        parts.append(f"{kind} {event.facility_type}")
-    parts.append(f"denied {amount:,.2f} of {event.charge_amount:,.2f}")
-    if event.rendering_npi is not None:
-        parts.append(f"rendering NPI {event.rendering_npi}")
-    return "; ".join(parts)
+        parts += f"; {_kind_of_place(event)} {event.facility_type}"
+    parts += f"; denied {amount:,.2f} of {event.charge_amount:,.2f}"
+    return parts if event.rendering_npi is None else f"{parts}; rendering NPI {event.rendering_npi}"
 
 
 def _kind_of_place(event: ClaimDenied) -> str:

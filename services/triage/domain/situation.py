@@ -31,7 +31,7 @@ class Situation(Struct, frozen=True, kw_only=True):
 
     `echoed`: the remittance names an authorization. `found`: a person found one on file. `emergency`: the
     remittance or a person says so. `secondary`: another payer came first. `program`: the line of business,
-    asked only where the patient is to pay.
+    asked only where the patient is to pay. `balanced`: the claim's amounts add up.
     """
 
     main: Reading
@@ -44,6 +44,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     emergency: bool = False
     secondary: bool = False
     program: str | None = None
+    balanced: bool = True
 
     @property
     def cured(self) -> bool:

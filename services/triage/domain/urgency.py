@@ -21,6 +21,7 @@ _EMERGENCY_REMARKS = {
 _URGENT_CARE_REVENUE = "0456"  # of the emergency family 045x, and an urgent care clinic all the same
 _FREQUENCIES_OF_STAYS = frozenset(("2", "3", "4"))  # CLP09: a stay's first, next and last bill
 _ED_PROFESSIONAL_FEE = "0981"
+_TELLING_MODIFIERS = frozenset(("ET", "GJ"))
 
 
 class Evidence(NamedTuple):
@@ -73,11 +74,21 @@ def urgency_evidence(event: ClaimDenied) -> Evidence:
     place = _WITHOUT_LINES.get(event.facility_type or "") if not event.lines else None
     place = place or _PLACES.get(event.facility_type or "")
     found = [] if place is None or is_institutional(event) != (event.facility_type == "78") else [place]
-    found += [_remark_says(remark.code) for remark in event.remarks if remark.code in _EMERGENCY_REMARKS]
+    if event.remarks:
+        found += [_remark_says(one.code) for one in event.remarks if one.code in _EMERGENCY_REMARKS]
     for line in event.lines:
-        said = _codes_say(line.qualifier, line.code, line.original_code, line.revenue_code, line.modifiers)
-        if said is not _NO_EVIDENCE:
-            found.append(said)
+        code, original, revenue, modifiers = line.code, line.original_code, line.revenue_code, line.modifiers
+        # Most lines say nothing, and cost no more than this look.
+        if (
+            revenue
+            or code in _ED_PROCEDURES
+            or original in _ED_PROCEDURES
+            or line.qualifier == "NU"
+            or (modifiers and not _TELLING_MODIFIERS.isdisjoint(modifiers))
+        ):
+            said = _codes_say(line.qualifier, code, original, revenue, modifiers)
+            if said is not _NO_EVIDENCE:
+                found.append(said)
         if line.remarks:
             found += [_remark_says(one.code) for one in line.remarks if one.code in _EMERGENCY_REMARKS]
     if not found:

@@ -1,0 +1,149 @@
+"""What decide() remembers never shows: the same inputs give the same bytes, whatever was decided before."""
+
+import gc
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import _lru_cache_wrapper
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from services.triage.domain.calendars import Calendar
+from services.triage.domain.decide import decide
+from services.triage.domain.policies import load_policies
+from services.triage.policies import policy_texts
+from shared.contracts.base import encode
+from shared.contracts.claim import BalanceFinding, Party, Reference, Remark
+from tests.triage.domain.denials import denial, facts, line, refused
+
+SHIPPED = load_policies(policy_texts())
+LONGER = load_policies(
+    {
+        name: re.sub(
+            rb"^amount = (\d+)", lambda found: b"amount = %d" % (int(found[1]) + 1), text, flags=re.MULTILINE
+        )
+        for name, text in policy_texts().items()
+    }
+)
+"""The same payers, whose windows are a day or so longer: as if the policies had been replaced."""
+
+REMEMBERED = [
+    one
+    for one in gc.get_objects()
+    if isinstance(one, _lru_cache_wrapper) and one.__module__.startswith("services.triage.domain")
+]
+DAY = date(2026, 3, 2)
+DAYS = [None, DAY, DAY - timedelta(days=200), date(1950, 1, 1)]
+REASONS = ["197", "198", "302", "210", "39", "288", "15", "16", "97", "193", "45", "50", ""]
+REMARKS = ["M62", "N351", "MA01", "MA130", "N704", "N842", "N939", "N864"]
+UNBALANCED = BalanceFinding(
+    level="claim", reported_amount=Decimal(1), computed_amount=Decimal(2), difference=Decimal(1)
+)
+
+remarked = st.lists(st.sampled_from([Remark(code=one, source="MOA") for one in REMARKS]), max_size=2).map(
+    tuple
+)
+lines = st.builds(
+    line,
+    st.integers(1, 2),
+    charge=st.sampled_from(["500.00", "80.00"]),
+    remarks=st.lists(st.sampled_from(REMARKS), max_size=1),
+    number_on_file=st.sampled_from([None, "A1"]),
+    code=st.sampled_from(["99213", "99285", "70551", "59400", None]),
+    original_code=st.sampled_from([None, "99285"]),
+    modifiers=st.sampled_from([(), ("ET",), ("59",)]),
+    revenue_code=st.sampled_from([None, "0450", "0110"]),
+    units_paid=st.sampled_from([None, Decimal(1), Decimal("2.50")]),
+    service_from=st.sampled_from(DAYS),
+)
+denied = st.builds(
+    refused,
+    st.sampled_from(REASONS),
+    st.sampled_from(["500.00", "80", "0.00", "-5.00", "123456.78"]),
+    line_number=st.sampled_from([None, 1, 2]),
+    group=st.sampled_from(["CO", "PR"]),
+    quantity=st.sampled_from([None, Decimal(2)]),
+)
+CHANGES = {
+    "lines": st.lists(lines, max_size=3).map(tuple),
+    "denied": st.lists(denied, min_size=1, max_size=3).map(tuple),
+    "remarks": remarked,
+    "authorization_numbers": st.sampled_from([(), (Reference(qualifier="G1", value="A1"),)]),
+    "balance_findings": st.sampled_from([(), (UNBALANCED,)]),
+    "payer": st.sampled_from(
+        [Party(name=name) for name in ("AETNA", "UNITEDHEALTHCARE", "PRIORITY HEALTH", "X")]
+    ),
+    "payer_date": st.sampled_from(
+        [date(2026, 3, 20), date(2026, 3, 21), date(2011, 3, 20), date(1970, 1, 1)]
+    ),
+    "payer_date_source": st.sampled_from(["dtm405", "receipt"]),
+    "service_from": st.sampled_from(DAYS),
+    "service_to": st.sampled_from(DAYS),
+    "service_date_source": st.sampled_from(["line", "claim"]),
+    "statement_from": st.sampled_from(DAYS),
+    "statement_to": st.sampled_from(DAYS),
+    "claim_received_on": st.sampled_from(DAYS),
+    "facility_type": st.sampled_from([None, "11", "21", "23"]),
+    "frequency": st.sampled_from([None, "2"]),
+    "drg": st.sampled_from([None, "775"]),
+    "filing_indicator": st.sampled_from([None, "12", "HM", "MC"]),
+    "claim_status": st.sampled_from(["1", "2"]),
+}
+TOLD = [
+    [],
+    facts(line_of_business="medicaid"),
+    facts(admission_date="2026-03-02T01:30:00+00:00"),
+    facts(admission_date="2026-03-01T20:30:00-05:00"),
+    facts(service_date="2026-03-02", denial_letter_date="2026-03-18"),
+    facts(authorization_found="A1"),
+    facts(filing_limit_date="2026-09-01"),
+]
+
+
+ARGUMENTS = {
+    "facts": st.sampled_from(TOLD),
+    "policies": st.sampled_from([SHIPPED, LONGER]),
+    "calendar": st.sampled_from([Calendar(), Calendar(closed=frozenset([DAY]))]),
+    "as_of": st.sampled_from([date(2026, 3, 21), date(2026, 5, 1), date(2027, 3, 21)]),
+    "history": st.sampled_from([(), (denial(event_id=UUID(int=8), payer_date=date(2026, 3, 10)),)]),
+}
+
+
+@st.composite
+def inputs(draw):
+    """Give inputs that differ from the first one in a single field or two: what a memory may confuse."""
+    first = {name: draw(values) for name, values in ARGUMENTS.items()}
+    first["event"] = denial(payer="AETNA")
+    for name in draw(st.sets(st.sampled_from(sorted(CHANGES)), max_size=6)):
+        first["event"] = replace(first["event"], **{name: draw(CHANGES[name])})
+    found = [first]
+    for name in draw(st.lists(st.sampled_from(sorted(CHANGES | ARGUMENTS)), min_size=4, max_size=12)):
+        one = dict(draw(st.sampled_from([first, found[-1]])))
+        if name in ARGUMENTS:
+            one[name] = draw(ARGUMENTS[name])
+        else:
+            one["event"] = replace(one["event"], **{name: draw(CHANGES[name])})
+        found.append(one)
+    return found
+
+
+@given(asked=inputs())
+def test_what_was_decided_before_changes_no_byte(asked):
+    after_the_others = [encode(decide(**one)) for one in [*asked, *asked]][len(asked) :]
+
+    assert after_the_others == [first_of_all(one) for one in asked]
+
+
+def first_of_all(one):
+    for remembered in REMEMBERED:
+        if remembered.__name__ != "public_holidays":  # slow to make again, and a mere look-up
+            remembered.cache_clear()
+    return encode(decide(**one))
+
+
+def test_all_that_is_remembered_is_bounded():
+    assert len(REMEMBERED) > 10
+    assert all(one.cache_info().maxsize for one in REMEMBERED)
