@@ -10,8 +10,8 @@ import pytest
 from shared.contracts.claim import Adjustment
 from shared.kafka.parcels import payloads_of
 from shared.security.administration import create_principal_with_key
-from tests.tracker.support import clock, outcome
 from tests.tracker.site import only
+from tests.tracker.support import clock, outcome
 
 JAN, FEB = date(2026, 1, 10), date(2026, 2, 10)
 SUBMIT = {
@@ -216,3 +216,52 @@ async def test_a_clock_that_may_have_run_out_says_so(site, deny):
 
     assert shown["may_have_closed"] is True
     assert shown["next_deadline_at"] is not None
+
+
+async def test_the_timeline_tells_where_each_thing_left_the_case(site, case, record, select):
+    await made(site["biller"], case, NOTE)
+    await made(site["biller"], case, SUBMIT)
+    answer = {
+        "kind": "determine",
+        "request": "retro_authorization",
+        "on": "2026-02-01",
+        "outcome": "approved",
+    }
+    await made(site["biller"], case, answer)
+    [row] = await select("select * from tracker.cases", site.organization)
+    await record(outcome("paid", on=FEB, organization_id=site.organization, claim_key=row.claim_key))
+
+    entries = (await site["viewer"].get(f"{case}/timeline")).json()["data"]
+
+    told = {
+        (entry["step"]["kind"] if entry["step"] else entry["kind"]): (entry["state"], entry["closed_reason"])
+        for entry in entries
+    }
+    assert told == {
+        "remittance": ("closed", "recovered"),
+        "decision": ("open", None),
+        "note": (None, None),
+        "submit": ("submitted", None),
+        "determine": ("approved", None),
+    }
+    assert [entry["step"]["number"] for entry in entries if entry["step"]] == [1, 2, 3]
+
+
+async def test_what_people_wrote_goes_with_the_case_when_it_is_purged(site, case, select, engine):
+    from services.tracker.store.retention import empty_claims
+    from shared.postgres import transaction
+
+    await made(site["biller"], case, NOTE)
+    await made(site["biller"], case, SUBMIT)
+    [row] = await select("select * from tracker.cases", site.organization)
+    async with transaction(engine, organizations=[site.organization]) as connection:
+        await empty_claims(connection, [row.claim_key])
+
+    steps = (await site["viewer"].get(f"{case}/steps")).json()["data"]
+    shown = await site["viewer"].get(case)
+    refused = await made(site["biller"], case, NOTE, status=409)
+
+    assert [(one["kind"], one["told"]) for one in steps] == [("note", {}), ("submit", {})]
+    assert "REF-1" not in shown.text + (await site["viewer"].get(f"{case}/timeline")).text
+    assert shown.json()["allowed_steps"] == []
+    assert "purged" in refused.json()["detail"]

@@ -1,6 +1,11 @@
-"""GET /v1/cases/{case_id}/timeline: what happened to a case, oldest first."""
+"""
+GET /v1/cases/{case_id}/timeline: what happened to a case, oldest first, and where each thing left it.
 
-from collections.abc import Iterable, Mapping
+The states are computed from the entries themselves, so the last one is the state that is stored: what is
+shown is what moved the case, and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -14,12 +19,16 @@ from services.tracker.api import examples
 from services.tracker.api.access import Reader, no_such_case, organization_of
 from services.tracker.api.cases import CaseId
 from services.tracker.api.facts import FactView
+from services.tracker.api.steps import StepView, step_view
 from services.tracker.api.views import ObservationView, View, observation_view
 from services.tracker.domain.history import Change, KnownFact, changes, reasons
-from services.tracker.domain.observations import DecisionEvent
+from services.tracker.domain.observations import DecisionEvent, observe
+from services.tracker.domain.replay import Move, Told, moves
+from services.tracker.domain.states import ENDED_BY_ITSELF, ClosedReason, State
 from services.tracker.store.facts import facts_of
 from services.tracker.store.ledger import Entry, decisions_of
 from services.tracker.store.search import find_case
+from services.tracker.store.steps import made_of, steps_of_case
 from shared.contracts.denial_triaged import DenialTriaged
 from shared.http.auth import scope_of
 from shared.postgres import transaction
@@ -65,14 +74,19 @@ class TimelineEntry(View):
     """
     One thing that happened; the member named by `kind` tells what.
 
-    `at` is when we learned it: when the remittance was received, the decision recorded, the fact stated.
+    `at` is when we learned it: when the remittance was received, the decision recorded, the fact stated, the
+    step made. `state` and `closed_reason` are where it left the case: only remittances, decisions and steps
+    can move one, and where an entry did not, they are null.
     """
 
     at: AwareDatetime
-    kind: Literal["remittance", "decision", "fact"]
+    kind: Literal["remittance", "decision", "fact", "step"]
+    state: State | None = None
+    closed_reason: ClosedReason | None = None
     remittance: ObservationView | None = None
     decision: DecisionMade | None = None
     fact: FactView | None = None
+    step: StepView | None = None
 
 
 class Timeline(View):
@@ -85,7 +99,7 @@ def timeline_router(engine: AsyncEngine) -> APIRouter:
 
     @router.get("/v1/cases/{case_id}/timeline", operation_id="get_case_timeline", responses=examples.PROBLEMS)
     async def get_timeline(principal: Reader, case_id: CaseId) -> Timeline:
-        """Give remittances, decisions with what they changed, and people's facts."""
+        """Give remittances, decisions with what they changed, people's facts and their steps."""
         organization_id = organization_of(principal)
         async with transaction(engine, **scope_of(principal)) as connection:
             row = await find_case(connection, organization_id, case_id)
@@ -93,10 +107,38 @@ def timeline_router(engine: AsyncEngine) -> APIRouter:
                 raise no_such_case()
             entries = await decisions_of(connection, organization_id, row["event_ids"])
             facts = await facts_of(connection, organization_id, case_id)
+            steps = await steps_of_case(connection, claim_key=row["claim_key"], case_id=case_id)
         found = [*_remittances_and_decisions(entries, _known(facts)), *(_fact(fact) for fact in facts)]
-        return Timeline(data=sorted(found, key=lambda entry: entry.at))
+        found += [TimelineEntry(at=one["made_at"], kind="step", step=step_view(one)) for one in steps]
+        moves = _moves(entries, steps) if row["closed_reason"] not in ENDED_BY_ITSELF else {}
+        return Timeline(data=[_moved(entry, moves) for entry in sorted(found, key=lambda entry: entry.at)])
 
     return router
+
+
+def _moves(entries: Sequence[Entry], steps: Sequence[RowMapping]) -> dict[UUID, Move]:
+    """Say where each decision, outcome and step that moved the case left it."""
+    told = [Told(entry.recorded_at, _entry_id(entry.event), observe(entry.event)) for entry in entries]
+    done = [made_of(one) for one in steps if one["body"] != "{}"]
+    return moves(told, done)
+
+
+def _entry_id(event: DecisionEvent) -> UUID:
+    """Name what shows it: a denial moves the case once it is decided, an outcome as it is."""
+    return event.decision_id if isinstance(event, DenialTriaged) else event.event_id
+
+
+def _moved(entry: TimelineEntry, found: Mapping[UUID, Move]) -> TimelineEntry:
+    move = None
+    if entry.decision is not None:
+        move = found.get(entry.decision.decision_id)
+    elif entry.remittance is not None and entry.remittance.saw != "denied":
+        move = found.get(entry.remittance.event_id)
+    elif entry.step is not None:
+        move = found.get(entry.step.step_id)
+    if move is None:
+        return entry
+    return entry.model_copy(update={"state": move.state, "closed_reason": move.closed_reason})
 
 
 def _known(facts: Iterable[RowMapping]) -> dict[UUID, KnownFact]:
