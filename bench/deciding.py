@@ -30,13 +30,13 @@ from services.ingest.domain.events import EventContext, claim_event
 from services.ingest.domain.reader import read
 from services.ingest.domain.remittance import ClaimRead, SetOpened
 from services.ingest.simulate import Simulation, simulate
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import Policies, load_policies
 from services.triage.policies import policy_texts, shipped_policies
 from services.triage.store.policy_sets import PolicySets
 from services.triage.workers.batch import Batch
 from services.triage.workers.deciding import Rules, decide_batch
+from shared.calendars import Calendar
 from shared.contracts.base import encode
 from shared.contracts.claim import Party
 from shared.contracts.claim_denied import ClaimDenied

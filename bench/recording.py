@@ -29,9 +29,9 @@ from services.ingest.domain.remittance import ClaimRead, SetOpened
 from services.ingest.simulate import Simulation, simulate
 from services.tracker.domain.observations import VIEWS
 from services.tracker.workers.recording import record_batch
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.policies import shipped_policies
+from shared.calendars import Calendar
 from shared.contracts.base import encode
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.denial_triaged import DenialTriaged

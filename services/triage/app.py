@@ -19,7 +19,6 @@ from services.triage.api.previewing import preview_router
 from services.triage.api.publishing import publishing_router
 from services.triage.api.reconciliation import reconciliation_router
 from services.triage.api.simulating import simulating_router
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.policies import Policies, load_policies
 from services.triage.policies import policy_texts, shipped_policies
 from services.triage.settings import TriageSettings, read_settings
@@ -29,6 +28,7 @@ from services.triage.workers.deciding import Rules
 from services.triage.workers.handling import GROUP, TOPICS, batch_handler
 from services.triage.workers.reevaluating import reevaluate
 from services.triage.workers.shipped import keep_shipped
+from shared.calendars import Calendar
 from shared.http.app import create_app
 from shared.http.probes import Health
 from shared.http.server import serve

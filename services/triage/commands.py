@@ -7,7 +7,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.examples import failures
 from services.triage.domain.policies import index_policies, read_policies
 from services.triage.policies import over_shipped, shipped_policies, texts_at
@@ -22,6 +21,7 @@ from services.triage.policy_commands import (
     show_policy,
 )
 from services.triage.what_if_commands import coverage, simulate
+from shared.calendars import Calendar
 
 FINDINGS = 1
 

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from services.triage.domain.actions import ACTION_WORDS
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import may_have_closed, plan_for, state_of
 from services.triage.domain.decide import decide
 from services.triage.domain.histories import NO_OTHERS, Others
 from services.triage.domain.next_clock import end_ahead, next_clock, next_instant
 from services.triage.domain.policies import Policies
+from shared.calendars import Calendar
 from shared.contracts.base import encode
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Clock

@@ -175,12 +175,34 @@ class ToldBefore(Value, frozen=True, kw_only=True):
     paid_on: date | None = None
 
 
+class Contact(Value, frozen=True, kw_only=True):
+    """How to reach the payer about something, as its policy says."""
+
+    purpose: str
+    where: str
+
+
+class FollowUp(Value, frozen=True, kw_only=True):
+    """
+    When to ask the payer again: every so many calendar days, on a day on which it works.
+
+    The rest are the days off that it keeps, as in shared.calendars.ClosedDays.
+    """
+
+    days: int
+    usual_only: bool = False
+    states: tuple[str, ...] = ()
+    closed: tuple[date, ...] = ()
+    open: tuple[date, ...] = ()
+
+
 class Decision(Value, frozen=True, kw_only=True):
     """
     What decide() adds to a ClaimDenied: the words of DenialTriaged without the claim's own facts.
 
     `next_action_codes` are the words of the vocabulary for `next_actions`, one for one. `documents` begin
-    with what the remittance answers; the rest is named as missing.
+    with what the remittance answers; the rest is named as missing. `contacts` and `follow_up` are the
+    policy's, where it has them.
     """
 
     decision_id: UUID
@@ -202,6 +224,8 @@ class Decision(Value, frozen=True, kw_only=True):
     next_action_codes: tuple[Action, ...] = ()
     documents: tuple[str, ...] = ()
     channel: str | None = None
+    contacts: tuple[Contact, ...] = ()
+    follow_up: FollowUp | None = None
     priority: int  # 0 to 100, higher first
     confidence: float  # 0 to 1
     needs_human: bool

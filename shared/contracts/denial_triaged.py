@@ -12,9 +12,11 @@ from shared.contracts.decision import (
     Action,
     Category,
     Clock,
+    Contact,
     Decision,
     DecisionCause,
     DeniedItem,
+    FollowUp,
     Route,
     ToldBefore,
     UrgencyClass,
@@ -50,6 +52,8 @@ class DenialTriaged(ClaimDenied, frozen=True, kw_only=True):
     next_action_codes: tuple[Action, ...] = ()
     documents: tuple[str, ...] = ()
     channel: str | None = None
+    contacts: tuple[Contact, ...] = ()
+    follow_up: FollowUp | None = None
     priority: int
     confidence: float
     needs_human: bool

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from services.tracker.domain.allowed import allowed_steps, check_duplicate, check_step
+from services.tracker.domain.completing import completed
 from services.tracker.domain.fold import denied_claims, fold
 from services.tracker.domain.observations import observe
 from services.tracker.domain.states import (
@@ -24,6 +25,7 @@ from services.tracker.domain.states import (
     StepKind,
 )
 from services.tracker.domain.steps import Made, Step, read_step, write_step
+from shared.contracts.decision import FollowUp
 from shared.errors import ConflictError, DeniedError
 from tests.tracker.support import clock, denial, outcome
 
@@ -323,3 +325,34 @@ def test_the_steps_of_a_merged_case_go_along():
     survivor, merged = fold([*observations, observe(bridge)], known, steps=[made])
 
     assert (survivor.tags, survivor.steps_count, merged.merged_into) == (("mri",), 1, survivor.case_id)
+
+
+@pytest.mark.parametrize(
+    ("told", "on", "asked"),
+    [
+        (None, date(2026, 1, 12), date(2026, 1, 26)),
+        (None, date(2026, 1, 5), date(2026, 1, 20)),  # 19 January is Martin Luther King's day
+        (FollowUp(days=14, usual_only=True), date(2026, 1, 5), date(2026, 1, 19)),  # and this payer works
+        (FollowUp(days=7, closed=(date(2026, 1, 19),)), date(2026, 1, 12), date(2026, 1, 20)),
+        (FollowUp(days=5), date(2026, 1, 12), date(2026, 1, 20)),  # Saturday, Sunday, the holiday
+    ],
+)
+def test_the_next_day_to_ask_is_the_payers_interval_later_and_one_on_which_it_works(told, on, asked):
+    story = Story(denial(on=JAN, follow_up=told))
+    [denied] = denied_claims(story.observations, story.cases)
+
+    assert completed(submit(on=on), story.case, denied.standing).follow_up_on == asked
+    named = submit(on=on, follow_up_on=FEB)
+    assert completed(named, story.case, denied.standing) == named
+
+
+def test_asking_goes_on_while_something_waits_and_ends_with_the_answer():
+    story = Story(denial(on=JAN)).does(submit(follow_up_on="2026-01-26"))
+    [denied] = denied_claims(story.observations, story.cases)
+    asked = step("follow_up_done", on="2026-01-26", outcome="still in review")
+
+    story.does(completed(asked, story.case, denied.standing))
+    assert story.case.follow_up_on == date(2026, 2, 9)
+    story.does(step("determine", **RETRO, on=FEB, outcome="denied"))
+    assert story.case.follow_up_on is None
+    assert completed(asked, story.case, denied.standing).next_on is None

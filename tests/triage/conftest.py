@@ -11,12 +11,12 @@ import pytest
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.triage.domain.calendars import Calendar
 from services.triage.policies import shipped_policies
 from services.triage.store.decisions import DECISIONS
 from services.triage.store.policy_sets import PolicySets
 from services.triage.workers.deciding import Rules
 from services.triage.workers.handling import batch_handler
+from shared.calendars import Calendar
 from shared.contracts.base import Event
 from shared.contracts.events_receipted import EventsReceipted
 from shared.kafka.outbox import MessageId

@@ -11,13 +11,13 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.policies import load_policies
 from services.triage.store import histories
 from services.triage.store.policy_sets import PolicySets
 from services.triage.store.retention import empty_claims
 from services.triage.workers import deciding
 from services.triage.workers.deciding import Rules
+from shared.calendars import Calendar
 from shared.contracts.claim import ClaimObserved, Party
 from shared.contracts.claim_denied import ClaimDenied
 from shared.postgres import transaction

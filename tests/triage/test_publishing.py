@@ -11,11 +11,11 @@ import pytest
 
 from services.audit import verdicts
 from services.triage.app import api
-from services.triage.domain.calendars import Calendar
 from services.triage.policies import policy_texts
 from services.triage.store.policy_sets import INSTALLATION, PolicySets
 from services.triage.store.policy_versions import keep_reference
 from services.triage.workers.deciding import Rules
+from shared.calendars import Calendar
 from shared.postgres import create_engine, transaction
 from shared.security.administration import create_organization, create_principal_with_key
 from shared.security.sealing import MasterKey

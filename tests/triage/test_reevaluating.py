@@ -14,7 +14,6 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.policies import index_policies
 from services.triage.store import redeciding
 from services.triage.store.policy_sets import INSTALLATION, PolicySets, read_published
@@ -24,6 +23,7 @@ from services.triage.workers import reevaluating
 from services.triage.workers.deciding import Rules
 from services.triage.workers.reevaluating import work_on_due
 from services.triage.workers.shipped import keep_shipped
+from shared.calendars import Calendar
 from shared.contracts.claim import Party
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.denial_triaged import DenialTriaged
@@ -258,7 +258,7 @@ async def test_what_a_publication_changes_goes_out_to_the_tracker(work: Work):
 
 WORKER = textwrap.dedent("""
     import asyncio, os
-    from services.triage.domain.calendars import Calendar
+    from shared.calendars import Calendar
     from services.triage.policies import shipped_policies
     from services.triage.store import redeciding
     from services.triage.store.policy_sets import PolicySets

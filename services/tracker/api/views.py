@@ -147,6 +147,13 @@ class ItemView(View):
     dependent: bool
 
 
+class ContactView(View):
+    """How to reach the payer about something."""
+
+    purpose: str
+    where: str
+
+
 class DecisionView(View):
     """What triage concluded, and the rules by which the dates can be recomputed."""
 
@@ -163,6 +170,7 @@ class DecisionView(View):
     next_action_codes: list[Action] = Field(description="the words of `next_actions`, one for one")
     documents: list[str]
     channel: str | None
+    contacts: list[ContactView]
     items: list[ItemView]
     clocks: list[ClockView]
     amount_at_stake: Dollars

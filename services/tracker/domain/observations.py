@@ -12,7 +12,7 @@ import msgspec
 from shared.contracts.base import Event
 from shared.contracts.claim import Party, SealedPerson
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
-from shared.contracts.decision import Action, Category, Route, UrgencyClass
+from shared.contracts.decision import Action, Category, FollowUp, Route, UrgencyClass
 from shared.contracts.denial_triaged import DenialTriaged
 
 DecisionEvent = DenialTriaged | ClaimOutcomeSeen
@@ -103,6 +103,7 @@ class Observation(Event, frozen=True, kw_only=True):
     urgency_class: UrgencyClass = "unknown"
     clocks: tuple[TimeLimit, ...] = ()
     recommended_action: Action = "review_by_hand"
+    follow_up: FollowUp | None = None
     priority: int = 0
     confidence: float = 0.0
     needs_human: bool = False

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.triage.api.supposing import PolicyText, over, today_of
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.example_checks import fact_is_readable
 from services.triage.domain.histories import NO_OTHERS, Others, others_of
@@ -20,6 +19,7 @@ from services.triage.store.decisions import latest_denial
 from services.triage.store.facts import facts_of_keys
 from services.triage.store.histories import histories_of
 from services.triage.store.policy_sets import PolicySets
+from shared.calendars import Calendar
 from shared.clock import now
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import FactKind

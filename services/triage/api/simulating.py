@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.api.reconciliation import NDJSON
 from services.triage.api.supposing import PolicyText, over, today_of
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.coverage import Coverage
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import Policies
@@ -26,6 +25,7 @@ from services.triage.store.going_through import Standing, standing_denials
 from services.triage.store.organizations import time_zones
 from services.triage.store.policy_sets import PolicySets
 from services.triage.store.redeciding import count_decisions
+from shared.calendars import Calendar
 from shared.http.auth import require
 from shared.postgres import transaction
 from shared.security.principals import Principal

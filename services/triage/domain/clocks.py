@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from services.triage.domain.anchors import Dates, Day, Start, last_moment, start_of
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.conditions import Known, Questions, all_of, any_of, ask
 from services.triage.domain.cues import APPEAL_DAYS, NO_APPEAL, appeal_cues
 from services.triage.domain.policies import PayerMatch
@@ -17,6 +16,7 @@ from services.triage.domain.policy import ClockRule
 from services.triage.domain.policy_file import Late, Review
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE
 from services.triage.domain.windows import End, Window, ends_of
+from shared.calendars import Calendar
 from shared.contracts.decision import Clock, ClockKind, FactKind
 
 State = Literal["open", "perhaps_open", "closed", "forbidden", "unknown"]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from services.triage.domain.anchors import Start
-from services.triage.domain.calendars import Calendar, ClosedDays
 from services.triage.domain.windows import Span, Window, end_of
+from shared.calendars import Calendar, ClosedDays
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Clock
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 from functools import lru_cache
 
 from services.triage.domain.advice import has_authorization_number
+from services.triage.domain.aftercare import contacts_of, follow_up_of
 from services.triage.domain.anchors import dates_of, sane
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.classification import Classification, classify
 from services.triage.domain.clocks import RunningClock, clocks_of, questions_of
 from services.triage.domain.conditions import known_of, line_of_business
@@ -21,6 +21,7 @@ from services.triage.domain.repeats import TOLD_NOW, Told, told_before
 from services.triage.domain.situation import Situation
 from services.triage.domain.urgency import Evidence, urgency_evidence
 from services.triage.domain.ways import kinds_for
+from shared.calendars import Calendar
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Decision, DeniedItem, ToldBefore, UrgencyClass
@@ -96,6 +97,8 @@ def decide(
         next_action_codes=advice.codes,
         documents=papers_of(event, advice.missing, classification.lines, at_stake),
         channel=advice.channel,
+        contacts=contacts_of(match),
+        follow_up=follow_up_of(match),
         priority=priority,
         confidence=outlook.confidence,
         needs_human=bool(human),

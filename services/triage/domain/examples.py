@@ -8,11 +8,11 @@ from uuid import UUID, uuid5
 
 from msgspec.structs import replace
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import Policies
 from services.triage.domain.policy import Policy
 from services.triage.domain.policy_file import Example, ExpectedClock
+from shared.calendars import Calendar
 from shared.contracts.claim import (
     Adjustment,
     ClaimObserved,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.triage.domain.calendars import ClosedDays, state_is_known
 from services.triage.domain.conditions import Condition, parse_condition
 from services.triage.domain.example_checks import CLAIM_FILING, mistyped
 from services.triage.domain.facts import WORDS
@@ -25,6 +24,7 @@ from services.triage.domain.policy_file import (
 )
 from services.triage.domain.policy_reading import apart_from, located, read_table
 from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window
+from shared.calendars import ClosedDays, state_is_known
 from shared.contracts.decision import ClockKind
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from services.triage.domain.calendars import Calendar, ClosedDays
+from shared.calendars import Calendar, ClosedDays
 
 Unit = Literal["hours", "calendar_days", "business_days", "months", "years", "end_of_next_month"]
 Roll = Literal["none", "next_business_day", "previous_business_day"]

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.examples import failures
 from services.triage.domain.layers import covers, layered
 from services.triage.domain.policies import index_policies
@@ -30,6 +29,7 @@ from services.triage.store.policy_versions import (
     visible_versions,
 )
 from services.triage.store.reevaluations import Cause, ask_reevaluations
+from shared.calendars import Calendar
 from shared.clock import now
 from shared.errors import ConflictError, InvalidInputError, NotFoundError
 

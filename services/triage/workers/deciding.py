@@ -16,7 +16,6 @@ import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.histories import NO_OTHERS, ClaimKey, History, Others, others_of
 from services.triage.domain.policies import Policies
@@ -43,6 +42,7 @@ from services.triage.store.histories import histories_of
 from services.triage.store.organizations import time_zones
 from services.triage.store.policy_sets import InForce, PolicySets
 from services.triage.workers.batch import Batch
+from shared.calendars import Calendar
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied

@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from services.triage.domain.actions import ACTION_WORDS
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.meanings import CARC_MEANINGS, RARC_MEANINGS
 from services.triage.policies import shipped_policies
+from shared.calendars import Calendar
 from shared.contracts.claim import Reference
 from shared.contracts.decision import Action
 from tests.triage.domain.denials import denial, fact, facts, line, refused

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import state_of
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import load_policies
+from shared.calendars import Calendar
 from tests.triage.domain.denials import denial, facts, line
 from tests.triage.domain.test_policies import SOUND, mistakes
 

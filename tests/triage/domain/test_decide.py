@@ -21,10 +21,10 @@ from services.triage.domain import (
     policies,
     urgency,
 )
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import SILENT, state_of
 from services.triage.domain.decide import decide
 from services.triage.policies import shipped_policies
+from shared.calendars import Calendar
 from shared.contracts.claim import BalanceFinding, Party, Reference
 from shared.contracts.denial_triaged import DenialTriaged
 from tests.triage.domain.denials import denial, fact, facts, line, refused

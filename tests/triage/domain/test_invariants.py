@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.classification import NOT_ABOUT_AUTHORIZATION
 from services.triage.domain.decide import decide
 from services.triage.domain.meanings import CARC_MEANINGS
 from services.triage.policies import shipped_policies
+from shared.calendars import Calendar
 from tests.triage.domain.denials import denial, line, refused
 
 POLICIES = shipped_policies()

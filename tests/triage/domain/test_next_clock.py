@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.next_clock import end_ahead, next_clock, next_instant
 from services.triage.policies import shipped_policies
+from shared.calendars import Calendar
 from shared.contracts.decision import Clock
 from tests.triage.domain.denials import denial, facts, line, refused
 

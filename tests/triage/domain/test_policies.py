@@ -1,12 +1,12 @@
 import pytest
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.examples import failures
 from services.triage.domain.facts import NO_FACTS, weigh
 from services.triage.domain.policies import load_policies, normalised
 from services.triage.domain.policy import read_policy
 from services.triage.policies import policy_texts, shipped_policies
 from services.triage.store.policy_sets import read_published
+from shared.calendars import Calendar
 from shared.contracts.claim import Reference
 from shared.errors import InvalidInputError
 from tests.triage.domain.denials import EVENT, denial, facts

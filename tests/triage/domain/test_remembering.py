@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import load_policies
 from services.triage.policies import policy_texts
+from shared.calendars import Calendar
 from shared.contracts.base import encode
 from shared.contracts.claim import BalanceFinding, Party, Reference, Remark
 from tests.triage.domain.denials import denial, facts, line, refused

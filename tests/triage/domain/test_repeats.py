@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import load_policies
 from services.triage.policies import shipped_policies
+from shared.calendars import Calendar
 from shared.contracts.claim import Party, SealedPerson
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_reversed import ClaimReversed

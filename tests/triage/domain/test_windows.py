@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.triage.domain.calendars import Calendar, ClosedDays, public_holidays
 from services.triage.domain.windows import Span, Window, add_months, end_of
+from shared.calendars import Calendar, ClosedDays, public_holidays
 
 CALENDAR = Calendar()
 DETROIT = "America/Detroit"

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.triage.domain.calendars import Calendar
 from services.triage.domain.clocks import state_of
 from services.triage.domain.decide import decide
 from services.triage.domain.next_clock import next_clock
 from services.triage.domain.policies import load_policies
 from services.triage.policies import policy_texts
+from shared.calendars import Calendar
 from shared.contracts.decision import Clock, Decision, DeniedItem
 from tests.triage.domain.denials import facts
 from tests.triage.rows.arithmetic import worked_out
