@@ -6,7 +6,7 @@ ACTION_WORDS: dict[Action, str] = {
     "search_existing_authorization": "Search for an authorization that covers the service",
     "check_authorization_on_file": "Check the authorization that the payer echoes",
     "request_retro_authorization": "Ask the payer for a retroactive authorization",
-    "request_extension": "Ask the payer to add the units or days to the authorization, then bill them",
+    "request_extension": "Ask the payer to add the units or days to the authorization (then bill)",
     "request_date_change": "Ask the payer to back-date or extend the authorization's dates",
     "amend_authorization": "Ask the payer to amend the authorization to what was billed",
     "obtain_referral": "Obtain a referral that covers the date of service",

@@ -183,7 +183,9 @@ def _alternatives(situation: Situation, choice: Choice, states: States) -> Itera
         kind = clock.clock.kind
         lead = "In time for it" if kind in ways.beside else before if kind in first else "Else"
         action = actions.get(kind, "send_corrected_claim" if kind == "corrected_claim" else "appeal")
-        yield Step(action, f"{lead}: {clock.clock.label}{by_when(clock, situation.as_of)}")
+        when = by_when(clock, situation.as_of)
+        comma = "," if when.startswith(" ") else ""
+        yield Step(action, f"{lead}: {clock.clock.label}{comma}{when}")
 
 
 def _if_refused(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
@@ -233,5 +235,5 @@ def by_when(running: RunningClock | None, as_of: date) -> str:
         return f" by {instant:%Y-%m-%d}, at the latest"
     latest = "" if clock.latest is None else f"; by the latest it ends on {clock.latest:%Y-%m-%d}"
     if may_have_closed(clock, as_of):
-        return f" today: by the earliest reading it closed on {instant:%Y-%m-%d}{latest}"
+        return f", act today: by the earliest reading it closed on {instant:%Y-%m-%d}{latest}"
     return f" by {instant:%Y-%m-%d}, at the earliest reading{latest}"

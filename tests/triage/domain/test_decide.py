@@ -251,7 +251,9 @@ def test_a_policy_that_states_no_retroactive_window_leaves_the_way_open_as_a_que
     assert SILENT in found.needs_human_reasons
     search, retro, reconsider, not_required = found.next_actions
     assert search.startswith("Search for an authorization")
-    assert retro.startswith("Else: Retroactive request: the policy states no window, ask the payer today")
+    assert retro.startswith(
+        "Else: Retroactive request: the policy states no window, ask the payer, act today"
+    )
     assert reconsider.startswith("Else: Reconsideration")
     assert "asks for none for this code" in not_required
 

@@ -122,5 +122,5 @@ def test_priority_sinks_evenly_from_the_earliest_reading_to_the_latest():
 def test_a_step_says_the_earliest_and_the_latest_end_and_to_act_today_in_between():
     steps = decided("NO SUCH PLAN", as_of=date(2026, 3, 17)).next_actions
 
-    told = "today: by the earliest reading it closed on 2026-03-16; by the latest it ends on 2026-05-31"
+    told = ", act today: by the earliest reading it closed on 2026-03-16; by the latest it ends on 2026-05-31"
     assert any(told in step for step in steps)
