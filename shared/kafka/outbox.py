@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zstandard import ZstdCompressor
 
 from shared.contracts.base import Event, encode
+from shared.postgres.arrays import array_of, arrays
 from shared.values import shard_of
 
 PARCEL_MESSAGES_MAX = 200
@@ -125,14 +126,10 @@ async def insert_messages(
     own = extra or {}
     parcels = pack(messages)
     order = [at for parcel in parcels for at in parcel]
-    given = {name: [getattr(messages[at], name) for at in order] for name, _ in _SENT}
-    given |= {
-        name: _array(sql_type, [values[at] for at in order]) for name, (sql_type, values) in own.items()
-    }
     inserted = await connection.execute(
         _insert(table, tuple((name, sql_type) for name, (sql_type, _) in own.items())),
         {
-            **given,
+            **{name: array_of([values[at] for at in order]) for name, (_, values) in own.items()},
             **_parcels([[messages[at] for at in parcel] for parcel in parcels]),
             "staged_for": staged_for,
         },
@@ -140,21 +137,25 @@ async def insert_messages(
     return sum(inserted.scalars())
 
 
-def _parcels(parcels: Sequence[Sequence[Message]]) -> dict[str, list[Any]]:
-    """Give the parameters that tell of parcels, and of the place and size of each message in its parcel."""
+def _parcels(parcels: Sequence[Sequence[Message]]) -> dict[str, Any]:
+    """Give the parameters that tell of parcels, and of each message, parcel by parcel."""
     joined = [join_payloads([message.payload for message in parcel]) for parcel in parcels]
-    lasts = list(accumulate(map(len, parcels)))
+    inside = [message for parcel in parcels for message in parcel]
     return {
         "organizations": [parcel[0].organization_id for parcel in parcels],
         "shards": [parcel[0].shard for parcel in parcels],
         "topics": [parcel[0].topic for parcel in parcels],
-        "firsts": [last - len(parcel) + 1 for last, parcel in zip(lasts, parcels, strict=True)],
-        "lasts": lasts,
         "payloads": [one["payloads"] for one in joined],
-        "numbers": [number for number, parcel in enumerate(parcels, 1) for _ in parcel],
-        "places": [place for parcel in parcels for place in range(1, len(parcel) + 1)],
-        "sizes": [len(message.payload) for parcel in parcels for message in parcel],
-        "ends": [end for one in joined for end in one["ends"]],
+        "ends": array_of([array_of(one["ends"]) for one in joined]),
+        **{
+            f"{name}s": array_of([array_of([getattr(one, name) for one in parcel]) for parcel in parcels])
+            for name, _ in _SENT
+        },
+        "numbers": array_of([number for number, parcel in enumerate(parcels, 1) for _ in parcel]),
+        "places": array_of([place for parcel in parcels for place in range(1, len(parcel) + 1)]),
+        "sizes": array_of([len(one.payload) for one in inside]),
+        "message_ids": array_of([one.message_id for one in inside]),
+        "message_revisions": array_of([one.revision for one in inside]),
     }
 
 
@@ -165,21 +166,23 @@ def join_payloads(payloads: Sequence[bytes]) -> dict[str, Any]:
     return {"payloads": together, "ends": list(accumulate(map(len, payloads)))}
 
 
-def _array(sql_type: str, values: list[Any]) -> Any:
-    """Give an array as a parameter. Numbers go as text: a Decimal costs the driver ten times that."""
-    if sql_type != "numeric":
-        return values
-    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
-
-
 _SENT = (
-    ("message_id", "uuid"),
     ("revision", "integer"),
     ("type", "text"),
     ("message_key", "uuid"),
     ("trace_parent", "text"),
 )
-"""What a parcel has an array of, under the plural; beside `ends`, which divide its payloads."""
+"""What a parcel has an array of, under the plural; beside its messages' ids, and `ends` of its payloads."""
+
+
+_EACH = (
+    ("numbers", "integer"),
+    ("places", "smallint"),
+    ("sizes", "integer"),
+    ("message_ids", "uuid"),
+    ("message_revisions", "integer"),
+)
+"""Of each message: the number of its parcel, its place there, its size and its key."""
 
 
 @cache
@@ -190,10 +193,6 @@ def _insert(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
     A message that was there already has no id at its place; a parcel in which nothing is new is not made.
     """
     names = "".join(f", {name}" for name, _ in own)
-    arrays = "".join(
-        f", cast({f'cast(:{name} as text)' if sql_type == 'numeric' else f':{name}'} as {sql_type}[])"
-        for name, sql_type in own
-    )
     kept = f"""
         insert into {table.name} (organization_id, message_id, revision, parcel_id, place, size {names})
         select organization_id, message_id, revision, parcel_id, place, size {names}
@@ -202,18 +201,18 @@ def _insert(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
         returning parcel_id, place
     """
     every = "select parcel_id, place from message join parcel using (number)"
-    sliced = ", ".join(
-        f"(cast(:{name} as {sql_type}[]))[first:last]" for name, sql_type in (*_SENT[1:], ("ends", "integer"))
-    )
+    several = [*((f"{name}s", sql_type) for name, sql_type in _SENT), ("ends", "integer")]
+    listed = ", ".join(name for name, _ in several)
+    literals = arrays(**dict.fromkeys((name for name, _ in several), "text"))
+    read = ", ".join(f"cast({name} as {sql_type}[])" for name, sql_type in several)
     return text(f"""
         with parcel as materialized (
             select *, nextval('{table.parcels}_parcel_id_seq') as parcel_id
             from unnest(cast(:organizations as uuid[]), cast(:shards as smallint[]), cast(:topics as text[]),
-                cast(:firsts as integer[]), cast(:lasts as integer[]), cast(:payloads as bytea[]))
-                with ordinality as made(organization_id, shard, topic, first, last, payloads, number)
+                cast(:payloads as bytea[]), {literals})
+                with ordinality as made(organization_id, shard, topic, payloads, {listed}, number)
         ), message as materialized (
-            select * from unnest(cast(:numbers as integer[]), cast(:places as smallint[]),
-                cast(:sizes as integer[]), cast(:message_id as uuid[]), cast(:revision as integer[]) {arrays})
+            select * from unnest({arrays(**dict(_EACH), **dict(own))})
                 as given(number, place, size, message_id, revision {names})
         ), kept as ({kept if table.receipted else every}), counted as (
             select parcel.parcel_id, count(kept.place) as messages,
@@ -226,10 +225,10 @@ def _insert(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
             having count(kept.place) > 0
         )
         insert into {table.parcels} (organization_id, parcel_id, shard, topic, staged_for, due_at, messages,
-            open_messages, open_bytes, payloads, {", ".join(f"{name}s" for name, _ in _SENT)}, ends)
+            open_messages, open_bytes, payloads, message_ids, {listed})
         select organization_id, parcel_id, shard, topic, cast(:staged_for as uuid),
             case when cast(:staged_for as uuid) is null then now() else 'infinity' end,
-            messages, messages, bytes, payloads, ids, {sliced}
+            messages, messages, bytes, payloads, ids, {read}
         from parcel join counted using (parcel_id)
         returning messages
     """)

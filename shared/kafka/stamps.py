@@ -20,6 +20,7 @@ from shared.contracts.events_receipted import EventsReceipted
 from shared.kafka.outbox import MessageId, OutboxTable
 from shared.observability import metrics
 from shared.postgres import transaction
+from shared.postgres.arrays import array_of, arrays
 
 
 async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipted) -> int:
@@ -34,14 +35,14 @@ async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipt
         return 0
     receipts = [receipt for event in mine for receipt in event.receipts]
     organizations = [event.organization_id for event in mine]
-    told: dict[str, list[Any]] = {
+    told: dict[str, Any] = {
         "organizations": organizations,
-        "numbers": [number for number, event in enumerate(mine, 1) for _ in event.receipts],
-        "messages": [receipt.message_id for receipt in receipts],
-        "revisions": [receipt.revision for receipt in receipts],
-        "reasons": [
-            None if receipt.outcome == "settled" else receipt.reason or "unknown" for receipt in receipts
-        ],
+        "numbers": array_of([number for number, event in enumerate(mine, 1) for _ in event.receipts]),
+        "messages": array_of([receipt.message_id for receipt in receipts]),
+        "revisions": array_of([receipt.revision for receipt in receipts]),
+        "reasons": array_of(
+            [None if receipt.outcome == "settled" else receipt.reason or "unknown" for receipt in receipts]
+        ),
     }
     while True:
         with contextlib.suppress(_OvertakenError):
@@ -88,14 +89,14 @@ async def _close_within(
     """Stamp messages in a transaction that does more than that."""
     if not ids:
         return 0
-    told = {**_told(ids), "reasons": [reason] * len(ids)}
+    told = {**_told(ids), "reasons": array_of([reason] * len(ids))}
     while True:
         with contextlib.suppress(_OvertakenError):
             async with connection.begin_nested():
                 return await _close(connection, table, told)
 
 
-async def _close(connection: AsyncConnection, table: OutboxTable, told: dict[str, list[Any]]) -> int:
+async def _close(connection: AsyncConnection, table: OutboxTable, told: dict[str, Any]) -> int:
     done = await _change(connection, _stamp(table), told)
     metrics.MESSAGES_SETTLED.labels(table.name, "settled").inc(done.settled)
     metrics.MESSAGES_SETTLED.labels(table.name, "parked").inc(done.changed - done.settled)
@@ -121,19 +122,22 @@ class _OvertakenError(Exception):
     """Somebody else changed a row while this statement waited for it."""
 
 
-def _told(ids: Collection[MessageId]) -> dict[str, list[Any]]:
+def _told(ids: Collection[MessageId]) -> dict[str, Any]:
     organizations: dict[UUID, int] = {}
     return {
-        "numbers": [organizations.setdefault(one.organization_id, len(organizations) + 1) for one in ids],
-        "messages": [one.message_id for one in ids],
-        "revisions": [one.revision for one in ids],
+        "numbers": array_of(
+            [organizations.setdefault(one.organization_id, len(organizations) + 1) for one in ids]
+        ),
+        "messages": array_of([one.message_id for one in ids]),
+        "revisions": array_of([one.revision for one in ids]),
         "organizations": list(organizations),
     }
 
 
 # Of thousands of messages the organizations are few: they are named once, and by number.
 _ORGANIZATION = "(cast(:organizations as uuid[]))[number]"
-_IDS = "cast(:numbers as integer[]), cast(:messages as uuid[]), cast(:revisions as integer[])"
+_IDS = arrays(numbers="integer", messages="uuid", revisions="integer")
+_REASONS = arrays(reasons="text")
 _SAME_KEY = "(t.organization_id, t.message_id, t.revision) = (id.organization_id, id.message_id, id.revision)"
 
 
@@ -145,7 +149,7 @@ def _stamp(table: OutboxTable) -> TextClause:
             from (
                 select {_ORGANIZATION} as organization_id, message_id, revision,
                     case when bool_and(reason is not null) then max(reason) end as reason
-                from unnest({_IDS}, cast(:reasons as text[])) as told(number, message_id, revision, reason)
+                from unnest({_IDS}, {_REASONS}) as told(number, message_id, revision, reason)
                 group by 1, 2, 3
                 order by 1, 2, 3
             ) as id

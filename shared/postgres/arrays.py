@@ -12,6 +12,11 @@ import msgspec
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
+def arrays(**types: str) -> str:
+    """Write the SQL that reads parameters made by array_of(), each of its name's type."""
+    return ", ".join(f"cast(cast(:{name} as text) as {type_}[])" for name, type_ in types.items())
+
+
 def array_of(values: Sequence[Any]) -> str:
     """
     Write texts, ids, numbers, days, instants or booleans, with None for null.

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ingest.domain.claim import ClaimKind
+from shared.postgres.arrays import array_of, arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,28 @@ class Written:
     duplicates: frozenset[int]
 
 
-_INSERT = text("""
+_CLAIMS = arrays(
+    event_ids="uuid",
+    revisions="integer",
+    positions="integer",
+    ordinals="integer",
+    claim_keys="uuid",
+    sibling_keys="uuid",
+    kinds="text",
+    charges="numeric",
+    paids="numeric",
+    offsets="bigint",
+    lengths="integer",
+    payer_hashes="integer",
+)
+_INSERT = text(f"""
     insert into ingest.claims (organization_id, event_id, revision, remittance_id, position, ordinal,
         claim_key, sibling_key, kind, evented, charge_amount, paid_amount, byte_offset, byte_length,
         payer_number_hash)
     select :organization_id, event_id, revision, :remittance_id, position, ordinal, claim_key,
         sibling_key, kind, kind = 'denied', charge_amount, paid_amount, byte_offset, byte_length,
         payer_number_hash
-    from unnest(cast(:event_ids as uuid[]), cast(:revisions as integer[]), cast(:positions as integer[]),
-        cast(:ordinals as integer[]), cast(:claim_keys as uuid[]), cast(:sibling_keys as uuid[]),
-        cast(:kinds as text[]), cast(:charges as numeric[]), cast(:paids as numeric[]),
-        cast(:offsets as bigint[]), cast(:lengths as integer[]), cast(:payer_hashes as integer[]))
+    from unnest({_CLAIMS})
         as claim(event_id, revision, position, ordinal, claim_key, sibling_key, kind, charge_amount,
             paid_amount, byte_offset, byte_length, payer_number_hash)
     order by event_id, position
@@ -84,12 +96,19 @@ _MINE = text("""
         as again(event_id, position) using (event_id, position)
     where c.remittance_id = :remittance_id
 """)
+_CLAIMS_IN_HAND = arrays(
+    event_ids="uuid",
+    sibling_keys="uuid",
+    kinds="text",
+    remittances="uuid",
+    positions="integer",
+    received="timestamptz",
+)
 # The laterals below are fences: each key is looked up in its index, whatever the planner believes about
 # tables that grew a thousandfold since it last looked.
-_SIBLINGS = text("""
+_SIBLINGS = text(f"""
     select mine.event_id, earlier.event_id as sibling_id
-    from unnest(cast(:event_ids as uuid[]), cast(:sibling_keys as uuid[]), cast(:kinds as text[]),
-        cast(:remittances as uuid[]), cast(:positions as integer[]), cast(:received as timestamptz[]))
+    from unnest({_CLAIMS_IN_HAND})
         as mine(event_id, sibling_key, kind, remittance_id, position, received_at)
     cross join lateral (
         select c.event_id from ingest.claims c
@@ -152,18 +171,18 @@ async def write_claims(
         {
             "organization_id": organization_id,
             "remittance_id": remittance_id,
-            "event_ids": [claim.event_id for claim in claims],
-            "revisions": [claim.revision for claim in claims],
-            "positions": [claim.position for claim in claims],
-            "ordinals": [claim.ordinal for claim in claims],
-            "claim_keys": [claim.claim_key for claim in claims],
-            "sibling_keys": [claim.sibling_key for claim in claims],
-            "kinds": [claim.kind for claim in claims],
-            "charges": [claim.charge_amount for claim in claims],
-            "paids": [claim.paid_amount for claim in claims],
-            "offsets": [claim.byte_offset for claim in claims],
-            "lengths": [claim.byte_length for claim in claims],
-            "payer_hashes": [claim.payer_number_hash for claim in claims],
+            "event_ids": array_of([claim.event_id for claim in claims]),
+            "revisions": array_of([claim.revision for claim in claims]),
+            "positions": array_of([claim.position for claim in claims]),
+            "ordinals": array_of([claim.ordinal for claim in claims]),
+            "claim_keys": array_of([claim.claim_key for claim in claims]),
+            "sibling_keys": array_of([claim.sibling_key for claim in claims]),
+            "kinds": array_of([claim.kind for claim in claims]),
+            "charges": array_of([claim.charge_amount for claim in claims]),
+            "paids": array_of([claim.paid_amount for claim in claims]),
+            "offsets": array_of([claim.byte_offset for claim in claims]),
+            "lengths": array_of([claim.byte_length for claim in claims]),
+            "payer_hashes": array_of([claim.payer_number_hash for claim in claims]),
         },
     )
     new = frozenset(inserted.scalars())
@@ -200,12 +219,12 @@ async def earlier_siblings(
     found = await connection.execute(
         _SIBLINGS,
         {
-            "event_ids": [claim.event_id for claim in claims],
-            "sibling_keys": [claim.sibling_key for claim in claims],
-            "kinds": [claim.kind for claim in claims],
-            "remittances": list(remittances),
-            "positions": [claim.position for claim in claims],
-            "received": list(received),
+            "event_ids": array_of([claim.event_id for claim in claims]),
+            "sibling_keys": array_of([claim.sibling_key for claim in claims]),
+            "kinds": array_of([claim.kind for claim in claims]),
+            "remittances": array_of(remittances),
+            "positions": array_of([claim.position for claim in claims]),
+            "received": array_of(received),
         },
     )
     return {row.event_id: row.sibling_id for row in found}

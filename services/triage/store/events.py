@@ -16,23 +16,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.fact_recorded import FactRecorded
-from shared.postgres.arrays import array_of
+from shared.postgres.arrays import array_of, arrays
 from shared.postgres.bundles import bundle, payload_of
 
 EventKey = tuple[UUID, UUID, int]
 """Organization, event id, revision."""
 
-_INSERT = text("""
+_EVENTS = arrays(
+    organizations="uuid",
+    events="uuid",
+    revisions="integer",
+    claim_keys="uuid",
+    types="text",
+    charges="numeric",
+    denied="numeric",
+    numbers="integer",
+    places="smallint",
+)
+_INSERT = text(f"""
     with inserted as (
         insert into triage.events (organization_id, event_id, revision, claim_key, type, charge_amount,
             denied_amount, bundle_id, place)
         select organization_id, event_id, revision, claim_key, type, charge_amount, denied_amount,
             (cast(:bundle_ids as uuid[]))[number], place
         from unnest(
-            cast(:organizations as uuid[]), cast(:events as uuid[]), cast(:revisions as integer[]),
-            cast(:claim_keys as uuid[]), cast(:types as text[]), cast(cast(:charges as text) as numeric[]),
-            cast(cast(:denied as text) as numeric[]), cast(:numbers as integer[]),
-            cast(:places as smallint[])) as given(organization_id, event_id, revision, claim_key, type,
+            {_EVENTS}) as given(organization_id, event_id, revision, claim_key, type,
                 charge_amount, denied_amount, number, place)
         on conflict do nothing
         returning organization_id, event_id, revision, bundle_id
@@ -101,15 +109,18 @@ async def insert_events(
         return set()
     seen = events.values()
     organizations = [event.organization_id for event in seen]
+    bundled = bundle(organizations, [payloads[key] for key in events])
     inserted = await connection.execute(
         _INSERT,
         {
-            **bundle(organizations, [payloads[key] for key in events]),
-            "organizations": organizations,
-            "events": [event.event_id for event in seen],
-            "revisions": [event.revision for event in seen],
-            "claim_keys": [event.claim_key for event in seen],
-            "types": [type(event).__name__ for event in seen],
+            **bundled,
+            "numbers": array_of(bundled["numbers"]),
+            "places": array_of(bundled["places"]),
+            "organizations": array_of(organizations),
+            "events": array_of([event.event_id for event in seen]),
+            "revisions": array_of([event.revision for event in seen]),
+            "claim_keys": array_of([event.claim_key for event in seen]),
+            "types": array_of([type(event).__name__ for event in seen]),
             "charges": array_of([event.charge_amount for event in seen]),
             "denied": array_of([denied_amount(event) for event in seen]),
         },

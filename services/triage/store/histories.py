@@ -20,15 +20,17 @@ from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_reversed import ClaimReversed
+from shared.postgres.arrays import array_of, arrays
 from shared.postgres.bundles import split
 
 OBSERVATIONS_MAX = 200
 """Of a key with more, the last to be seen are read: such a number names no claim."""
 
+_WANTED = arrays(organizations="uuid", claim_keys="uuid", events="uuid")
 # The organization is compared by whoever reads: here it would make the primary key look as good as the index.
-_SHARED = text("""
+_SHARED = text(f"""
     select wanted.organization_id, wanted.claim_key
-    from unnest(cast(:organizations as uuid[]), cast(:claim_keys as uuid[]), cast(:events as uuid[]))
+    from unnest({_WANTED})
         as wanted(organization_id, claim_key, event_id)
     cross join lateral (
         select from triage.events e
@@ -101,9 +103,9 @@ async def _shared(connection: AsyncConnection, events: Collection[ClaimObserved]
     found = await connection.execute(
         _SHARED,
         {
-            "organizations": [event.organization_id for event in events],
-            "claim_keys": [event.claim_key for event in events],
-            "events": [event.event_id for event in events],
+            "organizations": array_of([event.organization_id for event in events]),
+            "claim_keys": array_of([event.claim_key for event in events]),
+            "events": array_of([event.event_id for event in events]),
         },
     )
     return {(row.organization_id, row.claim_key) for row in found}
