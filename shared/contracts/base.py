@@ -51,6 +51,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
 
-def encode(event: Event) -> bytes:
-    """Write an event as JSON bytes."""
+def encode(event: Event | Value) -> bytes:
+    """Write an event, or a part of one, as JSON bytes."""
     return _encoder.encode(event)

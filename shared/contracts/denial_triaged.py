@@ -2,11 +2,12 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from shared.contracts.base import encode
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import (
     Action,
@@ -75,3 +76,14 @@ class DenialTriaged(ClaimDenied, frozen=True, kw_only=True):
     def of(cls, event: ClaimDenied, decision: Decision) -> "DenialTriaged":
         """Join a denial and its decision into the event that the tracker reads."""
         return cls(**msgspec.structs.asdict(event), **msgspec.structs.asdict(decision))
+
+
+class Triaged(NamedTuple):
+    """A denial beside its decision: a DenialTriaged in two parts, for whoever only sends it."""
+
+    event: ClaimDenied
+    decision: Decision
+
+    def as_json(self) -> bytes:
+        """Write the DenialTriaged. Both parts put together cost half of joining ninety fields first."""
+        return encode(self.event)[:-1] + b"," + encode(self.decision)[1:]

@@ -14,11 +14,11 @@ from services.triage.store.events import EventKey, denied_amount, key_of
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.decision import Decision
-from shared.contracts.denial_triaged import DenialTriaged
+from shared.contracts.denial_triaged import DenialTriaged, Triaged
 from shared.kafka.outbox import Message, MessageId, OutboxTable, insert_messages
 from shared.kafka.parcels import payloads_of
 from shared.kafka.stamps import make_due
-from shared.values import derived
+from shared.values import derived, shard_of
 
 DECISIONS = OutboxTable(service="triage", name="triage.decisions")
 
@@ -89,24 +89,45 @@ def decision_id(event_id: UUID, revision: int, decision_revision: int) -> UUID:
 
 async def insert_decisions(
     connection: AsyncConnection,
-    decisions: Sequence[DenialTriaged | ClaimOutcomeSeen],
+    decisions: Sequence[Triaged | ClaimOutcomeSeen],
     trace_parents: Mapping[EventKey, str],
 ) -> None:
     """Keep decisions and make them due, in their order."""
-    triaged = [one if isinstance(one, DenialTriaged) else None for one in decisions]
+    events = [one.event if isinstance(one, Triaged) else one for one in decisions]
+    made = [one.decision if isinstance(one, Triaged) else None for one in decisions]
     await insert_messages(
         connection,
         DECISIONS,
-        [Message.of(one, trace_parent=trace_parents.get(key_of(one))) for one in decisions],
+        [
+            _message(one, trace_parents.get(key_of(event)))
+            for one, event in zip(decisions, events, strict=True)
+        ],
         extra={
-            "event_id": ("uuid", [one.event_id for one in decisions]),
-            "event_revision": ("integer", [one.revision for one in decisions]),
-            "charge_amount": ("numeric", [one.charge_amount for one in decisions]),
-            "denied_amount": ("numeric", [denied_amount(one) for one in decisions]),
-            "category": ("text", [one.category if one else None for one in triaged]),
-            "auth_related": ("boolean", [one is not None and one.auth_related for one in triaged]),
-            "policy_id": ("text", [one.payer_match if one else None for one in triaged]),
+            "event_id": ("uuid", [one.event_id for one in events]),
+            "event_revision": ("integer", [one.revision for one in events]),
+            "charge_amount": ("numeric", [one.charge_amount for one in events]),
+            "denied_amount": ("numeric", [denied_amount(one) for one in events]),
+            "category": ("text", [one.category if one else None for one in made]),
+            "auth_related": ("boolean", [one is not None and one.auth_related for one in made]),
+            "policy_id": ("text", [one.payer_match if one else None for one in made]),
         },
+    )
+
+
+def _message(one: Triaged | ClaimOutcomeSeen, trace_parent: str | None) -> Message:
+    if isinstance(one, ClaimOutcomeSeen):
+        return Message.of(one, trace_parent=trace_parent)
+    event, decision = one
+    return Message(
+        organization_id=event.organization_id,
+        message_id=decision.decision_id,
+        revision=decision.decision_revision,
+        type=DenialTriaged.__name__,
+        topic=DenialTriaged.topic,
+        message_key=event.claim_key,
+        shard=shard_of(event.claim_key),
+        payload=one.as_json(),
+        trace_parent=trace_parent,
     )
 
 

@@ -49,7 +49,7 @@ from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.claim_reversed import ClaimReversed
 from shared.contracts.decision import DecisionCause
-from shared.contracts.denial_triaged import DenialTriaged
+from shared.contracts.denial_triaged import Triaged
 from shared.contracts.fact_recorded import FactRecorded
 from shared.observability import metrics
 from shared.postgres import lock_shards
@@ -79,7 +79,7 @@ class BatchResult:
 
     events: int
     facts: int
-    decisions: list[DenialTriaged | ClaimOutcomeSeen]
+    decisions: list[Triaged | ClaimOutcomeSeen]
     sent_again: int
     parked: dict[EventKey | FactKey, str]
 
@@ -151,11 +151,11 @@ class _Known:
     in_force: InForce
     calendar: Calendar
 
-    def triage(self, event: ClaimDenied, revision: int) -> DenialTriaged:
+    def triage(self, event: ClaimDenied, revision: int) -> Triaged:
         others = others_of(self.histories, event)
         return self._decide(event, others, revision, self._as_of(event, others))
 
-    async def triage_again(self, connection: AsyncConnection, denial: StoredDenial) -> DenialTriaged | None:
+    async def triage_again(self, connection: AsyncConnection, denial: StoredDenial) -> Triaged | None:
         """
         Decide a denial whose history has something new; None where that changes nothing about it.
 
@@ -178,15 +178,15 @@ class _Known:
             )
             return None
 
-    def _differently(self, denial: StoredDenial) -> DenialTriaged | None:
+    def _differently(self, denial: StoredDenial) -> Triaged | None:
         event, revision = denial.event, (denial.decided or 0) + 1
         history = self.histories[event.organization_id, event.claim_key]
         as_of = self._as_of(event, history.others(event))
         after = self._decide(event, history.others(event), revision, as_of)
         before = self._decide(event, history.others_before(event), revision, as_of)
-        return None if same_words(before, after) else after
+        return None if same_words(before.decision, after.decision) else after
 
-    def _decide(self, event: ClaimDenied, others: Others, revision: int, as_of: date) -> DenialTriaged:
+    def _decide(self, event: ClaimDenied, others: Others, revision: int, as_of: date) -> Triaged:
         policies = self.in_force.of(event.organization_id)
         return triage_denial(
             event, self._about(event), policies, self.calendar, as_of=as_of, revision=revision, others=others
@@ -217,7 +217,7 @@ async def _decisions(
     new: Collection[EventKey],
     in_force: InForce,
     calendar: Calendar,
-) -> list[DenialTriaged | ClaimOutcomeSeen]:
+) -> list[Triaged | ClaimOutcomeSeen]:
     """
     Decide the new events in their order, then again the denials that new facts name.
 
@@ -262,7 +262,7 @@ def triage_denial(
     revision: int,
     cause: DecisionCause | None = None,
     others: Others = NO_OTHERS,
-) -> DenialTriaged:
+) -> Triaged:
     """Decide one denial with its facts, given earliest first. `cause`: why again, where no fact says so."""
     latest = {fact.kind: fact for fact in facts}
     started = time.perf_counter()
@@ -278,11 +278,11 @@ def triage_denial(
     )
     metrics.DECIDE_SECONDS.observe(time.perf_counter() - started)
     if not facts and cause is None:
-        return DenialTriaged.of(event, decision)
+        return Triaged(event, decision)
     # The decision settles every fact that it lists. A fact that a later one replaced must be listed as well,
     # or its producer would repeat it for ever.
     known = tuple(fact.fact_id for fact in facts)
-    return DenialTriaged.of(event, msgspec.structs.replace(decision, fact_ids=known, cause=cause))
+    return Triaged(event, msgspec.structs.replace(decision, fact_ids=known, cause=cause))
 
 
 def _outcome(event: ClaimObserved) -> ClaimOutcomeSeen:

@@ -12,7 +12,7 @@ from services.triage.workers.batch import Batch
 from services.triage.workers.deciding import BatchResult, Rules, decide_batch
 from shared.clock import now
 from shared.contracts.base import encode
-from shared.contracts.denial_triaged import DenialTriaged
+from shared.contracts.denial_triaged import Triaged
 from shared.contracts.events_receipted import EventsReceipted
 from shared.kafka.consumer import Handle
 from shared.kafka.dead_letters import parked
@@ -79,7 +79,7 @@ def _parked_receipt(received: Received, reason: str) -> OutgoingRecord:
 
 def _count(result: BatchResult, *, received: int, seconds: float) -> None:
     """Close the batch with its canonical line."""
-    categories = Counter([one.category for one in result.decisions if isinstance(one, DenialTriaged)])
+    categories = Counter([one.decision.category for one in result.decisions if isinstance(one, Triaged)])
     for category, denials in categories.items():
         metrics.DECISIONS.labels(category).inc(denials)
     _tell_unknown_codes(result)
@@ -101,8 +101,8 @@ def _tell_unknown_codes(result: BatchResult) -> None:
         [
             code
             for one in result.decisions
-            if isinstance(one, DenialTriaged) and one.decision_revision == 1
-            for code in unknown_codes(one)
+            if isinstance(one, Triaged) and one.decision.decision_revision == 1
+            for code in unknown_codes(one.event)
         ]
     )
     for (code_list, code), denials in found.items():

@@ -34,7 +34,7 @@ from services.triage.store.reevaluations import (
 from services.triage.workers.deciding import Rules, triage_denial
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Decision, DecisionCause
-from shared.contracts.denial_triaged import DenialTriaged
+from shared.contracts.denial_triaged import Triaged
 from shared.contracts.fact_recorded import FactRecorded
 from shared.errors import UnavailableError
 from shared.http.probes import Health
@@ -119,7 +119,7 @@ async def _batch(connection: AsyncConnection, one: Reevaluation, rules: Rules) -
 
 async def _decide_again(
     connection: AsyncConnection, one: Reevaluation, page: Page, rules: Rules
-) -> list[DenialTriaged]:
+) -> list[Triaged]:
     """Decide what the change may touch, and give what it came to where that is something else."""
     organization_id = one.organization_id
     stored = [read_decision(payload) for payload in page.denials]
@@ -152,7 +152,7 @@ def _again(
     rules: Rules,
     *,
     today: date,
-) -> DenialTriaged | None:
+) -> Triaged | None:
     """
     Decide one denial again; None where the policy changes nothing about it.
 
@@ -164,7 +164,7 @@ def _again(
         then = triage_denial(
             event, facts, policies, rules.calendar, as_of=before.as_of, revision=revision, others=others
         )
-        if not touches(one.policy_id, before, then):
+        if not touches(one.policy_id, before, then.decision):
             return None
         after = triage_denial(
             event,
@@ -179,7 +179,7 @@ def _again(
     except Exception:
         log.exception("reevaluation_failed", event_id=event.event_id, policy_id=one.policy_id)
         return None
-    return after if still_matters(before, after, today) else None
+    return after if still_matters(before, after.decision, today) else None
 
 
 def _cause(one: Reevaluation) -> DecisionCause:

@@ -25,8 +25,9 @@ from services.triage.domain.clocks import SILENT, state_of
 from services.triage.domain.decide import decide
 from services.triage.policies import shipped_policies
 from shared.calendars import Calendar
+from shared.contracts.base import encode
 from shared.contracts.claim import BalanceFinding, Party, Reference
-from shared.contracts.denial_triaged import DenialTriaged
+from shared.contracts.denial_triaged import DenialTriaged, Triaged
 from tests.triage.domain.denials import denial, fact, facts, line, refused
 
 POLICIES = shipped_policies()
@@ -407,6 +408,13 @@ def test_a_decision_joins_its_denial_and_survives_the_wire():
     joined = DenialTriaged.of(event, decided(event))
 
     assert msgspec.json.decode(msgspec.json.encode(joined), type=DenialTriaged) == joined
+
+
+def test_a_denial_and_its_decision_are_written_as_the_event_that_joins_them():
+    event = office("197", remarks=["MA01"])
+    decision = decided(event)
+
+    assert Triaged(event, decision).as_json() == encode(DenialTriaged.of(event, decision))
 
 
 def test_no_text_of_a_decision_carries_a_claim_number():
