@@ -30,7 +30,7 @@ from shared.kafka.topics import create_topics
 
 # Rows come by the thousand, minutes after the tables were empty: statistics that are a minute old make the
 # planner read whole tables. Fewer checkpoints. The rest of PostgreSQL's defaults suit a laptop.
-_POSTGRES_SETTINGS = {"autovacuum_naptime": "5s", "max_wal_size": "2GB", "checkpoint_timeout": "15min"}
+_POSTGRES_SETTINGS = {"autovacuum_naptime": "10s", "max_wal_size": "2GB", "checkpoint_timeout": "15min"}
 
 
 def up(
