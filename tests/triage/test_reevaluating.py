@@ -263,9 +263,7 @@ WORKER = textwrap.dedent("""
     from services.triage.store import redeciding
     from services.triage.store.policy_sets import PolicySets
     from services.triage.workers.deciding import Rules
-    from services.triage.workers.deciding import Rules
-from services.triage.workers.reevaluating import work_on_due
-from services.triage.workers.shipped import keep_shipped
+    from services.triage.workers.reevaluating import work_on_due
     from shared.postgres import create_engine
 
     redeciding.MESSAGES_AT_ONCE = 10
