@@ -32,10 +32,17 @@ class Outlook(Struct, frozen=True, kw_only=True, eq=False):
     explanation: tuple[str, ...]
 
 
-# The claims of a file share their payer and their day, and payers deny in few ways.
-@lru_cache(maxsize=8192)
 def outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...]) -> Outlook:
-    """Look ahead."""
+    """Look ahead. What is another team's work hangs on no more of the payer's policies than its clocks."""
+    return _outlook_of(situation, match if situation.auth_related else _ANY_PAYER, running)
+
+
+_ANY_PAYER = PayerMatch(policies=(), how="")
+
+
+# The claims of a file share their payer and their day, and payers deny in few ways.
+@lru_cache(maxsize=16_384)
+def _outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...]) -> Outlook:
     advice = advise(situation, running)
     soonest = next_clock((one.clock for one in running if not waits(one)), situation.as_of)
     confidence = _confidence(situation, match)

@@ -6,7 +6,8 @@ cautious default and says so: a wrong policy would show days that do not exist.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -51,13 +52,17 @@ class Policies:
     by_id: Mapping[str, tuple[Policy, ...]]
     by_name: Mapping[str, tuple[Policy, ...]]
     by_delegate: Mapping[str, tuple[Policy, ...]]
+    turns: tuple[int, ...] = ()
+    """Days, as ordinals, on which any policy comes into force or has gone: between two all days are alike."""
 
     def match(self, event: ClaimDenied, facts: Facts) -> PayerMatch:
         """Find the policies of a claim's payer, line of business and delegate on its day of service."""
+        day = event.service_from or event.statement_from or event.payer_date
+        since = bisect_right(self.turns, day.toordinal())
         asked = Asked(
             payer=event.payer,
             filing_indicator=event.filing_indicator,
-            day=event.service_from or event.statement_from or event.payer_date,
+            day=date.fromordinal(self.turns[since - 1]) if since else date.min,
             line_of_business=facts.words.get("line_of_business"),
             delegate=facts.words.get("delegate"),
         )
@@ -118,7 +123,11 @@ class Policies:
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """All that a match depends on: the remittance's payer, the day of service, people's facts."""
+    """
+    All that a match depends on: the remittance's payer, the day of service, people's facts.
+
+    `day` stands for all days on which the same policies are in force: it is the first of them.
+    """
 
     payer: Party
     filing_indicator: str | None
@@ -127,7 +136,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     delegate: str | None
 
 
-# A file is of one payer: its claims differ by little more than their days.
+# A file is of one payer, and policies seldom change.
 @lru_cache(maxsize=16_384)
 def _match(policies: Policies, asked: Asked) -> PayerMatch:
     return policies.find(asked)
@@ -183,7 +192,15 @@ def index_policies(policies: Sequence[Policy]) -> Policies:
             for text in (*policy.file.match.names, *policy.file.match.aliases)
         ),
         by_delegate=_index((cast("str", policy.file.match.delegate), policy) for policy in delegates),
+        turns=tuple(sorted({turn for policy in policies for turn in _turns(policy)})),
     )
+
+
+def _turns(policy: Policy) -> Iterator[int]:
+    if policy.file.effective_from is not None:
+        yield policy.file.effective_from.toordinal()
+    if policy.file.effective_to is not None:
+        yield policy.file.effective_to.toordinal() + 1
 
 
 def _index(pairs: Iterable[tuple[str, Policy]]) -> dict[str, tuple[Policy, ...]]:

@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 
 from services.triage.domain.examples import failures
@@ -144,8 +146,9 @@ def test_one_policy_stands_once_for_a_day():
     second = SOUND.replace('version = "1"', 'version = "2"\neffective_from = 2026-01-01')
     both = load_policies({"a.toml": first.encode(), "b.toml": second.encode()})
 
-    found = both.match(denial(payer="PLAN A"), NO_FACTS)
-    assert [policy.file.version for policy in found.policies] == ["2"]
+    for served, version in ((date(2025, 12, 31), "1"), (date(2026, 1, 1), "2"), (date(2026, 3, 2), "2")):
+        found = both.match(denial(payer="PLAN A", service_from=served), NO_FACTS)
+        assert [policy.file.version for policy in found.policies] == [version]
 
 
 def test_a_folder_replaces_shipped_policies_of_the_same_id(tmp_path):

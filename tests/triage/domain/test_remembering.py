@@ -20,15 +20,21 @@ from shared.contracts.claim import BalanceFinding, Party, Reference, Remark
 from tests.triage.domain.denials import denial, facts, line, refused
 
 SHIPPED = load_policies(policy_texts())
-LONGER = load_policies(
-    {
-        name: re.sub(
-            rb"^amount = (\d+)", lambda found: b"amount = %d" % (int(found[1]) + 1), text, flags=re.MULTILINE
-        )
-        for name, text in policy_texts().items()
-    }
-)
-"""The same payers, whose windows are a day or so longer: as if the policies had been replaced."""
+
+
+def replaced(text: bytes) -> bytes:
+    """Make a policy whose windows are a day longer, in force from a day on: as if somebody had changed it."""
+    longer = re.sub(
+        rb"^amount = (\d+)", lambda found: b"amount = %d" % (int(found[1]) + 1), text, flags=re.MULTILINE
+    )
+    return (
+        longer
+        if b"default = true" in text or b"effective_" in text
+        else b"effective_from = 2026-03-02\n" + longer
+    )
+
+
+REPLACED = load_policies({name: replaced(text) for name, text in policy_texts().items()})
 
 REMEMBERED = [
     one
@@ -105,7 +111,7 @@ TOLD = [
 
 ARGUMENTS = {
     "facts": st.sampled_from(TOLD),
-    "policies": st.sampled_from([SHIPPED, LONGER]),
+    "policies": st.sampled_from([SHIPPED, REPLACED]),
     "calendar": st.sampled_from([Calendar(), Calendar(closed=frozenset([DAY]))]),
     "as_of": st.sampled_from([date(2026, 3, 21), date(2026, 5, 1), date(2027, 3, 21)]),
     "history": st.sampled_from([(), (denial(event_id=UUID(int=8), payer_date=date(2026, 3, 10)),)]),
