@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.errors import ReprieveError, UnauthenticatedError
 from shared.http.parameters import check_characters, refuse_unknown
 from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
-from shared.http.problems import add_problem_handlers, not_http, problem, problem_of, too_large
+from shared.http.problems import DESCRIBED, add_problem_handlers, not_http, problem, problem_of, too_large
 from shared.observability import metrics
 from shared.security.oidc import token_reader
 from shared.security.principals import Authenticator, Principal
@@ -64,6 +64,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(refuse_unknown)],
+        responses=DESCRIBED,
     )
     app.state.authenticator = Authenticator(engine, token_reader())
     app.state.health = health

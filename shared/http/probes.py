@@ -13,7 +13,7 @@ import structlog
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -107,19 +107,27 @@ def probes_router(health: Health) -> APIRouter:
     router = APIRouter(tags=["probes"])
 
     @router.head("/livez", include_in_schema=False)
-    @router.get("/livez", operation_id="livez")
-    async def livez() -> Response:
+    @router.get("/livez", operation_id="livez", responses={503: {"description": "A loop stands still."}})
+    async def livez() -> JSONResponse:
+        """Tell whether every loop of this process still runs."""
         silent = health.silent()
         return JSONResponse({"alive": not silent, "silent": silent}, 503 if silent else 200)
 
     @router.head("/readyz", include_in_schema=False)
-    @router.get("/readyz", operation_id="readyz")
-    async def readyz() -> Response:
+    @router.get("/readyz", operation_id="readyz", responses={503: {"description": "A check fails."}})
+    async def readyz() -> JSONResponse:
+        """Tell whether this process can work: what it needs answers."""
         unready = await health.unready()
         return JSONResponse({"ready": not unready, "failing": unready}, 503 if unready else 200)
 
-    @router.get("/metrics", operation_id="metrics", dependencies=[require("operator")])
+    @router.get(
+        "/metrics",
+        operation_id="metrics",
+        dependencies=[require("operator")],
+        response_class=PlainTextResponse,
+    )
     async def prometheus() -> Response:
+        """Give the metrics of this process to Prometheus."""
         health.silent()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

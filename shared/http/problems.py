@@ -10,10 +10,47 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from shared.errors import ReprieveError, UnauthenticatedError, UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
+
+_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "description": "urn:reprieve:problem:<slug>, the same for ever"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong."},
+        "remedy": {"type": "string", "description": "What to do."},
+        "request_id": {"type": "string", "description": "As in the log; tell it the operator."},
+        "errors": {
+            "type": "array",
+            "description": "The fields that are wrong.",
+            "items": {
+                "type": "object",
+                "required": ["field", "problem"],
+                "properties": {"field": {"type": "string"}, "problem": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def described(description: str) -> dict[str, Any]:
+    """Describe a problem answer for OpenAPI."""
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
+
+
+DESCRIBED: dict[int | str, dict[str, Any]] = {
+    401: described("No valid key or token."),
+    403: described("The role may not do this."),
+    422: described("The request is not as this route expects it; `errors` names the fields."),
+    "default": described("Any other failure: what is wrong, and what to do."),
+}
+"""What every route may answer. Without the default, FastAPI would promise errors in a form of its own."""
 
 
 def problem(
@@ -78,8 +115,9 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        headers = {"Allow": _allowed(request)} if error.status_code == _NOT_ALLOWED else error.headers
         return _problem_of_status(
-            HTTPStatus(error.status_code), request_id=_request_id(request), headers=error.headers
+            HTTPStatus(error.status_code), request_id=_request_id(request), headers=headers
         )
 
 
@@ -137,6 +175,19 @@ _REMEDIES = {
     405: "The Allow header names the methods that work.",
     413: "Send it in smaller parts.",
 }
+
+
+_NOT_ALLOWED = HTTPStatus.METHOD_NOT_ALLOWED
+
+
+def _allowed(request: Request) -> str:
+    """Name the methods of all routes on this path; the router names those of the first."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
 
 
 def _request_id(request: Request) -> str | None:

@@ -16,6 +16,7 @@ from shared.postgres import transaction
 from shared.security.principals import Principal
 
 _MOST_ITEMS = 10_000
+_REVISION_MAX = 2**31 - 1  # what the column holds
 _MOST_IDS = 100  # they stand in a URL
 
 
@@ -26,7 +27,7 @@ class Item(BaseModel):
 
     organization_id: UUID
     message_id: UUID
-    revision: int
+    revision: int = Field(ge=1, le=_REVISION_MAX)
 
 
 class ParkedMessage(Item):
@@ -97,7 +98,7 @@ def parked_router(
     @router.get("/v1/parked", operation_id="list_parked")
     async def list_parked(
         principal: _Reader,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
         message_id: Annotated[
             list[UUID] | None, Query(max_length=_MOST_IDS, description="These only; may be repeated.")
         ] = None,
@@ -113,6 +114,7 @@ def parked_router(
 
     @router.post("/v1/parked/replay", operation_id="replay_parked")
     async def replay_parked(principal: _Sender, wanted: Replay) -> MadeDue:
+        """Send parked messages again."""
         async with transaction(engine, organizations=await _scope(engine, principal)) as connection:
             parked = await _parked(connection, table)
             ids = parked if wanted.all else parked & {_id(item) for item in wanted.items}
@@ -124,6 +126,7 @@ def parked_router(
 
     @router.post("/v1/reconciliation/repair", operation_id="repair")
     async def repair(principal: _Sender, wanted: Repair) -> MadeDue:
+        """Send messages again that a reconciliation misses at their receiver."""
         async with transaction(engine, organizations=await _scope(engine, principal)) as connection:
             return MadeDue(made_due=await make_due(connection, table, map(_id, wanted.items)))
 

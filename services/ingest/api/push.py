@@ -94,8 +94,11 @@ def push_router(reception: Reception) -> APIRouter:
         principal: _Submitter,
         request: Request,
         response: Response,
-        feed: Annotated[str, Query(max_length=63)],
-        file_name: Annotated[str | None, Query(max_length=255)] = None,
+        feed: Annotated[str, Query(max_length=63, description="The feed that the file comes from.")],
+        file_name: Annotated[
+            str | None,
+            Query(max_length=255, description="What the sender calls the file; shown in its receipt."),
+        ] = None,
         key: _Key = None,
         prefer: _Prefer = None,
     ) -> PushedView:

@@ -37,7 +37,7 @@ from shared.security.principals import Principal
 _Lister = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin", "operator")]
 _Reader = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")]
 _Releaser = Annotated[Principal, require("supervisor", "admin")]
-_Limit = Annotated[int, Query(ge=1, le=200)]
+_Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 
 
 def quarantine_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -> APIRouter:
@@ -48,10 +48,10 @@ def quarantine_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -
     async def list_quarantined(
         principal: _Lister,
         *,
-        state: Annotated[State | None, Query()] = None,
-        remittance_id: Annotated[UUID | None, Query()] = None,
+        state: Annotated[State | None, Query(description="Only claims in this state.")] = None,
+        remittance_id: Annotated[UUID | None, Query(description="Only claims of this remittance.")] = None,
         limit: _Limit = 50,
-        cursor: Annotated[str | None, Query()] = None,
+        cursor: Annotated[str | None, Query(description="As `next_cursor` of the page before.")] = None,
     ) -> QuarantinedPage:
         """List claims that could not be read, newest first: places, findings and sums."""
         before = decode_cursor(cursor, tuple[datetime, UUID], key=cursor_key) if cursor else None

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
-from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import reconciliation
 from shared.http.auth import require
+from shared.http.ndjson import NdjsonResponse
 from shared.security.principals import Principal
 
 _LINES_AT_ONCE = 500
@@ -26,28 +26,32 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
     """Make the routes. An operator sees every organization's sums, others their own."""
     router = APIRouter(tags=["reconciliation"])
 
-    @router.get("/v1/reconciliation/remittances", operation_id="reconcile_remittances")
+    @router.get(
+        "/v1/reconciliation/remittances", operation_id="reconcile_remittances", response_class=NdjsonResponse
+    )
     async def remittances(
         principal: _Reader, since: _Since = None, remittance_id: _Remittance = None
-    ) -> StreamingResponse:
+    ) -> NdjsonResponse:
         """Per remittance: claims read = evented + no event + duplicates + quarantined + dismissed."""
         found = reconciliation.remittance_sums(
             engine, organizations=await scope(principal), since=since, remittance_id=remittance_id
         )
         return _ndjson(found)
 
-    @router.get("/v1/reconciliation/events", operation_id="reconcile_events")
+    @router.get("/v1/reconciliation/events", operation_id="reconcile_events", response_class=NdjsonResponse)
     async def events(
         principal: _Reader, since: _Since = None, remittance_id: _Remittance = None
-    ) -> StreamingResponse:
+    ) -> NdjsonResponse:
         """Every event, ordered by organization, event and revision."""
         found = reconciliation.event_states(
             engine, organizations=await scope(principal), since=since, remittance_id=remittance_id
         )
         return _ndjson(found)
 
-    @router.get("/v1/reconciliation/receipts", operation_id="reconcile_receipts")
-    async def receipts(_principal: _Operator, since: _Since = None) -> StreamingResponse:
+    @router.get(
+        "/v1/reconciliation/receipts", operation_id="reconcile_receipts", response_class=NdjsonResponse
+    )
+    async def receipts(_principal: _Operator, since: _Since = None) -> NdjsonResponse:
         """Files not finished: waiting, in work, given up as a defect, or with held sets and their sums."""
         return _ndjson(reconciliation.unfinished_receipts(engine, since=since))
 
@@ -59,7 +63,7 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
     return router
 
 
-def _ndjson(found: AsyncIterator[Any]) -> StreamingResponse:
+def _ndjson(found: AsyncIterator[Any]) -> NdjsonResponse:
     async def lines() -> AsyncIterator[bytes]:
         gathered: list[bytes] = []
         async for row in found:
@@ -69,7 +73,7 @@ def _ndjson(found: AsyncIterator[Any]) -> StreamingResponse:
                 gathered.clear()
         yield b"".join(gathered)
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
+    return NdjsonResponse(lines())
 
 
 _encode = msgspec.json.Encoder(decimal_format="string", enc_hook=str).encode

@@ -36,7 +36,7 @@ _SubmitterOrMember = Annotated[
 ]
 _Member = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")]
 _HeldReader = Annotated[Principal, require("submitter", "operator")]
-_Limit = Annotated[int, Query(ge=1, le=200)]
+_Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 
 
 def remittances_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) -> APIRouter:
@@ -71,7 +71,9 @@ def remittances_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) 
 
     @router.get("/v1/remittances", operation_id="list_remittances")
     async def list_remittances(
-        principal: _Member, limit: _Limit = 50, cursor: Annotated[str | None, Query()] = None
+        principal: _Member,
+        limit: _Limit = 50,
+        cursor: Annotated[str | None, Query(description="As `next_cursor` of the page before.")] = None,
     ) -> RemittancePage:
         """List the transaction sets of the caller's organization, newest first."""
         if principal.organization_id is None:
@@ -89,7 +91,9 @@ def remittances_router(engine: AsyncEngine, vault: Vault, *, cursor_key: bytes) 
 
     @router.get("/v1/held", operation_id="list_held")
     async def list_held(
-        principal: _HeldReader, limit: _Limit = 50, cursor: Annotated[str | None, Query()] = None
+        principal: _HeldReader,
+        limit: _Limit = 50,
+        cursor: Annotated[str | None, Query(description="As `next_cursor` of the page before.")] = None,
     ) -> HeldPage:
         """List transaction sets whose payee nobody registered: identifiers, sizes and sums only."""
         if principal.submitter_id is not None:

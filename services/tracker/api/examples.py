@@ -2,31 +2,10 @@
 
 from typing import Any
 
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "remedy": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {"type": "array", "items": {"type": "object"}},
-    },
-}
-
-
-def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/problem+json": {"schema": _PROBLEM}}}
-
+from shared.http.problems import described
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: _problem("No valid API key."),
-    403: _problem("The role may not do this."),
-    404: _problem("There is no such case, or none that the caller may see."),
-    422: _problem("The request is not as this route expects it."),
-    503: _problem("A part does not answer; repeating later helps."),
+    404: described("There is no such case, or none that the caller may see.")
 }
 
 _CASE = {
@@ -96,7 +75,7 @@ CASE_DETAIL = _answer(
         "corrected_patient": None,
     }
 )
-NEW_FACT: dict[int | str, dict[str, Any]] = {**PROBLEMS, 409: _problem("The case has ended.")}
+NEW_FACT: dict[int | str, dict[str, Any]] = {**PROBLEMS, 409: described("The case has ended.")}
 
 FACTS: dict[str, Any] = {
     "admission": {
@@ -152,6 +131,6 @@ STEPS: dict[str, Any] = {
 }
 NEW_STEP: dict[int | str, dict[str, Any]] = {
     **PROBLEMS,
-    409: _problem("The case does not allow this step now; the remedy names those that it allows."),
-    412: _problem("The case is not the version of If-Match any more."),
+    409: described("The case does not allow this step now; the remedy names those that it allows."),
+    412: described("The case is not the version of If-Match any more."),
 }

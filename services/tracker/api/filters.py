@@ -35,7 +35,7 @@ class CaseFilters(BaseModel):
     state: list[State] | None = Field(None, description="Any of these states.", max_length=20)
     category: list[Category] | None = Field(None, description="Any of these categories.", max_length=20)
     payer: Word | None = Field(None, description="A payer's id or name, whole.")
-    auth_related: bool | None = None
+    auth_related: bool | None = Field(None, description="Whether authorization has to do with it.")
     deadline_from: AwareDatetime | date | None = Field(
         None,
         description="Next deadline at or after this instant, or on this day where the payer is, or later.",
@@ -54,7 +54,7 @@ class CaseFilters(BaseModel):
     service_code: Word | None = Field(
         None, description="How the denied service's code begins: 70553, or 705 for its family."
     )
-    needs_human: bool | None = None
+    needs_human: bool | None = Field(None, description="Whether something is left for a person to judge.")
     include_test: bool = Field(False, description="Also cases of test files (ISA15=T).")
 
 

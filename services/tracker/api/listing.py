@@ -33,7 +33,7 @@ from shared.security.keyring import Keyring
 from shared.security.sealing import Sealer
 
 Cursor = Annotated[str | None, Field(max_length=2048, description="`next_cursor` of the page before.")]
-Limit = Annotated[int, Field(ge=1, le=200)]
+Limit = Annotated[int, Field(ge=1, le=200, description="How many at most.")]
 
 
 class ListQuery(CaseFilters):

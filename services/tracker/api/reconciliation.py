@@ -7,17 +7,15 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
-from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.store.reconciliation import ledger_lines
 from shared.http.auth import require
+from shared.http.ndjson import NdjsonResponse
 from shared.postgres import transaction
 from shared.security.principals import Principal
-
-NDJSON = "application/x-ndjson"
 
 _encode_lines = msgspec.json.Encoder(decimal_format="string").encode_lines
 
@@ -26,13 +24,11 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
     """Make the route. The operator sees every organization, anybody else their own."""
     router = APIRouter(tags=["reconciliation"])
 
-    @router.get(
-        "/v1/reconciliation/ledger", operation_id="reconcile_ledger", response_class=StreamingResponse
-    )
+    @router.get("/v1/reconciliation/ledger", operation_id="reconcile_ledger", response_class=NdjsonResponse)
     async def ledger(
         principal: Annotated[Principal, require("operator", "supervisor", "auditor", "admin")],
         since: Annotated[AwareDatetime | date | None, Query(description="A day (UTC) or an instant.")] = None,
-    ) -> StreamingResponse:
+    ) -> NdjsonResponse:
         """Stream what was recorded at `since` or later, ordered by organization, event and revision."""
         organizations = await _organizations(engine, principal)
         start = (
@@ -43,7 +39,7 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
             async for page in ledger_lines(engine, organizations, since=start):
                 yield _encode_lines(page)
 
-        return StreamingResponse(lines(), media_type=NDJSON)
+        return NdjsonResponse(lines())
 
     return router
 

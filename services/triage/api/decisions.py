@@ -43,6 +43,7 @@ def decisions_router(engine: AsyncEngine) -> APIRouter:
         principal: Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")],
         event_id: UUID,
     ) -> Response:
+        """Give the decisions about an event, newest first, as they were sent; sealed stays sealed."""
         scope = scope_of(principal)
         async with transaction(engine, **scope) as connection:
             found = await decisions_of(connection, scope["organizations"], event_id)

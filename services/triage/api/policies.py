@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -57,7 +57,10 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
 
     @router.get("/v1/policies/{policy_id}/versions/{number}", operation_id="get_policy_version")
     async def get_version(
-        principal: Reader, policy_id: str, number: int, layer: Layer | None = None
+        principal: Reader,
+        policy_id: str,
+        number: int,
+        layer: Annotated[Layer | None, Query(description="Whose version; your own unless told.")] = None,
     ) -> Response:
         """Give one version with its `content` as it was written; your own unless `layer` says otherwise."""
         own = principal.organization_id if layer in {None, "organization"} else None

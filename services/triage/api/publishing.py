@@ -72,7 +72,8 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
 
     @router.get("/v1/reevaluations", operation_id="list_reevaluations")
     async def list_reevaluations(
-        principal: Reader, limit: Annotated[int, Query(ge=1, le=500)] = 50
+        principal: Reader,
+        limit: Annotated[int, Query(ge=1, le=500, description="How many, newest first.")] = 50,
     ) -> Response:
         """List what is, or was, decided again because a policy changed, the newest first."""
         organizations = await _touched(engine, principal)

@@ -7,16 +7,14 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
-from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.store.organizations import time_zones
 from services.triage.store.reconciliation import decision_lines
 from shared.http.auth import require
+from shared.http.ndjson import NdjsonResponse
 from shared.postgres import transaction
 from shared.security.principals import Principal
-
-NDJSON = "application/x-ndjson"
 
 _encode_lines = msgspec.json.Encoder(decimal_format="string").encode_lines
 
@@ -25,11 +23,13 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
     """Make the route. The operator sees every organization, anybody else their own."""
     router = APIRouter(tags=["reconciliation"])
 
-    @router.get("/v1/reconciliation/decisions", operation_id="reconcile_decisions")
+    @router.get(
+        "/v1/reconciliation/decisions", operation_id="reconcile_decisions", response_class=NdjsonResponse
+    )
     async def decisions(
         principal: Annotated[Principal, require("operator", "supervisor", "auditor", "admin")],
         since: Annotated[datetime | None, Query(description="A date or an instant, UTC unless told.")] = None,
-    ) -> StreamingResponse:
+    ) -> NdjsonResponse:
         """Stream what was first seen at `since` or later, ordered by organization, event and revision."""
         if since is not None and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
@@ -39,7 +39,7 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
             async for page in decision_lines(engine, organizations, since=since):
                 yield _encode_lines(page)
 
-        return StreamingResponse(lines(), media_type=NDJSON)
+        return NdjsonResponse(lines())
 
     return router
 

@@ -10,12 +10,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.triage.api.reconciliation import NDJSON
 from services.triage.api.supposing import PolicyText, over, today_of
 from services.triage.domain.coverage import Coverage
 from services.triage.domain.decide import decide
@@ -27,6 +25,7 @@ from services.triage.store.policy_sets import PolicySets
 from services.triage.store.redeciding import count_decisions
 from shared.calendars import Calendar
 from shared.http.auth import require
+from shared.http.ndjson import NdjsonResponse
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -76,8 +75,8 @@ def simulating_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     """Make the routes."""
     router = APIRouter(tags=["what if"])
 
-    @router.post("/v1/simulations", operation_id="simulate_policies")
-    async def simulate(principal: Looker, asked: Simulation) -> StreamingResponse:
+    @router.post("/v1/simulations", operation_id="simulate_policies", response_class=NdjsonResponse)
+    async def simulate(principal: Looker, asked: Simulation) -> NdjsonResponse:
         """
         Decide stored denials by other policies, and tell what would change.
 
@@ -97,16 +96,21 @@ def simulating_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         told = _simulated(
             engine, supposed, since=_midnight(asked.since), denials=principal.organization_id is not None
         )
-        return StreamingResponse(told, media_type=NDJSON)
+        return NdjsonResponse(told)
 
-    @router.get("/v1/coverage", operation_id="policy_coverage")
-    async def coverage(principal: Looker, since: date | None = None) -> StreamingResponse:
+    @router.get("/v1/coverage", operation_id="policy_coverage", response_class=NdjsonResponse)
+    async def coverage(
+        principal: Looker,
+        since: Annotated[
+            date | None, Query(description="Only denials received on this day or later.")
+        ] = None,
+    ) -> NdjsonResponse:
         """Tell which payers' rules are known: `payer` for each, the one that denies the most first."""
         organizations = await _organizations(engine, principal)
         async with transaction(engine, organizations=organizations) as connection:
             in_force = await sets.in_force(connection)
         policies = {one: in_force.of(one) for one in organizations}
-        return StreamingResponse(_covered(engine, policies, since=_midnight(since)), media_type=NDJSON)
+        return NdjsonResponse(_covered(engine, policies, since=_midnight(since)))
 
     return router
 
