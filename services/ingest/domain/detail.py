@@ -23,7 +23,8 @@ security number), 1W (member id), IG (policy number): they would identify the pa
 _MIA_REMARKS = (5, 20, 21, 22, 23)
 _MOA_REMARKS = (3, 4, 5, 6, 7)
 _REVENUE_QUALIFIERS = frozenset(("NU", "RB"))
-_SVC_PADDING = ("",) * 7  # SVC has up to seven elements
+_ABSENT = (None,) * 12  # what stands behind a segment's last element; CLP has most of those read here
+_LISTS = ("adjustments", "remarks", "authorization_numbers")
 _ZERO = Decimal(0)
 _PEOPLE = {"QC": "patient", "IL": "subscriber", "74": "corrected_patient"}
 _PAYERS = {"TT": "crossover_payer", "PR": "corrected_payer"}
@@ -87,19 +88,20 @@ class Detail:
         return None, None, "none"
 
     def clp(self, parts: list[str]) -> None:
-        self.facts.update(
-            claim_number=parts[1].strip(),
-            claim_status=parts[2].strip(),
-            patient_responsibility_amount=_number(parts, 5),
-            filing_indicator=_text(parts, 6),
-            payer_claim_number=_text(parts, 7),
-            facility_type=_text(parts, 8),
-            frequency=_text(parts, 9),
-            drg=_text(parts, 11),
-        )
+        texts = _texts(parts)
+        self.facts |= {
+            "claim_number": texts[1] or "",
+            "claim_status": texts[2] or "",
+            "patient_responsibility_amount": _number(parts, 5),
+            "filing_indicator": texts[6],
+            "payer_claim_number": texts[7],
+            "facility_type": texts[8],
+            "frequency": texts[9],
+            "drg": texts[11],
+        }
 
     def cas(self, parts: list[str]) -> None:
-        into = self._adjustments if self._line is None else self._line["adjustments"]
+        into = self._adjustments if self._line is None else self._line.setdefault("adjustments", [])
         group = parts[1].strip() if len(parts) > 1 else ""
         for at in range(2, len(parts) - 1, 3):
             amount = _number_of(parts[at + 1])
@@ -137,7 +139,8 @@ class Detail:
             return
         qualifier = parts[1]
         if qualifier in _AUTHORIZATIONS:
-            into = self._authorizations if self._line is None else self._line["authorization_numbers"]
+            line = self._line
+            into = self._authorizations if line is None else line.setdefault("authorization_numbers", [])
             into.append(Reference(qualifier=qualifier, value=value))
         elif self._line is None:
             if qualifier in _REFERENCES:
@@ -146,7 +149,7 @@ class Detail:
             self._line["control_number"] = value
 
     def dtm(self, parts: list[str]) -> None:
-        day = read_date(parts[2].encode()) if len(parts) > 2 else None
+        day = _day_of(parts[2]) if len(parts) > 2 else None
         if day is None:
             return
         if self._line is None:
@@ -160,9 +163,8 @@ class Detail:
             self._line["service_to"] = day
 
     def svc(self, parts: list[str]) -> None:
-        parts = [*parts, *_SVC_PADDING]
+        parts += [""] * (4 - len(parts))
         qualifier, code, modifiers = _procedure(parts[1], self._component)
-        original_qualifier, original_code, _ = _procedure(parts[6], self._component)
         self._line = {
             "number": len(self._lines) + 1,
             "charge_amount": _number_of(parts[2]) or _ZERO,
@@ -170,15 +172,14 @@ class Detail:
             "qualifier": qualifier,
             "code": code,
             "modifiers": modifiers,
-            "original_qualifier": original_qualifier,
-            "original_code": original_code,
-            "revenue_code": parts[4].strip() or (code if qualifier in _REVENUE_QUALIFIERS else None),
-            "units_paid": _number_of(parts[5]),
-            "units_original": _number_of(parts[7]),
-            "adjustments": [],
-            "remarks": [],
-            "authorization_numbers": [],
+            "revenue_code": _text(parts, 4) or (code if qualifier in _REVENUE_QUALIFIERS else None),
+            "units_paid": _number(parts, 5),
         }
+        if len(parts) > 6:
+            original_qualifier, original_code, _ = _procedure(parts[6], self._component)
+            self._line["original_qualifier"] = original_qualifier
+            self._line["original_code"] = original_code
+            self._line["units_original"] = _number(parts, 7)
         self._lines.append(self._line)
 
     def amt(self, parts: list[str]) -> None:
@@ -189,7 +190,7 @@ class Detail:
         code = _text(parts, 2)
         if code is None:
             return
-        into = self._remarks if self._line is None else self._line["remarks"]
+        into = self._remarks if self._line is None else self._line.setdefault("remarks", [])
         into.append(Remark(code=code, source="LQ", code_list=parts[1].strip() or "HE"))
 
 
@@ -223,8 +224,9 @@ def _procedure(element: str, component: str) -> tuple[str | None, str | None, tu
 
 
 def _frozen(line: dict[str, Any]) -> dict[str, Any]:
-    for name in ("adjustments", "remarks", "authorization_numbers"):
-        line[name] = tuple(line[name])
+    for name in _LISTS:
+        if name in line:
+            line[name] = tuple(line[name])
     return line
 
 
@@ -244,23 +246,42 @@ class _Numbers(dict[str, Decimal | None]):
         return number
 
 
+class _Days(dict[str, date | None]):
+    """Dates read so far: a file has a few hundred."""
+
+    def __missing__(self, text: str) -> date | None:
+        if len(self) >= _NUMBERS_MAX:
+            self.clear()
+        day = read_date(text.encode())
+        if len(text) <= _REMEMBERED_MAX:
+            self[text] = day
+        return day
+
+
 _NUMBERS_MAX = 1 << 13
 _REMEMBERED_MAX = 32  # characters: what is longer is no number, and would fill the memory
 _number_of = _Numbers().__getitem__
+_day_of = _Days().__getitem__
 
 
 def _text(parts: list[str], at: int) -> str | None:
     return (parts[at].strip() or None) if at < len(parts) else None
 
 
+def _texts(parts: list[str]) -> list[str | None]:
+    """Give the texts of a segment's elements, None for what is empty or absent."""
+    return [part.strip() or None for part in parts] + [*_ABSENT]
+
+
 def _person(parts: list[str]) -> Person:
+    texts = _texts(parts)
     return Person(
-        last=_text(parts, 3),
-        first=_text(parts, 4),
-        middle=_text(parts, 5),
-        suffix=_text(parts, 7),
-        id_qualifier=_text(parts, 8),
-        member_id=_text(parts, 9),
+        last=texts[3],
+        first=texts[4],
+        middle=texts[5],
+        suffix=texts[7],
+        id_qualifier=texts[8],
+        member_id=texts[9],
     )
 
 
