@@ -5,7 +5,7 @@ Only wrappings change; what is sealed stays as it is, so that this takes seconds
 the tables, in small transactions: whatever stops it, run it again. The processes read both keys meanwhile.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store.feed_secrets import secret_context
 from services.ingest.store.sftp_pulls import sftp_secret_context
+from services.tracker.alerts.store.channels import channel_secret_context
 from shared.errors import InvalidInputError
+from shared.http.auth import Scope
 from shared.postgres import transaction
 from shared.security import administration
 from shared.security.commands import keys, with_owner
@@ -111,6 +113,14 @@ _WRAPPINGS = (
         ("feed", "text"),
         lambda row: sftp_secret_context(row.first, row.second),
     ),
+    _Wrapping(
+        "secrets of alert channels",
+        "tracker.channels",
+        "sealed_secret",
+        ("organization_id", "uuid"),
+        ("channel_id", "uuid"),
+        lambda row: channel_secret_context(row.first, row.second),
+    ),
 )
 
 
@@ -135,9 +145,12 @@ async def rotate(engine: AsyncEngine, master_key: MasterKey, *, show: Shown) -> 
     """
     await check_owned_master_key(engine, master_key)
     done = Rotation()
-    submitters = [one.submitter_id for one in await administration.list_submitters(engine)]
+    walls = Scope(
+        submitters=tuple(one.submitter_id for one in await administration.list_submitters(engine)),
+        organizations=tuple(one.organization_id for one in await administration.list_organizations(engine)),
+    )
     for wrapping in _WRAPPINGS:
-        while await _pass(engine, master_key, wrapping, submitters, done, show):
+        while await _pass(engine, master_key, wrapping, walls, done, show):
             continue
     async with transaction(engine) as connection:
         await connection.execute(_SETTLE, {"wrapped": new_check(master_key)})
@@ -159,17 +172,17 @@ async def _pass(
     engine: AsyncEngine,
     master_key: MasterKey,
     wrapping: _Wrapping,
-    submitters: Sequence[Any],
+    walls: Scope,
     done: Rotation,
     show: Shown,
 ) -> int:
     """Go once through one kind of key; gives how many were wrapped anew."""
     last: Any = None
     changed, lost, seen = 0, 0, 0
-    async with transaction(engine, submitters=submitters) as connection:
+    async with transaction(engine, **walls) as connection:
         total = int(await connection.scalar(wrapping.count()) or 0)
     while True:
-        async with transaction(engine, submitters=submitters) as connection:
+        async with transaction(engine, **walls) as connection:
             asked = {"limit": _ROWS_AT_ONCE, **({"first": last.first, "second": last.second} if last else {})}
             found = (await connection.execute(wrapping.page(begun=last is not None), asked)).all()
             fresh = []

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-PROCESSES = ("ingest-api", "ingest-worker", "triage-api", "triage-worker", "tracker-api", "tracker-worker")
+PROCESSES = (
+    "ingest-api",
+    "ingest-worker",
+    "triage-api",
+    "triage-worker",
+    "tracker-api",
+    "tracker-worker",
+    "tracker-alerts",
+)
 
 
 def serve(

@@ -20,6 +20,7 @@ USUAL_PORTS = {
     "ingest-worker": 8091,
     "triage-worker": 8092,
     "tracker-worker": 8093,
+    "tracker-alerts": 8103,
     "broker": 19092,
 }
 

@@ -2,7 +2,8 @@
 The tracker's processes, and the one place where their objects meet.
 
 tracker-worker records decisions, sends receipts, case events and facts, and sweeps deadlines; tracker-api
-answers people. When one loop of a process crashes, the process ends and is started anew.
+answers people; tracker-alerts tells people what they did not ask for. When one loop of a process crashes, the
+process ends and is started anew.
 """
 
 import asyncio
@@ -15,6 +16,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.tracker.alerts.domain.patience import Patience
+from services.tracker.alerts.network import Network
+from services.tracker.alerts.workers.delivering import Delivery, deliver_notifications
+from services.tracker.alerts.workers.keeping import keep_notifications
 from services.tracker.api.cases import cases_router
 from services.tracker.api.facts import facts_router
 from services.tracker.api.listing import listing_router
@@ -23,7 +28,12 @@ from services.tracker.api.steps import steps_router
 from services.tracker.api.summary import summary_router
 from services.tracker.api.timeline import timeline_router
 from services.tracker.domain.observations import VIEWS
-from services.tracker.settings import read_api_settings, read_worker_settings
+from services.tracker.settings import (
+    allowed_hosts,
+    read_alert_settings,
+    read_api_settings,
+    read_worker_settings,
+)
 from services.tracker.store.outboxes import FACTS, OUTBOX
 from services.tracker.workers.recording import GROUP, TOPICS, record_batch
 from services.tracker.workers.sweeping import sweep_deadlines
@@ -43,10 +53,12 @@ from shared.security.sealing import MasterKey
 
 API_PORT = 8083
 WORKER_PORT = 8093
+ALERTS_PORT = 8103
 
 # Each relay keeps one connection for its locks and takes another to work.
 _WORKER_CONNECTIONS = 10
 _API_CONNECTIONS = 10
+_ALERTS_CONNECTIONS = 10
 
 
 async def run_worker(stop: asyncio.Event) -> None:
@@ -94,6 +106,37 @@ async def run_worker(stop: asyncio.Event) -> None:
         )
         async with asyncio.TaskGroup() as running:
             for loop in loops:
+                running.create_task(loop)
+
+
+async def run_alerts(stop: asyncio.Event) -> None:
+    """Deliver what is to be told until `stop` is set; attempts under way are finished."""
+    settings = read_alert_settings()
+    health = Health()
+    async with _engine(settings.database_url, "tracker-alerts", pool_size=_ALERTS_CONNECTIONS) as engine:
+        master_key = MasterKey.from_text(settings.master_key.get_secret_value())
+        delivery = Delivery(
+            engine=engine,
+            master_key=master_key,
+            network=Network(
+                allow_hosts=allowed_hosts(settings.alerts_allow_hosts),
+                timeout_seconds=settings.alerts_timeout_seconds,
+            ),
+            patience=Patience(
+                first_seconds=settings.alerts_first_retry_seconds,
+                longest_seconds=settings.alerts_longest_retry_seconds,
+                days=settings.alerts_give_up_days,
+            ),
+            attempt_seconds=2 * settings.alerts_timeout_seconds,
+            runbooks_url=settings.alerts_runbooks_url,
+        )
+        app = create_app(title="tracker-alerts", version=version("reprieve"), engine=engine, health=health)
+        async with checked_master_key(engine, master_key, stop), asyncio.TaskGroup() as running:
+            for loop in (
+                deliver_notifications(delivery, health=health, stop=stop),
+                keep_notifications(engine, keep_days=settings.alerts_keep_days, health=health, stop=stop),
+                serve(app, settings.host, settings.port or ALERTS_PORT, stop),
+            ):
                 running.create_task(loop)
 
 
@@ -146,4 +189,5 @@ async def _engine(
 PROCESSES: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
     "tracker-worker": run_worker,
     "tracker-api": run_api,
+    "tracker-alerts": run_alerts,
 }

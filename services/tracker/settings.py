@@ -1,6 +1,6 @@
 """What the tracker's processes are told from outside: REPRIEVE_* in the environment."""
 
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InvalidInputError
@@ -28,6 +28,38 @@ class ApiSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int | None = None
     statement_timeout_seconds: float = 10.0
+    alerts_allow_hosts: str = ""
+
+
+class AlertSettings(BaseSettings):
+    """
+    tracker-alerts. The master key opens the secrets of channels.
+
+    `alerts_allow_hosts`: names with commas between, * for any part, that channels may have though their
+    addresses are private. A notification that fails is tried again after the first seconds, then after twice
+    as long, up to the longest; it is given up, and a channel that failed all the time disabled, after so many
+    days. `alerts_runbooks_url` is where the pages of docs/runbooks/ can be read, with a slash at its
+    end; by default their paths are told.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="REPRIEVE_", frozen=True, extra="ignore")
+
+    database_url: SecretStr
+    master_key: SecretStr
+    host: str = "127.0.0.1"
+    port: int | None = None
+    alerts_allow_hosts: str = ""
+    alerts_timeout_seconds: float = Field(default=15.0, gt=0, le=30)
+    alerts_first_retry_seconds: float = Field(default=10.0, gt=0)
+    alerts_longest_retry_seconds: float = Field(default=6 * 3600.0, gt=0)
+    alerts_give_up_days: float = Field(default=3.0, gt=0)
+    alerts_keep_days: int = Field(default=90, ge=1)
+    alerts_runbooks_url: str = "docs/runbooks/"
+
+
+def allowed_hosts(setting: str) -> tuple[str, ...]:
+    """Read REPRIEVE_ALERTS_ALLOW_HOSTS."""
+    return tuple(one.strip() for one in setting.split(",") if one.strip())
 
 
 def read_worker_settings() -> WorkerSettings:
@@ -42,6 +74,14 @@ def read_api_settings() -> ApiSettings:
     """Read the environment. Raises InvalidInputError that lists all mistakes, never a value."""
     try:
         return ApiSettings()  # type: ignore[call-arg]  # the environment gives the rest
+    except ValidationError as error:
+        raise _mistakes(error) from None
+
+
+def read_alert_settings() -> AlertSettings:
+    """Read the environment. Raises InvalidInputError that lists all mistakes, never a value."""
+    try:
+        return AlertSettings()  # type: ignore[call-arg]  # the environment gives the rest
     except ValidationError as error:
         raise _mistakes(error) from None
 

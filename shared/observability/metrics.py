@@ -112,3 +112,16 @@ CASES_CHANGED = Counter("reprieve_cases_changed", "Cases opened, changed and clo
 PERSONS_OPENED = Counter(
     "reprieve_persons_opened", "Sealed persons opened for a reader; each one is audited."
 )
+
+# Alerts
+DELIVERY_ATTEMPTS = Counter(
+    "reprieve_delivery_attempts",
+    "Attempts to deliver a notification, by what came of it.",
+    ["kind", "outcome"],
+)
+NOTIFICATIONS_WAITING = Gauge("reprieve_notifications_waiting", "Notifications not delivered yet.")
+NOTIFICATION_OLDEST_SECONDS = Gauge(
+    "reprieve_notification_oldest_seconds", "How long the oldest undelivered notification has been due."
+)
+CHANNELS_FAILING = Gauge("reprieve_channels_failing", "Active alert channels whose last attempt failed.")
+CHANNELS_DISABLED = Gauge("reprieve_channels_disabled", "Alert channels that are disabled.")

@@ -7,6 +7,7 @@ import re
 import subprocess
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -15,6 +16,8 @@ from services.ingest.store import feed_secrets, sftp_pulls
 from services.ingest.store.sftp_pulls import SftpPlace
 from services.ingest.store.vault import StoredFile, Vault
 from services.key_rotation import rotate
+from services.tracker.alerts.domain.notification import Secret
+from services.tracker.alerts.store import channels
 from shared.contracts.claim_denied import ClaimDenied
 from shared.errors import InvalidInputError
 from shared.postgres import rows, transaction
@@ -44,6 +47,17 @@ async def fill(site: Site, files: int = 3) -> None:
     await sftp_pulls.set_pull(
         site.engine, OLD, **ids, place=place, secret_kind="password", secret=b"a password"
     )
+    channel = {"organization_id": site.organization_id, "channel_id": uuid4()}
+    async with transaction(site.owner, organizations=[site.organization_id]) as connection:
+        await channels.add_channel(
+            connection,
+            **channel,
+            name="billing",
+            kind="webhook",
+            settings={},
+            sealed_secret=channels.seal_secret(OLD, Secret(current="a secret"), **channel),
+            rate_per_minute=None,
+        )
 
 
 async def opens(site: Site, master_key: MasterKey) -> bool:
@@ -65,6 +79,9 @@ async def opens(site: Site, master_key: MasterKey) -> bool:
         assert len(await feed_secrets.secrets_of_feed(site.engine, master_key, **ids)) == 1
         (pull,) = await sftp_pulls.all_pulls(site.engine)
         assert pull.secret(master_key) == b"a password"
+        async with transaction(site.owner, organizations=[site.organization_id]) as connection:
+            (channel,) = await channels.list_channels(connection)
+        assert channel.secret(master_key) == Secret(current="a secret")
     except InvalidInputError:
         return False
     return True
@@ -80,7 +97,7 @@ async def test_after_a_rotation_the_new_key_opens_everything_and_the_old_one_not
     done = await rotate(site.owner, BOTH, show=ignore)
 
     assert (await opens(site, OLD), await opens(site, NEW), await opens(site, BOTH)) == (False, True, True)
-    assert list(done.rewrapped.values()) == [1, 1, 3, 1, 1]
+    assert list(done.rewrapped.values()) == [1, 1, 3, 1, 1, 1]
     assert done.lost == {}
     with pytest.raises(InvalidInputError):
         await check_master_key(site.engine, OLD)

@@ -81,7 +81,10 @@ def test_settings_that_are_given_are_read_somewhere(services: dict[str, Any], na
 def test_only_ingest_and_tracker_hold_the_master_key(services: dict[str, Any]) -> None:
     holders = {name for name, one in services.items() if "REPRIEVE_MASTER_KEY" in one.get("environment", {})}
 
-    assert holders == {"ingest-api", "ingest-worker", "tracker-api", "tracker-worker"} | ON_DEMAND
+    assert (
+        holders
+        == {"ingest-api", "ingest-worker", "tracker-api", "tracker-worker", "tracker-alerts"} | ON_DEMAND
+    )
 
 
 def test_processes_wait_for_the_jobs_and_jobs_for_the_engines(services: dict[str, Any]) -> None:

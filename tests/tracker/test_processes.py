@@ -29,7 +29,7 @@ async def test_the_api_is_ready_with_a_database_and_stops_when_told(database, mo
     assert answer == {"ready": True, "failing": []}
 
 
-@pytest.mark.parametrize("process", ["tracker-api", "tracker-worker"])
+@pytest.mark.parametrize("process", ["tracker-api", "tracker-worker", "tracker-alerts"])
 async def test_missing_settings_are_named_and_no_value_is_shown(process, monkeypatch):
     monkeypatch.delenv("REPRIEVE_DATABASE_URL", raising=False)
     monkeypatch.setenv("REPRIEVE_PORT", "not-a-port")

@@ -1,0 +1,69 @@
+"""How facts of a notification read in plain text. Channels escape what they need to escape."""
+
+from datetime import date
+from decimal import Decimal
+
+from services.tracker.alerts.domain.content import Content, Kind, Line, Severity
+
+_PREFIX: dict[Kind, str] = {
+    "firing": "",
+    "update": "",
+    "resolved": "Resolved: ",
+    "digest": "",
+    "test": "Test: ",
+}
+
+
+def headline(content: Content, kind: Kind, severity: Severity) -> str:
+    """Say in one line what it is about, with the severity where it is pressing."""
+    pressing = f"[{severity}] " if severity in ("critical", "error") and kind in ("firing", "update") else ""
+    return f"{pressing}{_PREFIX[kind]}{one_line(content.title)}"
+
+
+def total(content: Content) -> str | None:
+    """Say how many and how much; None when there is nothing to count."""
+    count = content.totals.count or len(content.lines)
+    amount = None if content.totals.amount is None else dollars(content.totals.amount)
+    counted = f"{count:,} {'item' if count == 1 else 'items'}" if count else None
+    return ", ".join(one for one in (counted, amount) if one) or None
+
+
+def describe(line: Line) -> str:
+    """Write a line: what it is, payer, category, dollars, the time that is left."""
+    parts = (
+        None if line.label is None else one_line(line.label),
+        None if line.payer is None else one_line(line.payer),
+        None if line.category is None else line.category.replace("_", " "),
+        None if line.amount is None else dollars(line.amount),
+        time_left(line.days_left, line.deadline_on, line.zone),
+    )
+    return " · ".join(one for one in parts if one) or "case"
+
+
+def time_left(days: int | None, on: date | None, zone: str | None) -> str | None:
+    """Write `3 days left (by 2026-04-02, America/Chicago)`, as far as it is known."""
+    if days is None and on is None:
+        return None
+    left = None if days is None else "today" if days == 0 else f"{days} {'day' if days == 1 else 'days'} left"
+    until = None if on is None else ", ".join(one for one in (f"by {on.isoformat()}", zone) if one)
+    return f"{left} ({until})" if left and until else left or until
+
+
+def dollars(amount: Decimal) -> str:
+    """Write `$1,240.00`."""
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+
+
+def one_line(text: str) -> str:
+    """Keep line breaks and control characters of foreign words out of headers and headings."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def cut(text: str, characters: int) -> str:
+    """Shorten a text to so many characters, and show that it was."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def not_shown(content: Content, shown: int) -> int:
+    """Count what the message does not list."""
+    return max(0, max(content.totals.count, len(content.lines)) - shown)
