@@ -8,7 +8,7 @@ new one stands where people look, instead of an edit in yesterday's channel.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from services.tracker.alerts.domain.alerts import Alert
 from services.tracker.alerts.domain.calendar import Calendar, next_opening, today
+from services.tracker.alerts.domain.content import Severity
 from services.tracker.alerts.domain.routing import (
     Leaf,
     Routing,
@@ -27,17 +28,26 @@ from services.tracker.alerts.domain.routing import (
     leaves_of,
     silenced,
 )
+from services.tracker.alerts.domain.rules import rank
 
-CATCH_UP = "catch-up"
+CATCH_UP = "catch_up"
+"""The kind of a group of what was found after an outage, and the name of its page."""
 _PATIENCE = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """`told` are the alerts that the last message spoke of; `window` names this life of the group."""
+    """
+    `told` are the alerts that the last message spoke of; `window` names this life of the group.
+
+    `kind` and `rule_name` are those that it began with; `severity` is the worst that was told last.
+    """
 
     channel_id: UUID
     group_key: str
+    kind: str
+    rule_name: str
+    severity: Severity
     window: str
     began_at: datetime
     flush_at: datetime
@@ -47,11 +57,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What a channel is to be told: the alerts that stand, how many are new, how many are gone."""
+    """What a channel is to be told of a group: the alerts that stand, how many are new, how many gone."""
 
-    channel_id: UUID
-    group_key: str
-    window: str
+    group: Group
     kind: Literal["firing", "update", "resolved"]
     alerts: tuple[Alert, ...]
     new: int
@@ -90,7 +98,7 @@ def dispatch(
         old = before.get(place)
         if old is None:
             assert leaf is not None  # noqa: S101  a place has a group or members
-            changed.append(_begin(place, leaf, at=at))
+            changed.append(_begin(place, leaf, found, at=at))
             continue
         if at < old.flush_at:
             continue
@@ -126,10 +134,14 @@ def _group_key(leaf: Leaf, alert: Alert) -> str:
     return f"{leaf.path}:" + ",".join(f"{name}={label(alert, name)}" for name in leaf.group_by)
 
 
-def _begin(place: Place, leaf: Leaf, *, at: datetime) -> Group:
+def _begin(place: Place, leaf: Leaf, found: Sequence[Alert], *, at: datetime) -> Group:
+    worst = max(found, key=lambda alert: rank(alert.severity))
     return Group(
         channel_id=place[0],
         group_key=place[1],
+        kind=CATCH_UP if worst.caught_up_at else worst.kind,
+        rule_name=worst.rule_name,
+        severity=worst.severity,
         window=f"{at:%Y%m%dT%H%M%S}",
         began_at=at,
         flush_at=at + timedelta(seconds=leaf.group_wait_seconds),
@@ -169,7 +181,8 @@ def _flush(
     later = at + timedelta(seconds=leaf.group_interval_seconds)
     if not firing and not standing:
         return _Step(None, (_message(old, "resolved", (), gone=gone),) if old.told else ())
-    told = replace(old, flush_at=later, notified_at=at, told=frozenset(firing | standing))
+    worst = max((alert.severity for alert in found), key=rank, default=old.severity)
+    told = replace(old, flush_at=later, notified_at=at, told=frozenset(firing | standing), severity=worst)
     if new and old.told and today(calendar, at) > today(calendar, old.began_at):
         again = replace(told, window=f"{at:%Y%m%dT%H%M%S}", began_at=at)
         over = _message(old, "resolved", (), gone=len(old.told))
@@ -178,9 +191,9 @@ def _flush(
         kind: Literal["firing", "update"] = "update" if old.notified_at else "firing"
         if not old.told and not firing:
             return _Step(replace(old, flush_at=later))
-        return _Step(told, (_message(old, kind, found, new=new, gone=gone),))
+        return _Step(told, (_message(told, kind, found, new=new, gone=gone),))
     if _is_due_again(old, leaf, found, at=at):
-        return _Step(told, (_message(old, "firing", found),))
+        return _Step(told, (_message(told, "firing", found),))
     return _Step(replace(old, flush_at=later))
 
 
@@ -200,23 +213,10 @@ def _message(
     new: int = 0,
     gone: int = 0,
 ) -> Message:
-    return Message(
-        channel_id=group.channel_id,
-        group_key=group.group_key,
-        window=group.window,
-        kind=kind,
-        alerts=tuple(alerts),
-        new=new,
-        gone=gone,
-    )
+    return Message(group=group, kind=kind, alerts=tuple(alerts), new=new, gone=gone)
 
 
-def dedup_key(organization_id: UUID, rule: str, group_key: str, window: str) -> str:
+def dedup_key(organization_id: UUID, group: Group) -> str:
     """Name one life of a group, the same over all its messages and tries; at most 255 characters."""
-    digest = hashlib.sha256(group_key.encode()).hexdigest()[:16]
-    return f"{organization_id.hex[:12]}:{rule}:{digest}:{window}"
-
-
-def rule_word(kinds: Mapping[str, int] | set[str]) -> str:
-    """Name the rule kind of a group in its key; `mixed` where there are several."""
-    return next(iter(kinds)) if len(kinds) == 1 else "mixed"
+    digest = hashlib.sha256(group.group_key.encode()).hexdigest()[:16]
+    return f"{organization_id.hex[:12]}:{group.kind}:{digest}:{group.window}"

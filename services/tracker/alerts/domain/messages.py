@@ -5,39 +5,26 @@ from datetime import datetime
 from decimal import Decimal
 
 from services.tracker.alerts.domain.alerts import Alert, line_of
-from services.tracker.alerts.domain.content import Content, Line, Severity, Totals
+from services.tracker.alerts.domain.content import Content, Line, Totals
 from services.tracker.alerts.domain.groups import CATCH_UP, Message
 from services.tracker.alerts.domain.rules import KINDS, rank
 
 LINES_MAX = 50
 """More than any channel shows; the totals count all."""
 
-CATCH_UP_PAGE = "catch_up"
 
-
-def severity_of(alerts: Sequence[Alert]) -> Severity:
-    """Give the worst."""
-    return max((alert.severity for alert in alerts), key=rank, default="info")
-
-
-def content_of(
-    message: Message, *, at: datetime, kind: str, rule_name: str, case_link: str | None = None
-) -> Content:
-    """
-    Write a message. `kind` and `rule_name` are those of its group, also where no alert is left.
-
-    `case_link` is an address with `{case_id}` in it.
-    """
-    catching_up = message.group_key.startswith(CATCH_UP)
+def content_of(message: Message, *, at: datetime, case_link: str | None = None) -> Content:
+    """Write a message. `case_link` is an address with `{case_id}` in it."""
+    group = message.group
     alerts = sorted(message.alerts, key=_urgency)
     amounts = [alert.amount for alert in alerts if alert.amount is not None]
     amount = sum(amounts, Decimal(0)) if amounts else None
     return Content(
-        title=_title(message, kind=CATCH_UP_PAGE if catching_up else kind, count=len(alerts), amount=amount),
-        rule="Caught up after an interruption" if catching_up else rule_name,
+        title=_title(message, count=len(alerts), amount=amount),
+        rule="Caught up after an interruption" if group.kind == CATCH_UP else group.rule_name,
         lines=tuple(_lines(alerts[:LINES_MAX], at=at, case_link=case_link)),
         totals=Totals(count=len(alerts), amount=amount),
-        runbook=CATCH_UP_PAGE if catching_up else kind,
+        runbook=group.kind,
         acknowledged=bool(alerts) and all(alert.acknowledged_at for alert in alerts),
     )
 
@@ -51,8 +38,8 @@ def _urgency(alert: Alert) -> tuple[int, float, Decimal]:
     return -rank(alert.severity), ends, -(alert.amount or Decimal(0))
 
 
-def _title(message: Message, *, kind: str, count: int, amount: Decimal | None) -> str:
-    one, many = _NAMES[kind]
+def _title(message: Message, *, count: int, amount: Decimal | None) -> str:
+    one, many = _NAMES[message.group.kind]
     if message.kind == "resolved":
         return f"Resolved: {many}"
     at_stake = f", ${amount:,.2f} at stake" if amount is not None else ""
@@ -61,5 +48,5 @@ def _title(message: Message, *, kind: str, count: int, amount: Decimal | None) -
 
 
 _NAMES = {name: (kind.one, kind.many) for name, kind in KINDS.items()} | {
-    CATCH_UP_PAGE: ("alert after an interruption", "alerts after an interruption")
+    CATCH_UP: ("alert after an interruption", "alerts after an interruption")
 }

@@ -131,7 +131,7 @@ class Pipeline(Part):
         "channel_failing",
     ]
     above: Annotated[float, Field(ge=0)] = 0
-    for_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    for_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
     severity: Severity = "error"
 
 

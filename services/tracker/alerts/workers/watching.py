@@ -1,0 +1,60 @@
+"""Asks the other processes for their metrics, over HTTP with the operator's key, and remembers an hour."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+import httpx2
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.tracker.alerts.domain.pipeline import MEANINGS, Fact, Sample, Snapshot, facts_in, subject_of
+
+_HOUR = timedelta(hours=1)
+_TIMEOUT_SECONDS = 5.0
+_BYTES_MAX = 8 * 1024 * 1024
+
+log = structlog.get_logger()
+
+
+class PipelineWatch:
+    """What the metrics at some addresses say. `urls` are those of processes, without /metrics."""
+
+    def __init__(self, urls: Sequence[str], key: str | None) -> None:
+        self._urls = tuple(urls)
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._last: dict[str, list[Sample]] = {}
+        self._hour: deque[Snapshot] = deque()
+
+    async def facts(self, at: datetime) -> list[Fact]:
+        """Give what stands now. Who does not answer has not recovered: what it said last counts."""
+        async with httpx2.AsyncClient(headers=self._headers, timeout=_TIMEOUT_SECONDS) as client:
+            for url in self._urls:
+                answer = await self._ask(client, url)
+                if answer is not None:
+                    self._last[url] = answer
+        samples = [sample for said in self._last.values() for sample in said]
+        while self._hour and at - self._hour[0][0] > _HOUR:
+            self._hour.popleft()
+        found = facts_in(samples, self._hour)
+        self._hour.append((at, {(one.name, subject_of(one)): one.value for one in samples}))
+        return found
+
+    async def _ask(self, client: httpx2.AsyncClient, url: str) -> list[Sample] | None:
+        try:
+            answer = await client.get(f"{url.rstrip('/')}/metrics")
+        except httpx2.HTTPError as error:
+            log.warning("metrics_unanswered", url_host=httpx2.URL(url).host, error_class=type(error).__name__)
+            return None
+        if not answer.is_success or len(answer.content) > _BYTES_MAX:
+            log.warning("metrics_unanswered", url_host=httpx2.URL(url).host, status=answer.status_code)
+            return None
+        return list(read_samples(answer.text))
+
+
+def read_samples(exposition: str) -> Iterator[Sample]:
+    """Read the samples that mean something here from a text in the format of Prometheus."""
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            if sample.name in MEANINGS:
+                yield Sample(sample.name, tuple(sorted(sample.labels.items())), sample.value)
