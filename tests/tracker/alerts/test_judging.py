@@ -31,7 +31,7 @@ from services.tracker.alerts.domain.rules import (
     Unowned,
     read_settings,
 )
-from services.tracker.domain.lifecycle import LIVE_STATES
+from services.tracker.domain.states import LIVE_STATES
 from tests.tracker.alerts.support import NEW_YORK, case, local
 
 # A Wednesday; the Monday before Thanksgiving week's end makes 26 November a holiday.
@@ -73,10 +73,8 @@ def test_a_clock_that_is_not_ours_to_keep_says_nothing(state):
     assert found(Clock(), "2026-12-02 10:00", deadline=DEADLINE, state=state) is None
 
 
-def test_every_state_in_which_it_is_our_turn_is_one_in_which_a_clock_matters():
-    known = {"open", "partly_paid"} | (OUR_TURN & LIVE_STATES)
-
-    assert known <= LIVE_STATES
+def test_a_clock_is_ours_to_keep_in_every_live_state_but_those_that_wait_for_the_payer():
+    assert LIVE_STATES - {"submitted", "corrected_claim_sent"} == OUR_TURN
 
 
 def test_a_missed_deadline_is_told_for_some_business_days():

@@ -1,0 +1,375 @@
+"""The evaluator over a real database: cases in, notifications out, whatever interrupts it."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from services.tracker.alerts.domain.calendar import Calendar
+from services.tracker.alerts.domain.defaults import INSTALLATION
+from services.tracker.alerts.domain.pipeline import Fact
+from services.tracker.alerts.domain.routing import Route, Routing
+from services.tracker.alerts.domain.rules import (
+    Clock,
+    DeadlineMissed,
+    DenialJump,
+    FollowUp,
+    InformationRequest,
+    MorningDigest,
+    NewCase,
+    Only,
+    Pipeline,
+    Rule,
+    Tier,
+    Unowned,
+)
+from services.tracker.alerts.store.alerts import mark
+from services.tracker.alerts.store.candidates import candidate_query
+from services.tracker.alerts.store.settings import choose, keep_rule
+from services.tracker.alerts.workers.evaluating import look_at
+from services.tracker.store.cases import roll_deadlines
+from shared import clock
+from shared.postgres import create_engine, transaction
+from tests.tracker.support import ORGANIZATION, denial, outcome
+from tests.tracker.support import clock as clock_of
+
+SECONDS = timedelta(seconds=1)
+MINUTES = timedelta(minutes=1)
+EVERY_DAY = {"weekdays": tuple(range(7)), "country": "", "zone": "UTC"}
+CALENDAR = Calendar(zone="UTC", weekdays=tuple(range(7)), country="")
+
+
+def rule(settings, **given) -> Rule:
+    return Rule(rule_id=uuid4(), name=f"a rule of {settings.kind}", settings=settings, **given)
+
+
+@pytest.fixture
+def site(engine, select):
+    """An organization with one channel, one route to it, and the rules that a test gives it."""
+
+    class Site:
+        channel_id = uuid4()
+        now = clock.now()
+
+        async def begin(self, *rules: Rule, organization: UUID = ORGANIZATION) -> None:
+            async with transaction(engine, organizations=[organization]) as connection:
+                await connection.execute(
+                    text(
+                        "insert into tracker.channels (organization_id, channel_id, name, kind, settings)"
+                        " values (:organization, :channel, 'c', 'webhook', '{}')"
+                    ),
+                    {"organization": organization, "channel": self.channel_id},
+                )
+                routing = Routing(route=Route(name="all", channels="all"))
+                assert await choose(connection, organization, routing=routing, calendar=EVERY_DAY, version=1)
+                for one in rules:
+                    assert await keep_rule(connection, organization, one)
+                # As if it had been looked at a moment ago: what is found now is no catch-up.
+                await mark(connection, organization, "look", self.now)
+
+        async def look(self, *, after: timedelta = timedelta(0), organization=ORGANIZATION, **given):
+            self.now += after
+            return await look_at(engine, organization, at=self.now, **given)
+
+        async def rest(self, length: timedelta) -> None:
+            """Let time pass in which the evaluator looked, and found nothing."""
+            self.now += length
+            async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+                await mark(connection, ORGANIZATION, "look", self.now)
+
+        async def told(self, organization=ORGANIZATION):
+            return await select(
+                "select kind, severity, group_key, dedup_key, content from tracker.notifications"
+                " order by position",
+                organization=organization,
+            )
+
+        async def open(self, organization=ORGANIZATION):
+            return await select(
+                "select kind, subject, tier, severity, case_id from tracker.alerts"
+                " where resolved_at is null order by opened_at, tier",
+                organization=organization,
+            )
+
+    return Site()
+
+
+def in_days(number: float) -> datetime:
+    return datetime.now(UTC) + timedelta(days=number)
+
+
+def near(days: float, **given):
+    return denial(claim_key=uuid4(), clocks=(clock_of(in_days(days), zone="UTC"),), **given)
+
+
+async def test_a_clock_is_told_escalates_and_resolves_when_the_claim_is_paid(site, record):
+    await site.begin(
+        rule(
+            Clock(
+                tiers=(
+                    Tier(hours=24, severity="warning"),
+                    Tier(hours=2, severity="critical"),
+                )
+            )
+        )
+    )
+    first = near(0.5, charge=2500)
+    await record(first, near(5))
+    await site.look()
+    await site.look(after=MINUTES)
+    ((kind, severity, _, key, content),) = await site.told()
+    assert (kind, severity) == ("firing", "warning")
+    assert content["title"] == "1 case close to its deadline, $2,500.00 at stake"
+    (line,) = content["lines"]
+    assert set(line) == {"case_id", "payer", "category", "amount", "days_left", "deadline_on", "zone"}
+
+    await site.rest(timedelta(hours=11))
+    await site.look()
+    assert [(one.tier, one.severity) for one in await site.open()] == [("2h", "critical")]
+    assert [row.kind for row in await site.told()] == ["firing", "update"]
+
+    await record(outcome("paid", claim_key=first.claim_key, charge=2500))
+    await site.look(after=6 * MINUTES)
+
+    assert await site.open() == []
+    assert [(row.kind, row.dedup_key) for row in await site.told()][-1] == ("resolved", key)
+
+
+async def test_looking_twice_changes_nothing(site, record):
+    await site.begin(rule(Clock()), rule(NewCase(amount_at_least=Decimal(50))))
+    await record(near(0.5), near(0.6))
+    await site.look()
+    before = await site.open()
+
+    assert await site.look() == (0, 0, 0)
+    assert await site.open() == before
+    assert len(before) == 4
+
+
+async def test_a_deadline_that_passes_while_it_is_our_turn_is_missed(site, record, engine, select, database):
+    await site.begin(rule(DeadlineMissed()))
+    await record(near(0.00002), near(1))
+    await asyncio.sleep(2)
+    await roll_deadlines(engine)
+    await site.look(after=10 * SECONDS)
+
+    ((kind, *_),) = await site.open()
+
+    assert kind == "deadline_missed"
+    assert len(await select("select * from tracker.missed_deadlines")) == 1
+
+
+async def test_after_an_outage_there_is_one_message_a_channel(site, record):
+    rules = rule(Clock()), rule(NewCase(amount_at_least=Decimal(1))), rule(Unowned(hours=0))
+    await site.begin(*rules)
+    await record(*(near(0.5 + n / 100) for n in range(40)))
+    await site.look(after=timedelta(hours=1))
+    for _ in range(5):
+        await site.look(after=MINUTES)
+
+    ((kind, _, key, _, content),) = await site.told()
+
+    assert (kind, key[:9]) == ("firing", "catch_up:")
+    assert content["totals"]["count"] == 120
+    assert content["runbook"] == "catch_up"
+
+
+async def test_killed_at_random_points_it_loses_and_doubles_nothing(site, record):
+    await site.begin(rule(Clock()), rule(NewCase(amount_at_least=Decimal(1))))
+    chance = random.Random(11)  # noqa: S311  a simulation
+    for _ in range(12):
+        await record(near(0.5), near(0.7))
+        look = asyncio.ensure_future(site.look(after=20 * SECONDS))
+        await asyncio.wait([look], timeout=chance.random() * 0.15)
+        look.cancel()
+        await asyncio.gather(look, return_exceptions=True)
+    for _ in range(3):
+        await site.look(after=6 * MINUTES)
+
+    opened = await site.open()
+    told = await site.told()
+
+    assert len(opened) == len({(one.kind, one.subject) for one in opened}) == 48
+    for kind in ("clock", "new_case"):
+        messages = [row for row in told if row.content["runbook"] == kind]
+        assert [row.kind for row in messages] == ["firing", *["update"] * (len(messages) - 1)]
+        assert messages[-1].content["totals"]["count"] == 24
+        counts = [row.content["totals"]["count"] for row in messages]
+        assert counts == sorted(set(counts))  # each message tells more than the one before
+
+
+async def test_a_rule_that_is_switched_off_resolves_what_it_found(site, record, engine):
+    one = rule(Clock())
+    await site.begin(one, rule(FollowUp()))
+    await record(near(0.5))
+    await site.look()
+    assert len(await site.open()) == 1
+
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        assert await keep_rule(
+            connection, ORGANIZATION, one.model_copy(update={"enabled": False, "version": 2})
+        )
+    await site.look()
+
+    assert await site.open() == []
+
+
+async def test_a_changed_rule_judges_its_open_alerts_anew(site, record, engine):
+    one = rule(Clock(tiers=(Tier(hours=24, severity="info"),)))
+    await site.begin(one)
+    await record(near(0.5))
+    await site.look()
+
+    narrower = Clock(tiers=(Tier(hours=1, severity="info"),))
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        await keep_rule(connection, ORGANIZATION, one.model_copy(update={"settings": narrower, "version": 2}))
+    await site.look()
+
+    assert await site.open() == []
+
+
+async def test_denials_that_jump_are_told_once_a_day_and_resolve(site, record):
+    today = datetime.now(UTC).date()
+    await site.begin(rule(DenialJump()))
+    history = [near(90, on=today - timedelta(days=8 + 3 * n)) for n in range(18)]
+    await record(*history, *(near(90, on=today - timedelta(days=n % 5)) for n in range(25)))
+    await site.look()
+    ((kind, *_),) = await site.open()
+    assert kind == "denial_jump"
+
+    assert await site.look(after=MINUTES) == (0, 0, 1)
+    (message,) = await site.told()
+    assert "25 denials in 7 days" in message.content["lines"][0]["label"]
+
+    await site.look(after=timedelta(days=8))
+    assert await site.open() == []
+
+
+async def test_a_digest_goes_out_once_a_morning(site, record):
+    now = datetime.now(UTC)
+    due = (now - timedelta(minutes=5)).time().replace(tzinfo=None)
+    if now.time() < time(0, 10):
+        pytest.skip("the day is too young")
+    await site.begin(rule(MorningDigest(at=due), only=Only(payers=("Acme Health",))))
+    await record(near(0.01, charge=300), near(40, charge=700))
+    await site.look(after=2 * SECONDS)
+    await site.look(after=MINUTES)
+
+    (message,) = await site.told()
+
+    assert message.kind == "digest"
+    labels = [line.get("label") for line in message.content["lines"]]
+    assert labels[0] == "2 new"
+    assert labels[2].startswith("2 open")
+    assert message.content["title"] == "1 due this week, $1,000.00 at risk"
+
+
+async def test_the_pipeline_is_the_operators(site):
+    silent = Fact("silent_feed", "feed=a", "feed a", 1)
+    await site.begin(rule(Pipeline(kind="silent_feed")), organization=INSTALLATION)
+    await site.look(organization=INSTALLATION, facts=[silent])
+    assert [one.kind for one in await site.open(INSTALLATION)] == ["silent_feed"]
+
+    await site.look(organization=INSTALLATION, facts=[], after=MINUTES)
+
+    assert await site.open(INSTALLATION) == []
+    assert await site.told(INSTALLATION) == []  # it was gone before anybody had to be told
+
+
+async def test_an_organization_never_sees_the_installations_figures(site):
+    await site.begin(rule(Pipeline(kind="silent_feed")))
+    await site.look(facts=[Fact("silent_feed", "feed=a", "feed a", 1)])
+
+    assert await site.open() == []
+
+
+async def test_default_rules_are_there_at_the_first_look(engine, select):
+    await look_at(engine, ORGANIZATION, at=clock.now())
+
+    kinds = await select("select settings ->> 'kind' as kind from tracker.alert_rules order by 1")
+
+    assert "clock" in {row.kind for row in kinds}
+
+
+@pytest.fixture
+async def many_cases(database, engine, record, select):
+    """100,000 cases, their deadlines over the coming half year, and statistics."""
+    await record(near(200))
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        columns = [
+            row.column_name
+            for row in (
+                await connection.execute(
+                    text(
+                        "select column_name from information_schema.columns where table_schema = 'tracker'"
+                        " and table_name = 'cases' and is_generated = 'NEVER'"
+                    )
+                )
+            ).all()
+        ]
+        changed = {
+            "case_id": "gen_random_uuid()",
+            "claim_key": "gen_random_uuid()",
+            "deadlines": "array[now() + n * interval '150 seconds']",
+            "next_deadline_at": "now() + n * interval '150 seconds'",
+            "opened_at": "now() - n * interval '150 seconds'",
+            "follow_up_on": "case when n % 50 = 0 then current_date + n / 500 end",
+            "information_due_at": "case when n % 70 = 0 then now() + n * interval '150 seconds' end",
+        }
+        await connection.execute(
+            text(
+                f"insert into tracker.cases ({', '.join(columns)})"
+                f" select {', '.join(changed.get(name, name) for name in columns)}"
+                " from tracker.cases, generate_series(1, 100000) as n"
+            )
+        )
+    as_owner = create_engine(database.owner, name="test")
+    async with as_owner.connect() as connection:
+        await connection.execute(text("analyze tracker.cases"))
+        await connection.execute(text("analyze tracker.missed_deadlines"))
+        await connection.commit()
+    await as_owner.dispose()
+
+
+async def test_over_100_000_cases_every_rule_reads_a_range_of_an_index(many_cases, engine, site):
+    at = clock.now()
+    rules = [
+        rule(settings)
+        for settings in (
+            Clock(),
+            NewCase(),
+            DeadlineMissed(),
+            FollowUp(),
+            InformationRequest(),
+            Unowned(),
+        )
+    ]
+    plans = {}
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        for one in rules:
+            statement, bound = candidate_query(one, at=at, calendar=CALENDAR)
+            found = await connection.execute(
+                text(f"explain (analyze, format json) {statement}"),
+                {**bound, "organization_id": ORGANIZATION, "limit": 1000},
+            )
+            plans[one.settings.kind] = found.scalar_one()
+    for kind, plan in plans.items():
+        read = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name") == "cases"]
+        assert read, kind
+        assert all("Index" in node["Node Type"] for node in read), (kind, plan)
+        rows = sum(node["Actual Rows"] * node["Actual Loops"] for node in read)
+        assert rows <= 10_000, (kind, rows)
+
+    assert (await site.begin(*rules)) is None
+    done = await site.look()
+    assert 5_000 < done.opened < 20_000
+
+
+def nodes(plan):
+    yield plan
+    for one in plan.get("Plans", ()):
+        yield from nodes(one)
