@@ -108,7 +108,7 @@ BODIES = {
     "POST /v1/quarantine/{quarantine_id}/release": {"reason": "the payer's portal", "paid_amount": "0"},
     "POST /v1/quarantine/{quarantine_id}/dismiss": {"reason": "the payer sent it again"},
     "POST /v1/replays": {"quarantined": True},
-    "POST /v1/cases/{case_id}/steps": {"kind": "note", "text": "called"},
+    "POST /v1/cases/{case_id}/steps": {"kind": "note", "note": "called"},
     "POST /v1/feeds": {"name": "main"},
     "POST /v1/remittances/known": {"sha256": ["0" * 64]},
     "PATCH /v1/feeds/{name}": {"cadence_hours": 24},
