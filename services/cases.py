@@ -1,6 +1,6 @@
 """
 `reprieve cases`: the tracker's list and one case, for people at a terminal. It reaches the tracker over HTTP
-only.
+only. What is done about a case stands in case_steps.py.
 """
 
 import json
@@ -20,13 +20,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from services.case_steps import steps
 from shared.http.client import Stack, raise_for_problem
 from shared.terminal import print_table
 
 cases = typer.Typer(no_args_is_help=True, help="The denials being worked.")
+cases.add_typer(steps)
 
 _PAGE = 200
-_BEING_WORKED = ["open", "partly_paid"]  # what is left to be won of a claim that was partly paid is open
+_BEING_WORKED = [
+    "open",
+    "in_preparation",
+    "submitted",
+    "information_requested",
+    "approved",
+    "partly_approved",
+    "denied",
+    "corrected_claim_sent",
+    "partly_paid",  # what is left to be won of a claim that was partly paid is open
+    "paid",  # so little that a person has to say whether it is a recovery
+]
 
 
 class Format(StrEnum):
@@ -45,8 +58,8 @@ def list_cases(
     state: Annotated[
         list[str] | None,
         typer.Option(
-            help="open, partly_paid, reversed, paid, closed; may be repeated. Without it the first two, or"
-            " with --claim-number all."
+            help="Such as open, submitted or closed (docs/lifecycle.md); may be repeated. Without it all but"
+            " reversed and closed, or with --claim-number all."
         ),
     ] = None,
     payer: Annotated[str | None, typer.Option(help="A payer's id or name, whole.")] = None,
@@ -90,7 +103,7 @@ def show_case(
     output: _Output = Format.table,
     data_dir: _DataDir = None,
 ) -> None:
-    """Show one case: its decision, its clocks as they stand now, and what happened to it."""
+    """Show one case: its decision, its clocks as they stand now, its requests, and what happened to it."""
     with Stack.find(data_dir).client("tracker", "biller") as tracker:
         case = raise_for_problem(tracker.get(f"/v1/cases/{case_id}")).json()
         timeline = raise_for_problem(tracker.get(f"/v1/cases/{case_id}/timeline")).json()["data"]
@@ -127,7 +140,9 @@ def _table(found: Iterator[dict[str, Any]]) -> Table:
             _deadline(case["next_deadline_on"], case["days_left"]),
             escape(f"{case['payer_name'] or 'unknown payer'}\n{case['claim_number']}\n{case['case_id']}"),
             f"{_words(case['category'])}, {_words(case['state'])}\n{_next(case)}"
-            + ("\nneeds a person" if case["needs_human"] else ""),
+            + ("\nneeds a person" if case["needs_human"] else "")
+            + (f"\n{ACT_TODAY}" if case.get("may_have_closed") else "")
+            + (f"\nask again on {case['follow_up_on']}" if case.get("follow_up_on") else ""),
             f"${Decimal(case['amount_at_stake']):,.2f}",
         )
     return table
@@ -142,13 +157,50 @@ def _story(case: dict[str, Any], timeline: list[dict[str, Any]]) -> Iterator[str
         yield f"what was said about it was purged on {case['purged_at'][:10]}; ids and amounts are left"
     if decision := case["decision"]:
         yield f"next: {_next(case)}"
+        if case["may_have_closed"]:
+            yield ACT_TODAY
         yield from (f"  {number}. {action}" for number, action in enumerate(decision["next_actions"], 1))
+        if decision["channel"]:
+            yield f"by {decision['channel']}"
+        yield from (f"contact: {one['purpose']}: {one['where']}" for one in decision["contacts"])
         for clock in decision["clocks"]:
             yield from _clock(clock)
+    yield from _work(case)
     for entry in timeline:
-        yield f"{entry['at'][:16].replace('T', ' ')}  {_happened(entry)}"
+        became = f" → {_words(entry['state'])}" if entry.get("state") else ""
+        became += f" ({_words(entry['closed_reason'])})" if entry.get("closed_reason") else ""
+        yield f"{entry['at'][:16].replace('T', ' ')}  {_happened(entry)}{became}"
         if entry["kind"] == "decision":
             yield from _difference(entry["decision"])
+
+
+ACT_TODAY = "may have closed: act today"
+
+
+def _work(case: dict[str, Any]) -> Iterator[str]:
+    """Say what people are at: requests, papers, who has it, when to ask, and what can be done now."""
+    for request in case["requests"]:
+        level = f", level {request['level']}" if request["kind"] == "appeal" else ""
+        reference = f", reference {request['reference']}" if request["reference"] else ""
+        again = ", sent again since" if request["superseded"] else ""
+        yield f"request: {_words(request['kind'])}{level}: {_words(request['state'])}{reference}{again}"
+    if case["documents_complete"] is not None:
+        yield f"papers: {case['documents_complete']:.0%} there"
+        marks = {"missing": "[ ]", "checked": "[x]", "on_the_remittance": "[x]"}
+        yield from (f"    {marks[one['state']]} {one['document']}" for one in case["documents"])
+    if case["information_due_at"]:
+        yield f"the payer wants its answer by {case['information_due_at']}"
+    if case["follow_up_on"]:
+        yield f"ask the payer again on {case['follow_up_on']}"
+    if case["assignee_id"]:
+        yield f"assigned to {case['assignee_id']}"
+    if case["tags"]:
+        yield f"tags: {', '.join(case['tags'])}"
+    if case["closed_reason"] == "recovered":
+        payer, patient = (f"${Decimal(case[f'recovered_{who}_amount']):,.2f}" for who in ("payer", "patient"))
+        yield f"recovered: {payer} paid, {patient} left to the patient"
+    if case["allowed_steps"]:
+        yield f"now possible: {', '.join(_words(one) for one in case['allowed_steps'])}"
 
 
 def _next(case: dict[str, Any]) -> str:
@@ -191,8 +243,14 @@ def _happened(entry: dict[str, Any]) -> str:
             return f"remittance of {told['payer_date']}: {told['saw']}, {paid}"
         case "decision":
             return f"decision {told['decision_revision']}: {_words(told['category'])}"
+        case "step":
+            said = [str(value) for name, value in told["told"].items() if name not in _UNSAID]
+            return f"{told['made_role']}: {_words(told['kind'])}{': ' if said else ''}{', '.join(said)}"
         case _:
             return f"fact: {_words(told['kind'])} {told['value']} ({told['state']})"
+
+
+_UNSAID = frozenset({"level", "zone", "follow_up_on", "next_on"})
 
 
 def _difference(decision: dict[str, Any]) -> Iterator[str]:

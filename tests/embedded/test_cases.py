@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import pytest
 from typer.testing import CliRunner
 
 from services import cases
+from services.tracker.domain.states import CLOSINGS, STATES, StepKind
+from services.tracker.domain.steps import read_step
 
 CASE = {
     "case_id": "0a000000-0000-4000-8000-000000000001",
@@ -27,6 +29,15 @@ CASE = {
     "next_deadline_on": "2026-11-24",
     "next_deadline_zone": "America/Detroit",
     "days_left": 3,
+    "may_have_closed": False,
+    "requests": [],
+    "documents": [],
+    "documents_complete": None,
+    "information_due_at": None,
+    "follow_up_on": None,
+    "assignee_id": None,
+    "tags": [],
+    "allowed_steps": [],
 }
 CLOCK = {
     "kind": "retro_authorization",
@@ -76,7 +87,7 @@ def listed(printed, columns: int = 120, **changes: Any) -> str:
 
 
 def shown(printed, *clocks: dict[str, Any], timeline: Sequence[dict[str, Any]] = (), **changes: Any) -> str:
-    decision = {"next_actions": ["Appeal"], "clocks": list(clocks)}
+    decision = {"next_actions": ["Appeal"], "channel": None, "contacts": [], "clocks": list(clocks)}
     case_id = CASE["case_id"]
     return printed(
         "show",
@@ -161,7 +172,7 @@ def test_an_amount_a_deadline_and_an_id_are_whole_on_any_screen(printed, columns
 @pytest.mark.parametrize(
     ("options", "states"),
     [
-        ([], ["open", "partly_paid"]),
+        ([], [one for one in STATES if one not in ("reversed", "closed")]),
         (["--state", "paid", "--state", "closed"], ["paid", "closed"]),
         (["--claim-number", "A-1"], []),
     ],
@@ -170,3 +181,98 @@ def test_open_cases_are_listed_unless_others_are_asked_for(printed, asked, optio
     printed("list", *options, cases={"data": [], "next_cursor": None})
 
     assert asked[0].url.params.get_list("state") == states
+
+
+def test_a_case_says_what_people_are_at_and_what_is_possible(printed):
+    step = {"kind": "submit", "made_role": "biller", "told": {"request": "retro_authorization", "level": 1}}
+    entry = {
+        "at": "2026-01-12T10:00:00Z",
+        "kind": "step",
+        "state": "submitted",
+        "closed_reason": None,
+        "step": step,
+    }
+    story = shown(
+        printed,
+        timeline=[entry],
+        may_have_closed=True,
+        requests=[
+            {
+                "kind": "appeal",
+                "level": 2,
+                "state": "submitted",
+                "reference": "R-1",
+                "superseded": False,
+            }
+        ],
+        documents=[{"document": "Missing: notes", "state": "missing"}],
+        documents_complete=0.5,
+        follow_up_on="2026-01-26",
+        allowed_steps=["determine", "information_requested"],
+    )
+
+    assert "may have closed: act today" in story
+    assert "request: appeal, level 2: submitted, reference R-1" in story
+    assert "papers: 50% there" in story
+    assert "[ ] Missing: notes" in story
+    assert "ask the payer again on 2026-01-26" in story
+    assert "now possible: determine, information requested" in story
+    assert "biller: submit: retro_authorization → submitted" in story
+
+
+CASE_ID, WHO = CASE["case_id"], "0c000000-0000-4000-8000-000000000001"
+COMMANDS = {
+    "prepare": ["prepare", CASE_ID, "appeal", "--level", "2"],
+    "submit": ["submit", CASE_ID, "retro_authorization", "--channel", "fax", "--on", "2026-01-12"],
+    "information_requested": ["asked", CASE_ID, "referral", "the notes", "--due-on", "2026-02-01"],
+    "information_sent": ["answered", CASE_ID, "referral", "--channel", "portal"],
+    "peer_to_peer": ["peer-to-peer", CASE_ID, "scheduled", "--on", "2026-02-01"],
+    "determine": [
+        "determine",
+        CASE_ID,
+        "appeal",
+        "approved",
+        "--authorization-number",
+        "A-7",
+        "--units",
+        "2",
+    ],
+    "withdraw": ["withdraw", CASE_ID, "appeal", "a new request is quicker"],
+    "corrected_claim_sent": ["corrected-claim", CASE_ID],
+    "follow_up_scheduled": ["follow-up", CASE_ID, "--next-on", "2026-02-01"],
+    "follow_up_done": ["follow-up", CASE_ID, "still in review"],
+    "note": ["note", CASE_ID, "called"],
+    "tag": ["tag", CASE_ID, "mri"],
+    "untag": ["tag", CASE_ID, "mri", "--remove"],
+    "assign": ["assign", CASE_ID, WHO],
+    "unassign": ["assign", CASE_ID],
+    "document_checked": ["document", CASE_ID, "Missing: notes"],
+    "document_unchecked": ["document", CASE_ID, "Missing: notes", "--missing"],
+    "close": ["close", CASE_ID, "expired"],
+    "reopen": ["reopen", CASE_ID, "the payer calls"],
+}
+
+
+@pytest.mark.parametrize("kind", get_args(StepKind))
+def test_every_step_has_a_command_that_sends_it_as_the_tracker_reads_it(printed, asked, kind):
+    taken = {
+        "case": CASE | {"version": 2, "state": "closed", "closed_reason": "expired"},
+        "allowed_steps": ["reopen", "note"],
+    }
+
+    told = printed(*COMMANDS[kind], steps=taken)
+
+    [request] = asked
+    assert read_step(request.content).kind == kind
+    assert "idempotency-key" in request.headers
+    assert "The case is closed (expired), version 2." in told
+    assert "Now possible: reopen, note." in told
+
+
+def test_the_commands_know_the_words_of_the_tracker():
+    from services import case_steps
+    from services.tracker.domain.steps import Channel, RequestKind
+
+    assert set(case_steps.Request) == set(get_args(RequestKind))
+    assert set(case_steps.Channel) == set(get_args(Channel))
+    assert set(case_steps.Reason) == {closing.reason for closing in CLOSINGS}
