@@ -21,6 +21,7 @@ from services.tracker.alerts.network import Network
 from services.tracker.alerts.workers.delivering import Delivery, deliver_notifications
 from services.tracker.alerts.workers.keeping import keep_notifications
 from services.tracker.api.cases import cases_router
+from services.tracker.api.events import events_router
 from services.tracker.api.facts import facts_router
 from services.tracker.api.listing import listing_router
 from services.tracker.api.reconciliation import reconciliation_router
@@ -165,6 +166,7 @@ def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
     app.include_router(facts_router(engine))
     app.include_router(steps_router(engine))
     app.include_router(summary_router(engine))
+    app.include_router(events_router(engine, cursor_key(master_key)))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(FACTS, engine, unreceipted=OUTBOX))
     return app

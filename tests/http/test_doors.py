@@ -100,6 +100,8 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "POST /v1/cases/{case_id}/facts": {"biller", "supervisor", "admin"},
         "GET /v1/cases/{case_id}/steps": PEOPLE,
         "POST /v1/cases/{case_id}/steps": {"biller", "supervisor", "admin"},
+        "GET /v1/events": PEOPLE,
+        "GET /v1/events/stream": PEOPLE,
         "GET /v1/summary": PEOPLE,
         "GET /v1/reconciliation/ledger": RECONCILERS,
     },
@@ -142,6 +144,8 @@ class Services:
             for part in template.split("/")
         )
         headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
+        if template.endswith("/stream"):
+            headers["Last-Event-ID"] = "nobody's"  # or it would never end
         return await self.clients[service].request(
             method, path + query, json=BODIES.get(route), headers=headers
         )

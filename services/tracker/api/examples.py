@@ -76,6 +76,29 @@ CASE_DETAIL = _answer(
     }
 )
 NEW_FACT: dict[int | str, dict[str, Any]] = {**PROBLEMS, 409: described("The case has ended.")}
+EVENT_PAGE = _answer(
+    {
+        "data": [
+            {
+                "type": "CaseOpened",
+                "data": {
+                    "organization_id": "0a000000-0000-4000-8000-000000000001",
+                    "case_event_id": "4f0a2d6e-6a55-5b0e-9a44-7c0f8b1d9e63",
+                    "case_id": "0c1e3b1a-6a55-5b0e-9a44-7c0f8b1d9e63",
+                    "version": 1,
+                    "occurred_at": "2026-01-11T09:00:00Z",
+                    "state": "open",
+                    "category": "authorization_absent",
+                    "auth_related": True,
+                    "amount_at_stake": "1240.00",
+                },
+            }
+        ],
+        "has_more": False,
+        "next_cursor": "5PmU…",
+    }
+)
+NEW_FACT: dict[int | str, dict[str, Any]] = {**PROBLEMS, 409: _problem("The case has ended.")}
 
 FACTS: dict[str, Any] = {
     "admission": {

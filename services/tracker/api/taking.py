@@ -18,12 +18,11 @@ from services.tracker.store.audit import audit
 from services.tracker.store.claims import load_claim
 from services.tracker.store.folding import write_folded
 from services.tracker.store.ledger import ClaimKey
-from services.tracker.store.outboxes import OUTBOX
+from services.tracker.store.feed import announce
 from services.tracker.store.search import find_case
 from services.tracker.store.steps import add_step
 from shared import clock
 from shared.errors import ConflictError, InvalidInputError, StaleError
-from shared.kafka.outbox import Message, insert_messages
 from shared.postgres import lock_shards
 from shared.security.principals import Principal
 from shared.values import shard_of
@@ -77,7 +76,6 @@ async def take_step(
     await add_step(connection, key, made)
     folded = claim.folded(made)
     changes = await write_folded(connection, folded, claim.by_id, at=at, steps={case_id: step.kind})
-    await insert_messages(connection, OUTBOX, [Message.of(one) for one in changes])
     await audit(
         connection,
         principal,
@@ -88,6 +86,7 @@ async def take_step(
     after = await find_case(connection, organization_id, case_id)
     if after is None:
         raise no_such_case()
+    await announce(connection, changes)
     return Taken(made, next(one for one in folded if one.case_id == case_id), after)
 
 

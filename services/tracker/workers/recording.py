@@ -17,14 +17,14 @@ from services.tracker.domain.fold import fold
 from services.tracker.domain.observations import Observation, read_observation
 from services.tracker.domain.steps import Made
 from services.tracker.store import cases, ledger
+from services.tracker.store.feed import announce
 from services.tracker.store.folding import write_folded
 from services.tracker.store.ledger import ClaimKey
-from services.tracker.store.outboxes import OUTBOX, settle_facts
+from services.tracker.store.outboxes import settle_facts
 from services.tracker.store.steps import steps_of_keys
 from shared import clock
 from shared.contracts.case_events import CaseEvent
 from shared.contracts.denial_triaged import DenialTriaged
-from shared.kafka.outbox import Message, insert_messages
 from shared.kafka.received import Received
 from shared.observability import metrics
 from shared.postgres import lock_shards, transaction
@@ -52,8 +52,8 @@ async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[Observ
         new, before = await ledger.record(connection, once)
         changes = await _fold(connection, [once[key][0] for key in new], before)
         receipts = receipts_for(events, batch_id=uuid4())
-        await insert_messages(connection, OUTBOX, [Message.of(one) for one in (*changes, *receipts)])
         await settle_facts(connection, _weighed_facts(events))
+        await announce(connection, changes, receipts)
     _count(new=len(new), repeated=len(decisions) - len(new), changes=changes)
 
 

@@ -1,4 +1,8 @@
-"""The sweep: where a deadline has passed, the case shows the next one. Time alone closes no case."""
+"""
+The sweep: where a deadline has passed, the case shows the next one, and old entries leave the feed.
+
+Time alone closes no case.
+"""
 
 import asyncio
 
@@ -6,6 +10,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.store.cases import roll_deadlines
+from services.tracker.store.feed import KEPT, forget_old
+from shared import clock
 from shared.errors import UnavailableError
 from shared.http.probes import Health
 from shared.kafka.backoff import sleep_unless
@@ -24,6 +30,7 @@ async def sweep_deadlines(engine: AsyncEngine, *, health: Health, stop: asyncio.
         rolled = 0
         try:
             rolled = await roll_deadlines(engine, limit=_CASES_AT_ONCE)
+            await forget_old(engine, before=clock.now() - KEPT)
         except UnavailableError as error:
             log.warning("sweep_waits", loop=LOOP, error_class=type(error.__cause__ or error).__name__)
         if rolled:
