@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from services.tracker.domain.lifecycle import LIVE_STATES, State
+from services.tracker.domain.states import LIVE_STATES, State
 from shared.contracts.decision import Category
 from shared.identity import claim_key_of
 

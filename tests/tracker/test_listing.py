@@ -152,3 +152,30 @@ async def test_the_kinds_of_cases_are_merged_in_one_order_and_pages_go_on_across
 
     assert seen == [f"C{number:02}" for number in reversed(range(12))]
     assert await numbers(site, auth_related=False) == {"C02", "C05", "C08", "C11"}
+
+
+async def test_cases_are_found_by_who_works_on_them_and_by_their_tags(site, deny):
+    for number in ("mine", "free", "old"):
+        await deny(claim_number=number)
+    ids = {case["claim_number"]: case["case_id"] for case in (await page(site["viewer"]))["data"]}
+    biller = site["biller"]
+
+    async def step(number: str, **body):
+        answer = await biller.post(f"/v1/cases/{ids[number]}/steps", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    me = (await step("mine", kind="tag", tag="urgent"))["step"]["made_by"]
+    await step("mine", kind="assign", assignee_id=me)
+    await step("old", kind="tag", tag="urgent")
+    await step("old", kind="untag", tag="urgent")
+
+    async def mine(**query):
+        return {case["claim_number"] for case in (await page(biller, **query))["data"]}
+
+    assert await mine(assignee="me") == await mine(assignee=me) == {"mine"}
+    assert await numbers(site, assignee="me") == set()
+    assert await mine(assignee="none") == {"free", "old"}
+    assert await mine(tag="urgent") == {"mine"}
+    assert await mine(tag="other") == set()
+    assert (await page(site["stranger"], tag="urgent"))["data"] == []

@@ -74,6 +74,9 @@ def filters(known: Known) -> dict[str, Filters]:
         "provider": Filters(rendering_npi="1100000007"),
         "a frequent service": Filters(service_code="705"),
         "an unknown service": Filters(service_code="A42"),
+        "mine": Filters(assignee_id=known.case_id),
+        "nobody's": Filters(unassigned=True),
+        "a tag": Filters(tag="appeal"),
         "needs a person": Filters(needs_human=True),
     }
 

@@ -98,7 +98,6 @@ EVENT_PAGE = _answer(
         "next_cursor": "5PmU…",
     }
 )
-NEW_FACT: dict[int | str, dict[str, Any]] = {**PROBLEMS, 409: _problem("The case has ended.")}
 
 FACTS: dict[str, Any] = {
     "admission": {

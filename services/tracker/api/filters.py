@@ -8,12 +8,14 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.tracker.api.access import organization_of
 from services.tracker.domain.states import State
 from services.tracker.store.filters import Filters
 from services.tracker.store.search import payers_like
 from shared.contracts.decision import Category
 from shared.errors import InvalidInputError
 from shared.identity import claim_key_of
+from shared.security.principals import Principal
 from shared.security.sealing import Sealer, member_id_index_text, name_index_text
 
 Sort = Literal[
@@ -55,6 +57,10 @@ class CaseFilters(BaseModel):
         None, description="How the denied service's code begins: 70553, or 705 for its family."
     )
     needs_human: bool | None = Field(None, description="Whether something is left for a person to judge.")
+    assignee: UUID | Literal["me", "none"] | None = Field(
+        None, description="Who works on it: a principal_id, `me`, or `none`."
+    )
+    tag: Word | None = Field(None, description="A tag, whole.")
     include_test: bool = Field(False, description="Also cases of test files (ISA15=T).")
 
 
@@ -72,7 +78,7 @@ class PersonFilters(CaseFilters):
 
 async def stored_filters(
     connection: AsyncConnection,
-    organization_id: UUID,
+    principal: Principal,
     asked: CaseFilters,
     *,
     at: datetime,
@@ -83,7 +89,7 @@ async def stored_filters(
 
     Raises InvalidInputError for a claim number, member id or name in which nothing tells one from another.
     """
-    payer = asked.payer
+    payer, organization_id = asked.payer, organization_of(principal)
     return Filters(
         states=asked.state or (),
         categories=asked.category or (),
@@ -101,6 +107,8 @@ async def stored_filters(
         rendering_npi=asked.rendering_npi,
         service_code=asked.service_code and asked.service_code.upper(),
         needs_human=asked.needs_human,
+        **_assignee(asked.assignee, principal),
+        tag=asked.tag and asked.tag.lower(),
         include_test=asked.include_test,
     )
 
@@ -108,6 +116,12 @@ async def stored_filters(
 def _deadlines(asked: CaseFilters) -> dict[str, Any]:
     ends = {"deadline_from": asked.deadline_from, "deadline_before": asked.deadline_before}
     return {name if isinstance(end, datetime) else f"{name}_day": end for name, end in ends.items()}
+
+
+def _assignee(asked: UUID | str | None, principal: Principal) -> dict[str, Any]:
+    if asked == "none":
+        return {"unassigned": True}
+    return {"assignee_id": principal.principal_id if asked == "me" else asked}
 
 
 def _claim_key(organization_id: UUID, claim_number: str | None) -> UUID | None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -30,6 +29,7 @@ from shared.http.auth import scope_of
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.postgres import transaction
 from shared.security.keyring import Keyring
+from shared.security.principals import Principal
 from shared.security.sealing import Sealer
 
 Cursor = Annotated[str | None, Field(max_length=2048, description="`next_cursor` of the page before.")]
@@ -62,7 +62,7 @@ def listing_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> 
     async def list_cases(principal: Reader, asked: Annotated[ListQuery, Query()]) -> Response:
         """List cases, with names and member ids masked."""
         async with transaction(engine, **scope_of(principal)) as connection:
-            return await _page(connection, organization_of(principal), asked, cursor_key=cursor_key)
+            return await _page(connection, principal, asked, cursor_key=cursor_key)
 
     @router.post(
         "/v1/cases/search", operation_id="search_cases", responses=examples.CASE_PAGE, response_model=CasePage
@@ -73,15 +73,14 @@ def listing_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> 
 
         A look for a person is written to the audit log: who found somebody knows that they are a patient.
         """
-        organization_id = organization_of(principal)
         sealer = None
         if asked.names_somebody:
             check_may_open(principal)
-            sealer = await keyring.sealer(organization_id, clock.now().date())
+            sealer = await keyring.sealer(organization_of(principal), clock.now().date())
             async with transaction(engine, **scope_of(principal)) as connection:
                 await audit(connection, principal, "patient_searched", detail={"by": _named(asked)})
         async with transaction(engine, **scope_of(principal)) as connection:
-            return await _page(connection, organization_id, asked, cursor_key=cursor_key, sealer=sealer)
+            return await _page(connection, principal, asked, cursor_key=cursor_key, sealer=sealer)
 
     return router
 
@@ -93,7 +92,7 @@ def _named(asked: PersonFilters) -> list[str]:
 
 async def _page(
     connection: AsyncConnection,
-    organization_id: UUID,
+    principal: Principal,
     asked: ListQuery | SearchQuery,
     *,
     cursor_key: bytes,
@@ -106,8 +105,10 @@ async def _page(
             "The cursor belongs to a list in another order.", remedy="Start again without a cursor."
         )
     at = clock.now()
-    filters = await stored_filters(connection, organization_id, asked, at=at, sealer=sealer)
-    found = await find_cases(connection, organization_id, filters, sort=sort, limit=asked.limit, after=after)
+    filters = await stored_filters(connection, principal, asked, at=at, sealer=sealer)
+    found = await find_cases(
+        connection, organization_of(principal), filters, sort=sort, limit=asked.limit, after=after
+    )
     return page_answer(found, cursor_key=cursor_key, at=at)
 
 

@@ -16,9 +16,9 @@ from services.tracker.domain.states import ENDED_BY_ITSELF
 from services.tracker.domain.steps import Assign, Made, Step
 from services.tracker.store.audit import audit
 from services.tracker.store.claims import load_claim
+from services.tracker.store.feed import announce
 from services.tracker.store.folding import write_folded
 from services.tracker.store.ledger import ClaimKey
-from services.tracker.store.feed import announce
 from services.tracker.store.search import find_case
 from services.tracker.store.steps import add_step
 from shared import clock

@@ -2,7 +2,8 @@
 What a list of cases is narrowed by, as SQL that row-level security lets an index serve.
 
 Only comparisons that cannot leak a hidden row's value may run before the wall, and so only they may look into
-an index: those of text, whole numbers, instants and ids, but not of numeric, and no upper() or lower().
+an index: those of text, whole numbers, instants and ids, but not of numeric, and no upper(),
+lower() or coalesce().
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-DEADLINE = "coalesce(next_deadline_at, 'infinity')"
 NEXT_ZONE = "deadline_zones[array_position(deadlines, next_deadline_at)]"
+_MIDNIGHT = "cast(cast(:{} as date) as timestamp) at time zone 'UTC'"
+_EARLIEST = f"({_MIDNIGHT} - interval '14 hours')"
+_LATEST = f"({_MIDNIGHT} + interval '12 hours')"
 _DAY = f"cast(next_deadline_at at time zone {NEXT_ZONE} as date)"
 
 
@@ -46,6 +49,9 @@ class Filters:
     rendering_npi: str | None = None
     service_code: str | None = None
     needs_human: bool | None = None
+    assignee_id: UUID | None = None
+    unassigned: bool | None = None
+    tag: str | None = None
     include_test: bool = False
 
 
@@ -54,13 +60,13 @@ _CONDITIONS: dict[str, str] = {
     "categories": "category = any (cast(:categories as text[]))",
     "auth_related": "auth_related = :auth_related",
     "payers": "payer = any (cast(:payers as text[]))",
-    "deadline_from": f"{DEADLINE} >= :deadline_from and next_deadline_at is not null",
-    "deadline_before": f"{DEADLINE} < :deadline_before",
-    # Two days cover any zone and let the index find the rows; the day itself is the payer's.
-    "deadline_from_day": f"{DEADLINE} >= cast(:deadline_from_day as date) - 2"
-    f" and {_DAY} >= :deadline_from_day",
-    "deadline_before_day": f"{DEADLINE} < cast(:deadline_before_day as date) + 2"
-    f" and {_DAY} < :deadline_before_day",
+    "deadline_from": "due_at >= :deadline_from and due_at < 'infinity'",
+    "deadline_before": "due_at < :deadline_before",
+    # A day begins within these hours of UTC wherever it is: only there has the payer's zone to be asked.
+    "deadline_from_day": f"due_at >= {_EARLIEST.format('deadline_from_day')} and due_at < 'infinity'"
+    f" and (due_at >= {_LATEST.format('deadline_from_day')} or {_DAY} >= :deadline_from_day)",
+    "deadline_before_day": f"due_at < {_LATEST.format('deadline_before_day')}"
+    f" and (due_at < {_EARLIEST.format('deadline_before_day')} or {_DAY} < :deadline_before_day)",
     "amount_at_least": "stake_cents >= cast(cast(:amount_at_least as numeric) * 100 as bigint)"
     " and amount_at_stake >= :amount_at_least",
     "amount_at_most": "stake_cents <= cast(cast(:amount_at_most as numeric) * 100 as bigint)"
@@ -75,8 +81,13 @@ _CONDITIONS: dict[str, str] = {
     "rendering_npi": "rendering_npi = :rendering_npi",
     "service_code": "service_code >= :service_code and service_code < :service_code_end",
     "needs_human": "needs_human = :needs_human",
+    "assignee_id": "assignee_id = :assignee_id",
+    "unassigned": "assignee_id is null and :unassigned",
+    "tag": "case_id in (select t.case_id from tracker.case_tags t"
+    " where t.organization_id = :organization_id and t.tag = :tag)",
 }
 _KINDS = frozenset({"states", "categories", "auth_related"})
+_AGAINST = frozenset({"deadline_from", "deadline_from_day", "amount_at_most"})
 _PINPOINTS = frozenset({"claim_key", "payer_claim_number", "member_id_index", "patient_name_index"})
 
 
@@ -95,6 +106,15 @@ def conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
     if code := given.get("service_code"):
         given["service_code_end"] = code[:-1] + chr(ord(code[-1]) + 1)
     return found, given
+
+
+def against_urgency(filters: Filters) -> Filters | None:
+    """Give the ranges, where they keep what is least urgent: far deadlines, small amounts; else None."""
+    given = used(filters)
+    if not given.keys() & _AGAINST or given.keys() & _PINPOINTS:
+        return None
+    ranges = {name: given[name] for name in given if name.startswith(("deadline", "amount"))}
+    return Filters(**ranges, include_test=True)
 
 
 def by_kind(filters: Filters) -> bool:

@@ -7,17 +7,20 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.tracker.domain.states import State
-from services.tracker.store.filters import DEADLINE, NEXT_ZONE, Filters, by_kind, conditions
+from services.tracker.domain.states import LIVE_STATES, State
+from services.tracker.store.filters import NEXT_ZONE, Filters, against_urgency, by_kind, conditions
 from shared.contracts.decision import Category
 
 SORTS: dict[str, tuple[str, str]] = {
     "priority": ("priority", "smallint"),
-    "deadline": (DEADLINE, "timestamptz"),
+    "deadline": ("due_at", "timestamptz"),
     "amount": ("stake_cents", "bigint"),
     "opened": ("opened_at", "timestamptz"),
 }
 """By name: what is compared, and its type. Each has an index that ends in case_id."""
+
+_FEW = 30_000
+"""Cases that are read and sorted in less time than a page may take."""
 
 
 class Place(NamedTuple):
@@ -45,7 +48,8 @@ async def find_cases(
     after: Place | None = None,
 ) -> Found:
     """Give one page. `sort` is a name of SORTS, with `-` before it for the largest first."""
-    statement, bound = page_query(filters, sort=sort, after=after)
+    few = await _are_few(connection, organization_id, filters) if sort.endswith("priority") else False
+    statement, bound = page_query(filters, sort=sort, after=after, few=few)
     found = await connection.execute(
         text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1}
     )
@@ -56,8 +60,33 @@ async def find_cases(
     return Found(rows[:limit], Place(sort, last["sorted_value"], UUID(str(last["case_id"]))))
 
 
-def page_query(filters: Filters, *, sort: str, after: Place | None = None) -> tuple[str, dict[str, Any]]:
-    """Write the query of a page, with what it binds but :organization_id and :limit."""
+async def _are_few(connection: AsyncConnection, organization_id: UUID, filters: Filters) -> bool:
+    """
+    Tell whether it is quicker to sort all cases of a range than to walk down the list until a page is full.
+
+    The planner knows how many there are, but not that they all lie at the list's end.
+    """
+    ranges = against_urgency(filters)
+    if ranges is None:
+        return False
+    held, bound = conditions(ranges)
+    counted = await connection.execute(
+        text(
+            f"select count(*) from (select from tracker.cases where {' and '.join(held)} limit :few) as few"
+        ),
+        {**bound, "organization_id": organization_id, "few": _FEW},
+    )
+    return int(counted.scalar_one()) < _FEW
+
+
+def page_query(
+    filters: Filters, *, sort: str, after: Place | None = None, few: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """
+    Write the query of a page, with what it binds but :organization_id and :limit.
+
+    Of `few` cases all are read and sorted; else they are read in the list's order until there are enough.
+    """
     expression, type_ = SORTS[sort.removeprefix("-")]
     order, beyond = ("desc", "<") if sort.startswith("-") else ("asc", ">")
     held, bound = conditions(filters)
@@ -66,13 +95,29 @@ def page_query(filters: Filters, *, sort: str, after: Place | None = None) -> tu
             f"({expression}, case_id) {beyond} (cast(cast(:after_value as text) as {type_}), :after_id)"
         )
         bound |= {"after_value": after.value, "after_id": after.case_id}
+    if expression == "due_at" and filters.states and LIVE_STATES.isdisjoint(filters.states):
+        held.append("due_at = 'infinity'")  # no clock matters any more: they lie together at one end
     if expression == "priority" and by_kind(filters):
         source, bound = _of_each_kind(held, bound, order=order)
     else:
-        source = f"tracker.cases as top where {' and '.join(held)}"
+        source = f"tracker.cases where {' and '.join(held)}"
+    if few:
+        source = f"(select * from {source} offset 0) as few"  # an offset keeps the two apart
+    in_order = f"order by {expression} {order}, case_id {order}"
+    if expression != "priority":
+        return (
+            f"select *, cast({expression} as text) as sorted_value from {source} {in_order} limit :limit",
+            bound,
+        )
+    # Only the ids are sorted and merged: whole rows are wide.
     page = f"""
-        select top.*, cast({expression} as text) as sorted_value from {source}
-        order by {expression} {order}, case_id {order} limit :limit
+        select c.*, cast(c.priority as text) as sorted_value
+        from (select case_id, priority from {source} {in_order} limit :limit) as page
+        cross join lateral (
+            select * from tracker.cases c
+            where c.organization_id = :organization_id and c.case_id = page.case_id limit 1
+        ) as c
+        order by page.priority {order}, page.case_id {order}
     """
     return page, bound
 
@@ -91,7 +136,7 @@ def _of_each_kind(held: Sequence[str], bound: dict[str, Any], *, order: str) -> 
         cross join unnest(cast(:wanted_states as text[])) as states(one_state)
         cross join unnest(cast(:wanted_categories as text[])) as categories(one_category)
         cross join lateral (
-            select * from tracker.cases
+            select case_id, priority from tracker.cases
             where {" and ".join(rest)}
                 and auth_related = one_about and state = one_state and category = one_category
             order by priority {order}, case_id {order} limit :limit
