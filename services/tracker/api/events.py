@@ -57,8 +57,8 @@ def events_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
         since: Annotated[
             AwareDatetime | None, Query(description="Without a cursor: begin with what was recorded since.")
         ] = None,
-        cursor: Annotated[str | None, Query(max_length=2048)] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of then.")] = None,
+        limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 100,
     ) -> Response:
         """Give what happened to cases, oldest first, each event once and none left out, for ninety days."""
         organization_id = organization_of(principal)
