@@ -10,11 +10,9 @@ branch_labels = None
 depends_on = None
 
 ROLE = "reprieve_tracker"
-# They hold only cases that somebody works on: recording a denial touches none of them.
+# Only cases that somebody works on are in it: recording a denial does not touch it.
 OF_PEOPLE = {
     "assignee": "(organization_id, assignee_id, priority, case_id) where assignee_id is not null",
-    "follow_up": "(organization_id, follow_up_on) where follow_up_on is not null",
-    "information": "(organization_id, information_due_at) where information_due_at is not null",
 }
 
 
