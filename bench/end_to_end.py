@@ -155,7 +155,12 @@ def processor_seconds(up: Up, node: ApacheKafka | None) -> dict[str, float]:
     for name, process in up.up_file["processes"].items():
         spent[name] = used(psutil.Process(process["pid"]))
     postmaster = psutil.Process(up.postgres_pid())
-    spent["postgres"] = sum(used(each) for each in [postmaster, *postmaster.children()])
+    ended = postmaster.cpu_times()  # backends and ANALYZE workers that are gone already
+    spent["postgres"] = (
+        sum(used(each) for each in [postmaster, *postmaster.children()])
+        + ended.children_user
+        + ended.children_system
+    )
     return spent
 
 
