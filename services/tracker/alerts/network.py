@@ -9,6 +9,7 @@ time limit for all of an answer, and no more of its body than is needed to read 
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ from shared.errors import InvalidInputError
 ANSWER_BYTES_MAX = 16 * 1024
 _ADDRESSES_TRIED = 3
 _URL_CHARACTERS_MAX = 2000
+
+_HOST = re.compile(r"[a-z0-9._:-]+")
 
 _NEVER = tuple(
     ipaddress.ip_network(one)
@@ -94,7 +97,12 @@ class Network:
         except (httpx2.InvalidURL, TypeError):
             raise _refused("url_unreadable") from None
         host = parsed.host
-        if not host or len(url) > _URL_CHARACTERS_MAX or parsed.userinfo or parsed.fragment:
+        if (
+            not _HOST.fullmatch(parsed.raw_host.decode("ascii"))
+            or len(url) > _URL_CHARACTERS_MAX
+            or parsed.userinfo
+            or parsed.fragment
+        ):
             raise _refused("url_unreadable")
         if parsed.scheme != "https" and not (parsed.scheme == "http" and self.allows(host)):
             raise _refused("not_https")
@@ -184,8 +192,11 @@ class Network:
 def is_public(address: str) -> bool:
     """Tell whether an address is one of the open Internet; a mapped one is judged by what it carries."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped:
+            ip = ip.ipv4_mapped
+        elif ip.is_site_local:
+            return False
     return (
         ip.is_global
         and not ip.is_multicast

@@ -67,3 +67,17 @@ def cut(text: str, characters: int) -> str:
 def not_shown(content: Content, shown: int) -> int:
     """Count what the message does not list."""
     return max(0, max(content.totals.count, len(content.lines)) - shown)
+
+
+def link_of(url: str | None) -> str | None:
+    """Give a link that may stand in a message; None for what is no web address, or would break out of one."""
+    if url is None or not url.startswith(("https://", "http://")) or len(url) > _LINK_CHARACTERS_MAX:
+        return None
+    return (
+        None
+        if any(letter in "<>|\"'`\\" or not letter.isprintable() or letter == " " for letter in url)
+        else url
+    )
+
+
+_LINK_CHARACTERS_MAX = 2000
