@@ -30,9 +30,15 @@ def postgres_server() -> Iterator[PostgresForTests]:
 @pytest.fixture
 async def database(postgres_server: PostgresForTests) -> AsyncIterator[Database]:
     """A fresh database with every schema, for one test."""
-    fresh = await postgres_server.fresh()
-    yield fresh
-    await postgres_server.server.execute(f'drop database "{fresh.name}" with (force)')
+    async with postgres_server.lent() as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+async def shared_database(postgres_server: PostgresForTests) -> AsyncIterator[Database]:
+    """The same for the tests of one module, which do not mind what the others left in it."""
+    async with postgres_server.lent() as fresh:
+        yield fresh
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from shared.errors import ReprieveError, UnauthenticatedError
 from shared.http.parameters import check_characters, refuse_unknown
 from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
 from shared.http.problems import DESCRIBED, add_problem_handlers, not_http, problem, problem_of, too_large
+from shared.http.versions import API_VERSION, HEADER, check_version
 from shared.observability import metrics
 from shared.security.oidc import token_reader
 from shared.security.principals import Authenticator, Principal
@@ -60,6 +61,7 @@ def create_app(
     app = FastAPI(
         title=title,
         version=version,
+        description=f"{HEADER}: {API_VERSION}. Send it as a header to be refused should it not be served.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -125,6 +127,7 @@ class _Visit:
                 return
             if self._scope["path"] not in OPEN_PATHS:
                 self._scope["state"]["principal"] = await self._authenticate()
+            check_version(self._headers.get(HEADER))
             check_characters(self._scope)
             if self._exceeds(_announced_bytes(self._headers)):
                 await self._refuse(too_large(request_id=self._request_id))
@@ -185,6 +188,7 @@ class _Visit:
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self._request_id
+            headers[HEADER] = API_VERSION
             headers.setdefault("Cache-Control", "no-store")
             headers.setdefault("X-Content-Type-Options", "nosniff")
         else:

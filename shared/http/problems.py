@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from shared.errors import ReprieveError, UnauthenticatedError, UnavailableError
+from shared.http.versions import API_VERSION, HEADER
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -151,7 +152,12 @@ def head_too_long(limit: int, *, request_id: str) -> Response:
 
 
 def _closing(request_id: str) -> dict[str, str]:
-    return {"X-Request-Id": request_id, "Cache-Control": "no-store", "Connection": "close"}
+    return {
+        "X-Request-Id": request_id,
+        HEADER: API_VERSION,
+        "Cache-Control": "no-store",
+        "Connection": "close",
+    }
 
 
 def _problem_of_status(

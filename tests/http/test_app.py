@@ -19,6 +19,7 @@ from shared.http import app as app_module
 from shared.http.app import create_app
 from shared.http.auth import require, scope_of
 from shared.http.probes import Health, database_check
+from shared.http.versions import API_VERSION
 from shared.observability.logging import configure_logging
 from shared.postgres import create_engine, transaction
 from shared.security.principals import Principal
@@ -146,6 +147,24 @@ async def test_errors_raised_on_purpose_keep_their_status_and_remedy(site: Site)
     unavailable = await site.get("/v1/fails/database", "viewer")
     assert is_problem(unavailable, 503, "unavailable")
     assert int(unavailable.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("path", ["/livez", "/v1/mine", "/nowhere", "/v1/fails/conflict", "/v1/crash/x"])
+async def test_every_answer_tells_the_version_of_the_api(site: Site, path: str):
+    for role in ("biller", None):
+        answer = await site.get(path, role, headers={"Api-Version": API_VERSION})
+        assert answer.headers["api-version"] == API_VERSION
+        assert answer.json().get("type") != "urn:reprieve:problem:invalid-input"
+
+
+@pytest.mark.parametrize("asked", ["2026-01-01", "PLANTEDDOE", ""])
+async def test_a_version_that_is_not_served_is_refused_and_the_served_one_named(site: Site, asked: str):
+    answer = await site.get("/v1/mine", "biller", headers={"Api-Version": asked})
+    assert is_problem(answer, 422, "invalid-input")
+    assert API_VERSION in answer.json()["remedy"]
+    assert "PLANTED" not in answer.text
+    stranger = await site.get("/v1/mine", headers={"Api-Version": asked})
+    assert is_problem(stranger, 401, "unauthenticated")
 
 
 async def test_unknown_paths_and_methods_are_problems_too(site: Site):

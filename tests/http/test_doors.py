@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 from uuid import uuid4
 
@@ -151,14 +150,17 @@ class Services:
         )
 
 
-@pytest.fixture
-async def services(database: Database, tmp_path: Path) -> AsyncIterator[Services]:
+@pytest.fixture(scope="module")
+async def services(
+    shared_database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Services]:
+    database, folder = shared_database, tmp_path_factory.mktemp("raw")
     async with AsyncExitStack() as opened:
         engines = {service: await opened.enter_async_context(_engine(database, service)) for service in DOORS}
         settings = IngestSettings(
-            database_url=database.url("reprieve_ingest"), master_key=MASTER_KEY_TEXT, raw_dir=tmp_path
+            database_url=database.url("reprieve_ingest"), master_key=MASTER_KEY_TEXT, raw_dir=folder
         )
-        vault = Vault(tmp_path, MasterKey.from_text(MASTER_KEY_TEXT))
+        vault = Vault(folder, MasterKey.from_text(MASTER_KEY_TEXT))
         apps = {
             "ingest": ingest_app(settings, engines["ingest"], vault=vault, health=Health()),
             "triage": triage_app(engines["triage"], shipped_policies()),
@@ -229,7 +231,7 @@ async def test_only_the_door_for_files_takes_a_large_body(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(app_module, "BODY_BYTES_MAX", 1000)
-    assert (await services.ask("ingest", "POST /v1/feeds", "submitter")).status_code == 201
+    assert (await services.ask("ingest", "POST /v1/feeds", "submitter")).is_success
     ingest = services.clients["ingest"]
     headers = {"Authorization": f"Bearer {services.keys['submitter']}", "Content-Type": "text/plain"}
     large = {"content": b"x" * 2000, "headers": headers}

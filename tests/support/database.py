@@ -4,6 +4,8 @@ import asyncio
 import secrets
 import shutil
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,13 @@ class PostgresForTests:
         name = f"t{secrets.token_hex(6)}"
         await self.server.ensure_database(name, template="template")
         return Database(self.server, name)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Database]:
+        """A fresh one, dropped afterwards."""
+        fresh = await self.fresh()
+        yield fresh
+        await self.server.execute(f'drop database "{fresh.name}" with (force)')
 
     def stop(self) -> None:
         self.server.stop()
