@@ -23,17 +23,21 @@ class Summary(View):
     A clock is open while the last instant that it may have is ahead; one without any date is not counted.
     `open_clock_amount` is what is at stake in cases about authorization with a clock open, and the next
     deadline is theirs: the same figures as those of `reprieve explain`. `paid_amount` is what payers paid
-    after the denial.
+    after the denial; `open_cases` are in a live state, worked on or not. What closed cases as recovered is told
+    apart: paid by payers, and left to patients.
     """
 
     denials: int
     auth_related: int
     open_cases: int
+    recovered_cases: int
     needs_human: int
     denied_amount: Dollars
     open_clock_cases: int
     open_clock_amount: Dollars
     paid_amount: Dollars
+    recovered_payer_amount: Dollars
+    recovered_patient_amount: Dollars
     next_deadline_at: AwareDatetime | None
     next_deadline_on: date | None
     next_deadline_zone: str | None

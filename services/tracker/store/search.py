@@ -184,7 +184,9 @@ async def find_case(
 
 async def summarize(connection: AsyncConnection, organization_id: UUID) -> RowMapping:
     """Count and sum the cases of production that were not merged into another or withdrawn."""
-    found = await connection.execute(_SUMMARY, {"organization_id": organization_id})
+    found = await connection.execute(
+        _SUMMARY, {"organization_id": organization_id, "live": sorted(LIVE_STATES)}
+    )
     return found.mappings().one()
 
 
@@ -194,12 +196,15 @@ _OPEN = "filter (where auth_related and next_deadline_at > now())"
 _SUMMARY = text(f"""
     select count(*) as denials,
         count(*) filter (where auth_related) as auth_related,
-        count(*) filter (where state = 'open') as open_cases,
+        count(*) filter (where state = any (cast(:live as text[]))) as open_cases,
+        count(*) filter (where closed_reason = 'recovered') as recovered_cases,
         count(*) filter (where needs_human) as needs_human,
         coalesce(sum(denied_amount), 0) as denied_amount,
         count(*) {_OPEN} as open_clock_cases,
         coalesce(sum(amount_at_stake) {_OPEN}, 0) as open_clock_amount,
         coalesce(sum(paid_amount), 0) as paid_amount,
+        coalesce(sum(recovered_payer_amount), 0) as recovered_payer_amount,
+        coalesce(sum(recovered_patient_amount), 0) as recovered_patient_amount,
         min(next_deadline_at) {_OPEN} as next_deadline_at,
         (array_agg({NEXT_ZONE} order by next_deadline_at) {_OPEN})[1] as next_deadline_zone
     from tracker.cases
