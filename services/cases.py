@@ -142,6 +142,7 @@ def _table(found: Iterator[dict[str, Any]]) -> Table:
             f"{_words(case['category'])}, {_words(case['state'])}\n{_next(case)}"
             + ("\nneeds a person" if case["needs_human"] else "")
             + (f"\n{ACT_TODAY}" if case.get("may_have_closed") else "")
+            + (f"\nanswer the payer by {_until(case)}" if case.get("information_due_at") else "")
             + (f"\nask again on {case['follow_up_on']}" if case.get("follow_up_on") else ""),
             f"${Decimal(case['amount_at_stake']):,.2f}",
         )
@@ -189,7 +190,7 @@ def _work(case: dict[str, Any]) -> Iterator[str]:
         marks = {"missing": "[ ]", "checked": "[x]", "on_the_remittance": "[x]"}
         yield from (f"    {marks[one['state']]} {one['document']}" for one in case["documents"])
     if case["information_due_at"]:
-        yield f"the payer wants its answer by {case['information_due_at']}"
+        yield f"answer the payer by {_until(case)}"
     if case["follow_up_on"]:
         yield f"ask the payer again on {case['follow_up_on']}"
     if case["assignee_id"]:
@@ -201,6 +202,11 @@ def _work(case: dict[str, Any]) -> Iterator[str]:
         yield f"recovered: {payer} paid, {patient} left to the patient"
     if case["allowed_steps"]:
         yield f"now possible: {', '.join(_words(one) for one in case['allowed_steps'])}"
+
+
+def _until(case: dict[str, Any]) -> str:
+    """Give the end of the payer's question as the day that it has in the zone where it was asked."""
+    return datetime.fromisoformat(case["information_due_at"]).strftime("%Y-%m-%d %H:%M %Z")
 
 
 def _next(case: dict[str, Any]) -> str:

@@ -23,8 +23,8 @@ class Summary(View):
     A clock is open while the last instant that it may have is ahead; one without any date is not counted.
     `open_clock_amount` is what is at stake in cases about authorization with a clock open, and the next
     deadline is theirs: the same figures as those of `reprieve explain`. `paid_amount` is what payers paid
-    after the denial; `open_cases` are in a live state, worked on or not. What closed cases as recovered is told
-    apart: paid by payers, and left to patients.
+    after the denial; `open_cases` are in a live state, worked on or not. What closed cases as recovered is
+    told apart: paid by payers, and left to patients.
     """
 
     denials: int

@@ -28,6 +28,10 @@ from shared.security.principals import Principal
 from shared.values import shard_of
 
 
+STEPS_MAX = 1_000
+"""A person's work takes dozens; each further one makes the next fold slower."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A step that was made, the case as it stands after it, and the row of that."""
@@ -58,6 +62,11 @@ async def take_step(
     case, denied = claim.by_id.get(case_id), claim.denied(case_id)
     if case is None or denied is None:
         raise _ended()
+    if case.steps_count >= STEPS_MAX:
+        raise ConflictError(
+            f"This case has {STEPS_MAX:,} steps, as many as one may have.",
+            remedy="Something makes steps that no person makes: stop it. Remittances still move the case.",
+        )
     check_step(case, step, role=principal.role, by=principal.principal_id)
     check_duplicate(step, claim.steps)
     if isinstance(step, Assign):
