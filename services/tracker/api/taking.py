@@ -27,7 +27,6 @@ from shared.postgres import lock_shards
 from shared.security.principals import Principal
 from shared.values import shard_of
 
-
 STEPS_MAX = 1_000
 """A person's work takes dozens; each further one makes the next fold slower."""
 
