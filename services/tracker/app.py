@@ -28,6 +28,7 @@ from services.tracker.api.reconciliation import reconciliation_router
 from services.tracker.api.steps import steps_router
 from services.tracker.api.summary import summary_router
 from services.tracker.api.timeline import timeline_router
+from services.tracker.api.worklist import worklist_router
 from services.tracker.domain.observations import VIEWS
 from services.tracker.settings import (
     allowed_hosts,
@@ -166,6 +167,7 @@ def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
     app.include_router(facts_router(engine))
     app.include_router(steps_router(engine))
     app.include_router(summary_router(engine))
+    app.include_router(worklist_router(engine, cursor_key(master_key)))
     app.include_router(events_router(engine, cursor_key(master_key)))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(FACTS, engine, unreceipted=OUTBOX))

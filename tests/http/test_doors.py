@@ -101,6 +101,7 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "POST /v1/cases/{case_id}/steps": {"biller", "supervisor", "admin"},
         "GET /v1/events": PEOPLE,
         "GET /v1/events/stream": PEOPLE,
+        "GET /v1/worklist": {"biller", "supervisor", "admin"},
         "GET /v1/summary": PEOPLE,
         "GET /v1/reconciliation/ledger": RECONCILERS,
     },

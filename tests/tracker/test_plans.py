@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.tracker.domain.worklist import BANDS
 from services.tracker.store.filters import Filters
 from services.tracker.store.search import Place, page_query, payers_like
+from services.tracker.store.worklist import QueuePlace, band_query
 from shared.identity import claim_key_of
 from shared.postgres import create_engine, transaction
 from tests.support.many_cases import CLAIM_NUMBER, LARGEST, SMALLEST, Known, load_cases, pretend
@@ -133,3 +135,13 @@ async def test_payers_are_found_from_one_to_the_next(loaded):
         assert await payers_like(connection, LARGEST, "PAYER 7") == ["P7\x1fpayer 7"]
         assert await payers_like(connection, LARGEST, "P7") == ["P7\x1fpayer 7"]
         assert await payers_like(connection, LARGEST, "P") == []
+
+
+async def test_each_band_of_the_worklist_is_served_by_an_index(loaded):
+    me = loaded.known.case_id
+    places = [QueuePlace(NOW, band) for band in range(len(BANDS))]
+    places += [QueuePlace(NOW, band, 0, 50, me) for band in range(len(BANDS))]
+
+    plans = {place: await plan(loaded, *band_query(place.band, me=me, after=place)) for place in places}
+
+    assert {place: one for place, one in plans.items() if "Seq Scan" in one} == {}

@@ -142,8 +142,9 @@ _MEMBERS = tuple(CaseSummary.model_fields)
 _AMOUNTS = tuple(name for name in _MEMBERS if name.endswith("_amount") or name == "amount_at_stake")
 
 
-def _plainly(value: Any) -> Any:
+def plainly(value: Any) -> Any:
+    """Write what the JSON encoder does not know."""
     return value.model_dump() if isinstance(value, BaseModel) else str(value)  # ids are asyncpg's
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plainly).encode
+_encode = msgspec.json.Encoder(enc_hook=plainly).encode
