@@ -20,6 +20,11 @@ from services.tracker.alerts.domain.patience import Patience
 from services.tracker.alerts.network import Network
 from services.tracker.alerts.workers.delivering import Delivery, deliver_notifications
 from services.tracker.alerts.workers.keeping import keep_notifications
+from services.tracker.alerts.workers.loops import evaluate
+from services.tracker.alerts.workers.watching import PipelineWatch
+from services.tracker.api.alert_routes import alert_routes_router
+from services.tracker.api.alert_rules import alert_rules_router
+from services.tracker.api.alerts import alerts_router
 from services.tracker.api.cases import cases_router
 from services.tracker.api.events import events_router
 from services.tracker.api.facts import facts_router
@@ -112,7 +117,7 @@ async def run_worker(stop: asyncio.Event) -> None:
 
 
 async def run_alerts(stop: asyncio.Event) -> None:
-    """Deliver what is to be told until `stop` is set; attempts under way are finished."""
+    """Find what is to be told and deliver it until `stop` is set; attempts under way are finished."""
     settings = read_alert_settings()
     health = Health()
     async with _engine(settings.database_url, "tracker-alerts", pool_size=_ALERTS_CONNECTIONS) as engine:
@@ -132,9 +137,14 @@ async def run_alerts(stop: asyncio.Event) -> None:
             attempt_seconds=2 * settings.alerts_timeout_seconds,
             runbooks_url=settings.alerts_runbooks_url,
         )
+        key = settings.alerts_metrics_key
+        watch = PipelineWatch(
+            allowed_hosts(settings.alerts_metrics_urls), key.get_secret_value() if key else None
+        )
         app = create_app(title="tracker-alerts", version=version("reprieve"), engine=engine, health=health)
         async with checked_master_key(engine, master_key, stop), asyncio.TaskGroup() as running:
             for loop in (
+                evaluate(engine, watch=watch, case_link=settings.alerts_case_link, health=health, stop=stop),
                 deliver_notifications(delivery, health=health, stop=stop),
                 keep_notifications(engine, keep_days=settings.alerts_keep_days, health=health, stop=stop),
                 serve(app, settings.host, settings.port or ALERTS_PORT, stop),
@@ -163,6 +173,9 @@ def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
     keyring = Keyring(engine, MasterKey.from_text(master_key))
     app.include_router(listing_router(engine, keyring, cursor_key(master_key)))
     app.include_router(cases_router(engine, keyring))
+    app.include_router(alert_rules_router(engine))
+    app.include_router(alert_routes_router(engine))
+    app.include_router(alerts_router(engine, cursor_key(master_key)))
     app.include_router(timeline_router(engine))
     app.include_router(facts_router(engine))
     app.include_router(steps_router(engine))

@@ -40,6 +40,10 @@ class AlertSettings(BaseSettings):
     as long, up to the longest; it is given up, and a channel that failed all the time disabled, after so many
     days. `alerts_runbooks_url` is where the pages of docs/runbooks/ can be read, with a slash at its
     end; by default their paths are told.
+
+    `alerts_case_link` is where a case can be opened, with {case_id} in it. `alerts_metrics_urls`: addresses
+    of processes, with commas between, whose metrics say how the pipeline is; `alerts_metrics_key` is an
+    operator's.
     """
 
     model_config = SettingsConfigDict(env_prefix="REPRIEVE_", frozen=True, extra="ignore")
@@ -55,10 +59,13 @@ class AlertSettings(BaseSettings):
     alerts_give_up_days: float = Field(default=3.0, gt=0)
     alerts_keep_days: int = Field(default=90, ge=1)
     alerts_runbooks_url: str = "docs/runbooks/"
+    alerts_case_link: str | None = None
+    alerts_metrics_urls: str = ""
+    alerts_metrics_key: SecretStr | None = None
 
 
 def allowed_hosts(setting: str) -> tuple[str, ...]:
-    """Read REPRIEVE_ALERTS_ALLOW_HOSTS."""
+    """Read a list with commas between, as REPRIEVE_ALERTS_ALLOW_HOSTS."""
     return tuple(one.strip() for one in setting.split(",") if one.strip())
 
 

@@ -10,7 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.security.principals import Principal
 
-Action = Literal["identifiers_opened", "fact_recorded", "patient_searched", "step_made"]
+Action = Literal[
+    "identifiers_opened",
+    "fact_recorded",
+    "patient_searched",
+    "step_made",
+    "alert_acknowledged",
+    "alert_unacknowledged",
+    "alert_rule_changed",
+    "alert_rule_removed",
+    "alert_routes_changed",
+    "alerts_silenced",
+    "alert_silence_ended",
+]
 
 _ADD = text("""
     insert into tracker.audit_log (organization_id, principal_id, action, subject_id, detail)

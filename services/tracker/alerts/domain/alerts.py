@@ -154,5 +154,5 @@ def line_of(alert: Alert, *, at: datetime, case_link: str | None = None) -> Line
         days_left=days_left(alert.end_at, alert.zone, at=at) if alert.end_at and alert.zone else None,
         deadline_on=day_of(alert.end_at, zone=alert.zone) if alert.end_at and alert.zone else None,
         zone=alert.zone if ends else None,
-        link=case_link.format(case_id=alert.case_id) if case_link and alert.case_id else None,
+        link=case_link.replace("{case_id}", str(alert.case_id)) if case_link and alert.case_id else None,
     )

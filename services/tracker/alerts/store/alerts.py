@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -29,6 +29,52 @@ _OPEN = text(f"""
     select {_ALERT_COLUMNS} from tracker.alerts a
     where a.organization_id = :organization_id and a.resolved_at is null
     order by a.opened_at, a.alert_id
+""")
+
+
+class AlertPlace(NamedTuple):
+    """Where a page of alerts ended."""
+
+    opened_at: datetime
+    alert_id: UUID
+
+
+async def list_alerts(
+    connection: AsyncConnection,
+    organization_id: UUID,
+    *,
+    resolved: bool,
+    kinds: Collection[str],
+    severities: Collection[str],
+    after: AlertPlace | None,
+    limit: int,
+) -> Sequence[Any]:
+    """Give a page of alerts with how they ended, the newest first; empty leaves a filter out."""
+    return (
+        await connection.execute(
+            _LIST,
+            {
+                "organization_id": organization_id,
+                "resolved": resolved,
+                "kinds": list(kinds),
+                "severities": list(severities),
+                "after_at": after and after.opened_at,
+                "after_id": after and after.alert_id,
+                "limit": limit,
+            },
+        )
+    ).all()
+
+
+_LIST = text(f"""
+    select {_ALERT_COLUMNS}, a.resolved_at, a.resolved_reason from tracker.alerts a
+    where a.organization_id = :organization_id and (a.resolved_at is not null) = :resolved
+        and (cardinality(cast(:kinds as text[])) = 0 or a.kind = any (cast(:kinds as text[])))
+        and (cardinality(cast(:severities as text[])) = 0 or a.severity = any (cast(:severities as text[])))
+        and (cast(:after_at as timestamptz) is null
+            or (a.opened_at, a.alert_id) < (cast(:after_at as timestamptz), cast(:after_id as uuid)))
+    order by a.opened_at desc, a.alert_id desc
+    limit :limit
 """)
 
 

@@ -7,7 +7,7 @@ category or state is left out here already, else it would be fetched anew at eve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -257,3 +257,34 @@ _COUNTED = text("""
         and closed_reason is distinct from 'not_our_denial'
     group by payer, category, service, denied_on
 """)
+
+
+async def past_cases(
+    connection: AsyncConnection, organization_id: UUID, only: Only, *, since: datetime, limit: int
+) -> list[CaseFacts]:
+    """
+    Give the newest cases that were open at any time since an instant, as far as a rule is about them.
+
+    What was sent counts as ours to act on until it was changed last, and then as ended: when it was sent is
+    in its steps, which are not gone through here.
+    """
+    statement = f"""
+        select {COLUMNS}, c.updated_at from tracker.cases c
+        where {" and ".join(["c.organization_id = :organization_id", "not c.is_test", *conditions_of(only)])}
+            and coalesce(c.closed_at, 'infinity') > :since
+            and c.closed_reason is distinct from 'merged'
+            and c.closed_reason is distinct from 'not_our_denial'
+        order by c.opened_at desc, c.case_id desc
+        limit :limit
+    """
+    bound = {"organization_id": organization_id, "since": since, "limit": limit, **bound_of(only)}
+    rows = await connection.execute(
+        text(statement), {name: value for name, value in bound.items() if f":{name}" in statement}
+    )
+    return [_as_it_was(facts_of(row), row.updated_at) for row in rows]
+
+
+def _as_it_was(case: CaseFacts, changed_at: datetime) -> CaseFacts:
+    if case.state in OUR_TURN:
+        return case
+    return replace(case, state="open", closed_at=case.closed_at or changed_at)

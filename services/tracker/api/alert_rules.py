@@ -1,0 +1,262 @@
+"""/v1/alerts/rules: what is worth an alert, and what a rule would have sent last month."""
+
+import asyncio
+from collections import Counter
+from datetime import date, timedelta
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Body, Path, Request, Response, status
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.tracker.alerts.domain.calendar import today
+from services.tracker.alerts.domain.defaults import INSTALLATION
+from services.tracker.alerts.domain.messages import content_of
+from services.tracker.alerts.domain.replay import replay
+from services.tracker.alerts.domain.rules import KINDS, CaseSettings, Only, Rule, Settings, Word
+from services.tracker.alerts.store.alerts import active_targets
+from services.tracker.alerts.store.candidates import past_cases
+from services.tracker.alerts.store.settings import chosen_by, keep_rule, remove_rule, rules_of
+from services.tracker.api.alerts import (
+    PROBLEMS,
+    AlertEditor,
+    AlertReader,
+    behind_wall,
+    wall_of,
+)
+from services.tracker.api.steps import ANSWERS, IfMatch, version_of
+from services.tracker.api.views import View
+from services.tracker.store.audit import audit
+from shared import clock
+from shared.errors import ConflictError, InvalidInputError, NotFoundError
+from shared.http.auth import scope_of
+from shared.http.idempotency import Answer, IdempotencyKey, answer_once
+from shared.postgres import transaction
+
+PREVIEW_DAYS = 30
+_PREVIEW_CASES = 5000
+_SAMPLES = 3
+
+
+class NewRule(BaseModel):
+    """A rule as people write it. `settings.kind` says which; what is left out has its default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Word
+    settings: Settings
+    only: Only = Only()
+    enabled: bool = True
+
+
+class RuleView(NewRule):
+    """A rule as it stands. `version` rises with every change: send it as If-Match."""
+
+    rule_id: UUID
+    version: int
+
+
+class RuleList(View):
+    data: list[RuleView]
+
+
+class Preview(View):
+    """
+    What a rule would have sent in the past days, gone through with today's routes.
+
+    `messages` counts new and changed messages, `alerts` what they would have been about; `by_day` has the
+    messages of each day, `samples` some titles. `cases` were gone through; `truncated`: there are more.
+    """
+
+    days: int
+    alerts: int
+    messages: int
+    by_day: dict[date, int]
+    samples: list[str]
+    cases: int
+    truncated: bool
+    said: str
+
+
+RuleId = Annotated[UUID, Path(description="The rule.")]
+
+
+def alert_rules_router(engine: AsyncEngine) -> APIRouter:
+    """Make the routes."""
+    router = APIRouter(tags=["alerts"])
+
+    @router.get("/v1/alerts/rules", operation_id="list_alert_rules")
+    async def list_rules(principal: AlertReader) -> RuleList:
+        """List the rules; a new organization has the defaults."""
+        async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
+            rules = await rules_of(connection, wall_of(principal))
+        return RuleList(data=[_view(rule) for rule in rules])
+
+    @router.post(
+        "/v1/alerts/rules",
+        operation_id="create_alert_rule",
+        status_code=status.HTTP_201_CREATED,
+        response_model=RuleView,
+    )
+    async def create_rule(
+        request: Request,
+        principal: AlertEditor,
+        new: Annotated[NewRule, Body()],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
+        """Add a rule. Preview it first."""
+        principal = behind_wall(principal)
+        _check_kind(new, wall_of(principal))
+
+        async def work(connection: AsyncConnection) -> Answer:
+            await rules_of(connection, wall_of(principal))  # the defaults come before the first of one's own
+            rule = Rule(
+                rule_id=uuid4(), name=new.name, settings=new.settings, only=new.only, enabled=new.enabled
+            )
+            await keep_rule(connection, wall_of(principal), rule)
+            await audit(connection, principal, "alert_rule_changed", detail=_told(rule))
+            return Answer(
+                status.HTTP_201_CREATED, _view(rule).model_dump_json().encode(), {"ETag": _etag(rule)}
+            )
+
+        return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
+
+    @router.post("/v1/alerts/rules/preview", operation_id="preview_alert_rule")
+    async def preview_rule(principal: AlertReader, new: Annotated[NewRule, Body()]) -> Preview:
+        """Say what a rule would have sent last month. Nothing is kept, nothing goes out."""
+        settings = new.settings
+        if not isinstance(settings, CaseSettings):
+            raise InvalidInputError(
+                f"A rule of the kind {settings.kind} cannot be gone through again.",
+                remedy="Preview a rule about cases: its history is in the cases themselves.",
+            )
+        at, wall = clock.now(), wall_of(principal)
+        since = at - timedelta(days=PREVIEW_DAYS)
+        async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
+            chosen = await chosen_by(connection, wall)
+            targets = await active_targets(connection, wall)
+            cases = await past_cases(connection, wall, new.only, since=since, limit=_PREVIEW_CASES + 1)
+        found = await asyncio.to_thread(
+            replay,
+            Rule(rule_id=uuid4(), name=new.name, settings=settings, only=new.only),
+            cases[:_PREVIEW_CASES],
+            routing=chosen.routing,
+            targets=targets,
+            calendar=chosen.calendar,
+            since=since,
+            until=at,
+        )
+        # What two channels are told is one message here.
+        messages = {
+            (sent_at, message.group.group_key): message
+            for sent_at, message in found.messages
+            if message.kind != "resolved"
+        }
+        by_day = Counter(today(chosen.calendar, sent_at) for sent_at, _ in messages)
+        return Preview(
+            days=PREVIEW_DAYS,
+            alerts=found.alerts,
+            messages=len(messages),
+            by_day=dict(sorted(by_day.items())),
+            samples=[
+                content_of(message, at=sent_at).title
+                for (sent_at, _), message in list(messages.items())[-_SAMPLES:]
+            ],
+            cases=min(len(cases), _PREVIEW_CASES),
+            truncated=len(cases) > _PREVIEW_CASES,
+            said=f"This rule would have sent {len(messages)} message{'' if len(messages) == 1 else 's'}"
+            f" in the last {PREVIEW_DAYS} days.",
+        )
+
+    @router.put("/v1/alerts/rules/{rule_id}", operation_id="change_alert_rule", responses=PROBLEMS)
+    async def change_rule(
+        principal: AlertEditor,
+        rule_id: RuleId,
+        new: Annotated[NewRule, Body()],
+        response: Response,
+        if_match: IfMatch = None,
+    ) -> RuleView:
+        """Change a rule. Its open alerts are judged anew at the next look."""
+        principal = behind_wall(principal)
+        _check_kind(new, wall_of(principal))
+        async with transaction(engine, **scope_of(principal)) as connection:
+            before = await _find(connection, wall_of(principal), rule_id)
+            wanted = version_of(if_match)
+            rule = Rule(
+                rule_id=rule_id,
+                name=new.name,
+                settings=new.settings,
+                only=new.only,
+                enabled=new.enabled,
+                version=before.version + 1,
+            )
+            if wanted not in (None, before.version) or not await keep_rule(
+                connection, wall_of(principal), rule
+            ):
+                raise ConflictError(
+                    "The rule was changed meanwhile.", remedy="Read it again, and send its new ETag."
+                )
+            await audit(
+                connection,
+                principal,
+                "alert_rule_changed",
+                detail={**_told(rule), "before": before.model_dump(mode="json")},
+            )
+        response.headers["ETag"] = _etag(rule)
+        return _view(rule)
+
+    @router.delete(
+        "/v1/alerts/rules/{rule_id}",
+        operation_id="remove_alert_rule",
+        status_code=status.HTTP_204_NO_CONTENT,
+        responses=PROBLEMS,
+    )
+    async def remove(principal: AlertEditor, rule_id: RuleId) -> None:
+        """Remove a rule; its open alerts resolve."""
+        principal = behind_wall(principal)
+        async with transaction(engine, **scope_of(principal)) as connection:
+            before = await _find(connection, wall_of(principal), rule_id)
+            await remove_rule(connection, wall_of(principal), rule_id)
+            await audit(connection, principal, "alert_rule_removed", detail=_told(before))
+
+    return router
+
+
+def _check_kind(new: NewRule, wall: UUID) -> None:
+    """Keep the pipeline's figures with the operator, and cases with organizations."""
+    kind = new.settings.kind
+    allowed = kind in ("channel_failing", "reconciliation_failed") or (KINDS[kind].about == "pipeline") == (
+        wall == INSTALLATION
+    )
+    if not allowed:
+        raise InvalidInputError(
+            f"A rule of the kind {kind} finds nothing here.",
+            remedy="Rules about the pipeline are the operator's, rules about cases an organization's.",
+        )
+
+
+async def _find(connection: AsyncConnection, wall: UUID, rule_id: UUID) -> Rule:
+    for rule in await rules_of(connection, wall):
+        if rule.rule_id == rule_id:
+            return rule
+    raise NotFoundError("There is no such rule.", remedy="`GET /v1/alerts/rules` lists them.")
+
+
+def _told(rule: Rule) -> dict[str, Any]:
+    return {"rule_id": str(rule.rule_id), "version": rule.version, "after": rule.model_dump(mode="json")}
+
+
+def _etag(rule: Rule) -> str:
+    return f'"{rule.version}"'
+
+
+def _view(rule: Rule) -> RuleView:
+    return RuleView(
+        rule_id=rule.rule_id,
+        name=rule.name,
+        settings=rule.settings,
+        only=rule.only,
+        enabled=rule.enabled,
+        version=rule.version,
+    )

@@ -1,0 +1,172 @@
+"""The API of alerts: roles and walls, rules with versions and previews, routes, silences, maintenance."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from services.tracker.alerts.domain.rules import KINDS
+from services.tracker.alerts.workers.evaluating import look_at
+from shared import clock
+from tests.tracker.alerts.test_evaluating import near
+
+CLOCK = {"name": "Near", "settings": {"kind": "clock", "tiers": [{"hours": 48, "severity": "error"}]}}
+
+
+async def look(site, engine):
+    return await look_at(engine, site.organization, at=clock.now())
+
+
+async def test_alerts_are_listed_page_by_page_and_acknowledged(site, record, engine):
+    await record(*(near(0.5, organization_id=site.organization) for _ in range(3)))
+    await look(site, engine)
+
+    page = (await site["viewer"].get("/v1/alerts", params={"kind": "clock", "limit": 2})).json()
+    rest = (
+        await site["viewer"].get(
+            "/v1/alerts", params={"kind": "clock", "limit": 2, "cursor": page["next_cursor"]}
+        )
+    ).json()
+    assert len({one["alert_id"] for one in (*page["data"], *rest["data"])}) == 3
+    assert not rest["has_more"]
+    assert page["data"][0]["runbook"] == "docs/runbooks/clock.md"
+
+    path = f"/v1/alerts/{page['data'][0]['alert_id']}/acknowledgment"
+    assert (await site["viewer"].post(path)).status_code == 403
+    assert (await site["biller"].post(path)).status_code == 204
+    (found,) = [
+        one
+        for one in (await site["viewer"].get("/v1/alerts")).json()["data"]
+        if one["alert_id"] == page["data"][0]["alert_id"]
+    ]
+    assert found["acknowledged_at"]
+
+
+async def test_nobody_sees_or_touches_another_organizations_alerts(site, record, engine):
+    await record(near(0.5, organization_id=site.organization))
+    await look(site, engine)
+    (one, *_) = (await site["viewer"].get("/v1/alerts")).json()["data"]
+    (rule, *_) = (await site["viewer"].get("/v1/alerts/rules")).json()["data"]
+
+    for role in ("stranger", "operator"):
+        assert (await site[role].get("/v1/alerts")).json()["data"] == []
+        assert (await site[role].post(f"/v1/alerts/{one['alert_id']}/acknowledgment")).status_code == 404
+        assert (await site[role].delete(f"/v1/alerts/rules/{rule['rule_id']}")).status_code == 404
+
+
+async def test_rules_are_created_changed_by_version_and_audited(site, select):
+    made = await site["supervisor"].post("/v1/alerts/rules", json=CLOCK, headers={"Idempotency-Key": "k"})
+    again = await site["supervisor"].post("/v1/alerts/rules", json=CLOCK, headers={"Idempotency-Key": "k"})
+    assert made.status_code == 201
+    assert again.json() == made.json()
+    path = f"/v1/alerts/rules/{made.json()['rule_id']}"
+    changed = {**CLOCK, "enabled": False}
+
+    assert (await site["biller"].put(path, json=changed)).status_code == 403
+    assert (await site["admin"].put(path, json=changed, headers={"If-Match": '"1"'})).status_code == 200
+    assert (await site["admin"].put(path, json=CLOCK, headers={"If-Match": '"1"'})).status_code == 409
+    assert (await site["admin"].delete(path)).status_code == 204
+    assert (await site["admin"].put(path, json=CLOCK)).status_code == 404
+    rules = (await site["viewer"].get("/v1/alerts/rules")).json()["data"]
+    assert {one["settings"]["kind"] for one in rules} <= set(KINDS)
+    audited = await select(
+        "select action from tracker.audit_log where action like 'alert%' order by entry_id",
+        organization=site.organization,
+    )
+    assert [row.action for row in audited] == [
+        "alert_rule_changed",
+        "alert_rule_changed",
+        "alert_rule_removed",
+    ]
+
+
+async def test_a_rule_that_makes_no_sense_is_refused_with_its_place(site):
+    for wrong in (
+        {"name": "x", "settings": {"kind": "clock", "tiers": []}},
+        {"name": "x", "settings": {"kind": "clock", "tiers": [{"severity": "info"}]}},
+        {"name": "x", "settings": {"kind": "unheard_of"}},
+        {"name": "x", "settings": {"kind": "consumer_lag"}},
+        {"name": "x", "settings": {"kind": "clock", "colour": "red"}},
+    ):
+        answer = await site["admin"].post("/v1/alerts/rules", json=wrong)
+        assert answer.status_code == 422, wrong
+
+
+async def test_the_operator_sets_rules_of_the_pipeline_only(site, select):
+    rules = (await site["operator"].get("/v1/alerts/rules")).json()["data"]
+    assert {KINDS[one["settings"]["kind"]].about for one in rules} == {"pipeline"}
+
+    assert (await site["operator"].post("/v1/alerts/rules", json=CLOCK)).status_code == 422
+    lag = {"name": "Lag", "settings": {"kind": "consumer_lag", "above": 5}}
+    assert (await site["operator"].post("/v1/alerts/rules", json=lag)).status_code == 201
+
+
+async def test_a_preview_tells_what_a_rule_would_have_sent(site, record):
+    await record(*(near(0.5, organization_id=site.organization) for _ in range(3)))
+
+    always = {"name": "x", "settings": {"kind": "new_case", "amount_at_least": "1.00"}}
+    found = (await site["viewer"].post("/v1/alerts/rules/preview", json=always)).json()
+    assert (found["alerts"], found["cases"], found["truncated"]) == (3, 3, False)
+    assert found["said"].startswith("This rule would have sent ")
+
+    nothing = {**always, "only": {"amount_at_least": "1000000.00"}}
+    quiet = (await site["viewer"].post("/v1/alerts/rules/preview", json=nothing)).json()
+    assert (quiet["alerts"], quiet["messages"]) == (0, 0)
+    digest = {"name": "x", "settings": {"kind": "morning_digest"}}
+    assert (await site["viewer"].post("/v1/alerts/rules/preview", json=digest)).status_code == 422
+
+
+async def test_routes_and_calendar_are_replaced_whole(site):
+    before = await site["viewer"].get("/v1/alerts/routes")
+    assert before.json()["version"] == 0
+    routing = {
+        "route": {"name": "all", "channels": "all", "routes": [{"name": "a", "channels": [str(uuid4())]}]}
+    }
+    calendar = {"zone": "America/Chicago", "closes": "17:00:00", "closed": ["2026-12-24"]}
+
+    answer = await site["admin"].put(
+        "/v1/alerts/routes", json={"routing": routing, "calendar": calendar}, headers={"If-Match": '"0"'}
+    )
+    assert answer.status_code == 200
+    stored = (await site["viewer"].get("/v1/alerts/routes")).json()
+    assert stored["version"] == 1
+    assert stored["calendar"]["zone"] == "America/Chicago"
+    assert stored["calendar"]["closed"] == ["2026-12-24"]
+    assert stored["calendar"]["weekdays"] == [0, 1, 2, 3, 4]
+    stale = await site["admin"].put(
+        "/v1/alerts/routes", json={"routing": routing}, headers={"If-Match": '"0"'}
+    )
+    assert stale.status_code == 409
+    for wrong in ({"zone": "Mars"}, {"country": "XX"}, {"opens": "19:00"}, {"subdivision": "QQ"}):
+        refused = await site["admin"].put("/v1/alerts/routes", json={"routing": routing, "calendar": wrong})
+        assert refused.status_code == 422, wrong
+
+
+async def test_a_silence_has_an_author_a_reason_and_an_end(site):
+    until = (clock.now() + timedelta(hours=2)).isoformat()
+    match = {"kinds": ["clock"]}
+    for wrong in (
+        {"match": match, "ends_at": until},
+        {"match": match, "reason": "known"},
+        {"match": match, "reason": "known", "ends_at": "2020-01-01T00:00:00Z"},
+        {"match": match, "reason": "known", "ends_at": "2999-01-01T00:00:00Z"},
+        {"match": {}, "reason": "known", "ends_at": until},
+    ):
+        answer = await site["admin"].post("/v1/alerts/silences", json=wrong)
+        assert answer.status_code == 422, wrong
+
+    new = {"match": match, "reason": "the payer knows", "ends_at": until}
+    made = (await site["supervisor"].post("/v1/alerts/silences", json=new)).json()
+    assert made["made_by_name"] == "supervisor"
+    upkeep = {"reason": "migration", "ends_at": until}
+    assert (await site["admin"].post("/v1/alerts/maintenance", json=upkeep)).status_code == 201
+
+    listed = (await site["viewer"].get("/v1/alerts/silences")).json()["data"]
+    assert {one["maintenance"]: one["reason"] for one in listed} == {
+        False: "the payer knows",
+        True: "migration",
+    }
+    for one in listed:
+        path = f"/v1/alerts/silences/{one['silence_id']}"
+        assert (await site["viewer"].delete(path)).status_code == 403
+        assert (await site["stranger"].delete(path)).status_code == 404
+        assert (await site["admin"].delete(path)).status_code == 204
+    assert (await site["viewer"].get("/v1/alerts/silences")).json()["data"] == []
