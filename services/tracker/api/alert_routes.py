@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.alerts.domain.calendar import Calendar
 from services.tracker.alerts.domain.routing import Match, Routing
+from services.tracker.alerts.domain.rules import Hour
 from services.tracker.alerts.store.settings import (
     add_silence,
     choose,
@@ -49,8 +50,8 @@ class CalendarView(BaseModel):
 
     zone: str | None = Field(default=None, max_length=64)
     weekdays: tuple[Weekday, ...] = (0, 1, 2, 3, 4)
-    opens: time = time(8)
-    closes: time = time(18)
+    opens: Hour = time(8)
+    closes: Hour = time(18)
     country: str = Field(default="US", max_length=2, description="Whose holidays are kept; empty for none.")
     subdivision: str | None = Field(default=None, max_length=10)
     closed: frozenset[date] = frozenset()

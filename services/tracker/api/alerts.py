@@ -95,8 +95,10 @@ def alerts_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
         ] = "open",
         kind: Annotated[list[str] | None, Query(description="Any of these kinds of rules.")] = None,
         severity: Annotated[list[Severity] | None, Query(description="Any of these.")] = None,
-        cursor: Annotated[str | None, Query(max_length=2048)] = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[
+            str | None, Query(max_length=2048, description="The `next_cursor` of the page before.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=200, description="How many at most.")] = 50,
     ) -> AlertPage:
         """List alerts of the organization, or, for an operator, of the installation."""
         after = decode_cursor(cursor, AlertPlace, key=cursor_key) if cursor else None

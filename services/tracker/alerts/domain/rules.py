@@ -10,7 +10,15 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 
 from services.tracker.alerts.domain.content import Severity
 
@@ -19,6 +27,27 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "critical")
 
 BusinessDays = Annotated[int, Field(ge=0, le=60)]
 Dollars = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=2)]
+
+
+def _of_no_zone(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("an hour of the day has no zone of its own")
+    return value
+
+
+Hour = Annotated[
+    time,
+    AfterValidator(_of_no_zone),
+    # Not the format `time` of JSON Schema: that one has an offset.
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$",
+            "examples": ["08:00"],
+        }
+    ),
+]
+"""A time of the day, in whatever zone its neighbours say."""
 Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 
 
@@ -139,7 +168,7 @@ class MorningDigest(Part):
     """A team's summary at an hour of its working days, in its zone (else the organization's)."""
 
     kind: Literal["morning_digest"] = "morning_digest"
-    at: time = time(8)
+    at: Hour = time(8)
     zone: Annotated[str, Field(max_length=64)] | None = None
     weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] | None = None
 

@@ -44,7 +44,7 @@ COLUMNS = """
     c.deadlines, c.deadline_zones as zones, c.opened_at, c.closed_at, c.assignee_id, c.follow_up_on,
     c.information_due_at
 """
-DEADLINE = "coalesce(c.next_deadline_at, 'infinity')"
+DEADLINE = "c.due_at"
 
 
 @dataclass(frozen=True, slots=True)
