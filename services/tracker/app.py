@@ -25,6 +25,7 @@ from services.tracker.alerts.workers.watching import PipelineWatch
 from services.tracker.api.alert_routes import alert_routes_router
 from services.tracker.api.alert_rules import alert_rules_router
 from services.tracker.api.alerts import alerts_router
+from services.tracker.api.bulk import bulk_router
 from services.tracker.api.cases import cases_router
 from services.tracker.api.events import events_router
 from services.tracker.api.facts import facts_router
@@ -180,6 +181,7 @@ def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
     app.include_router(facts_router(engine))
     app.include_router(steps_router(engine))
     app.include_router(summary_router(engine))
+    app.include_router(bulk_router(engine))
     app.include_router(worklist_router(engine, cursor_key(master_key)))
     app.include_router(events_router(engine, cursor_key(master_key)))
     app.include_router(reconciliation_router(engine))

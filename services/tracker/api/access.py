@@ -8,6 +8,7 @@ from shared.http.auth import require
 from shared.security.principals import Principal
 
 Reader = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")]
+Supervisor = Annotated[Principal, require("supervisor", "admin")]
 Worker = Annotated[Principal, require("biller", "supervisor", "admin")]
 
 _MAY_OPEN = frozenset({"biller", "supervisor", "admin"})
