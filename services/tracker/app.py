@@ -22,6 +22,8 @@ from services.tracker.alerts.workers.delivering import Delivery, deliver_notific
 from services.tracker.alerts.workers.keeping import keep_notifications
 from services.tracker.alerts.workers.loops import evaluate
 from services.tracker.alerts.workers.watching import PipelineWatch
+from services.tracker.api.alert_channels import alert_channels_router
+from services.tracker.api.alert_deliveries import alert_deliveries_router
 from services.tracker.api.alert_routes import alert_routes_router
 from services.tracker.api.alert_rules import alert_rules_router
 from services.tracker.api.alerts import alerts_router
@@ -164,12 +166,19 @@ async def run_api(stop: asyncio.Event) -> None:
     ) as engine:
         key = settings.master_key.get_secret_value()
         async with checked_master_key(engine, MasterKey.from_text(key), stop):
-            app = api_app(engine, master_key=key, health=Health())
+            network = Network(allow_hosts=allowed_hosts(settings.alerts_allow_hosts))
+            app = api_app(engine, master_key=key, health=Health(), network=network)
             await serve(app, settings.host, settings.port or API_PORT, stop)
 
 
-def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
-    """Assemble the app of tracker-api. `master_key` is base64; it opens identifiers and signs cursors."""
+def api_app(
+    engine: AsyncEngine, *, master_key: str, health: Health, network: Network | None = None
+) -> FastAPI:
+    """
+    Assemble the app of tracker-api. `master_key` is base64; it opens identifiers and signs cursors.
+
+    `network` judges destinations of alerts; by default it lets through what is public.
+    """
     app = create_app(title="Reprieve tracker", version=version("reprieve"), engine=engine, health=health)
     keyring = Keyring(engine, MasterKey.from_text(master_key))
     app.include_router(listing_router(engine, keyring, cursor_key(master_key)))
@@ -184,6 +193,8 @@ def api_app(engine: AsyncEngine, *, master_key: str, health: Health) -> FastAPI:
     app.include_router(bulk_router(engine))
     app.include_router(worklist_router(engine, cursor_key(master_key)))
     app.include_router(events_router(engine, cursor_key(master_key)))
+    app.include_router(alert_channels_router(engine, MasterKey.from_text(master_key), network or Network()))
+    app.include_router(alert_deliveries_router(engine, cursor_key(master_key)))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(FACTS, engine, unreceipted=OUTBOX))
     return app

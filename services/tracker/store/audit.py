@@ -22,6 +22,13 @@ Action = Literal[
     "alert_routes_changed",
     "alerts_silenced",
     "alert_silence_ended",
+    "channel_created",
+    "channel_changed",
+    "channel_secret_rotated",
+    "channel_enabled",
+    "channel_disabled",
+    "channel_tested",
+    "notification_resent",
 ]
 
 _ADD = text("""

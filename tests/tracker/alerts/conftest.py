@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ssl
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -27,6 +28,7 @@ from tests.tracker.support import ORGANIZATION
 
 MASTER_KEY_TEXT = base64.b64encode(b"k" * 32).decode()
 MASTER_KEY = MasterKey.from_text(MASTER_KEY_TEXT)
+TRUST = ssl.create_default_context()  # reading it takes a while on a busy machine
 CASE = UUID("0c1e3b1a-6a55-4b0e-9a44-7c0f8b1d9e63")
 LINE = Line(
     case_id=CASE,
@@ -74,7 +76,7 @@ async def receiver() -> AsyncIterator[FakeServer]:
 
 @pytest.fixture
 def network() -> Network:
-    return Network(allow_hosts=("127.0.0.1",), timeout_seconds=0.5)
+    return Network(allow_hosts=("127.0.0.1",), timeout_seconds=1.0, verify=TRUST)
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def delivery(engine, network) -> Delivery:
         master_key=MASTER_KEY,
         network=network,
         patience=Patience(first_seconds=0.05, longest_seconds=0.2),
-        attempt_seconds=1.0,
+        attempt_seconds=2.0,
         poll_seconds=0.02,
     )
 

@@ -26,13 +26,14 @@ def check(_settings: SlackWebhookSettings, _network: Network) -> None:
     return None
 
 
-def check_secret(secret: str) -> None:
-    """Raise InvalidInputError for what is no web address; the network judges where it leads."""
+def check_secret(secret: str) -> str:
+    """Give the URL, for the network to judge. Raises InvalidInputError for what is none."""
     if not secret.startswith(("https://", "http://")):
         raise InvalidInputError(
             "The secret of this kind is the URL of the webhook.",
             remedy="It begins with https://hooks.slack.com/services/.",
         )
+    return secret
 
 
 async def deliver(notification: Notification, destination: Destination, network: Network) -> Outcome:

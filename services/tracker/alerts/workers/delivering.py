@@ -28,8 +28,8 @@ from services.tracker.alerts.domain.patience import Patience
 from services.tracker.alerts.network import Network, RefusedDestinationError
 from services.tracker.alerts.store import channels, notifications
 from services.tracker.alerts.store.channels import Channel
+from services.tracker.alerts.store.disabling import disable
 from services.tracker.alerts.store.notifications import DueNotification
-from services.tracker.alerts.workers.disabling import disable
 from shared import clock
 from shared.errors import UnavailableError
 from shared.http.probes import Health
