@@ -62,6 +62,7 @@ COMMANDS = (
         "push", "services.ingest.client_commands:push", "Send 835 files to ingest; safe to repeat.", _RUNNING
     ),
     Command("cases", "services.cases:cases", "The denials being worked: list them, read one.", _RUNNING),
+    Command("alerts", "services.alerts:alerts", "Who is told of what: look, silence, preview.", _RUNNING),
     Command(
         "reconcile",
         "services.reconcile:reconcile",

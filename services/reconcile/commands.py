@@ -15,7 +15,7 @@ from services.reconcile.report import console, render_json, render_table
 from services.reconcile.streams import Scope, Sources
 from services.reconcile.tally import Comparison
 from shared.errors import InvalidInputError
-from shared.http.client import Stack
+from shared.http.client import Stack, raise_for_problem
 from shared.terminal import counted
 
 EXIT_FINDINGS = 1
@@ -46,6 +46,9 @@ def reconcile(
         float,
         typer.Option(metavar="SECONDS", min=0, help="How long to wait for what is still on its way."),
     ] = WAIT_SECONDS,
+    tell: Annotated[  # noqa: FBT002  typer declares flags like this
+        bool, typer.Option("--tell", help="Tell the alerts what was found: docs/alerts.md.")
+    ] = False,
     output: _Output = Format.table,
     data_dir: _DataDir = None,
 ) -> None:
@@ -58,7 +61,8 @@ def reconcile(
     was not read, or is still on its way after --wait seconds.
     """
     scope = Scope(remittance_id=remittance, since=since.date() if since else None)
-    with Sources(Stack.find(data_dir)) as sources:
+    stack = Stack.find(data_dir)
+    with Sources(stack) as sources:
         comparison, repaired = compare_until_quiet(
             sources, scope, wait_seconds=wait, repair=repair, tell=_tell_waiting
         )
@@ -66,8 +70,16 @@ def reconcile(
         print(render_json(comparison, repaired=repaired))
     else:
         console().print(render_table(comparison, repaired=repaired))
+    if tell:
+        _tell_alerts(stack, agrees=comparison.agrees())
     if not comparison.agrees():
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _tell_alerts(stack: Stack, *, agrees: bool) -> None:
+    """Leave the outcome where rules of the kind reconciliation_failed look."""
+    with stack.client("tracker", "operator") as tracker:
+        raise_for_problem(tracker.put("/v1/alerts/reconciliation", json={"agrees": agrees}))
 
 
 def _tell_waiting(comparison: Comparison, seconds: float) -> None:

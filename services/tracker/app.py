@@ -24,6 +24,7 @@ from services.tracker.alerts.workers.loops import evaluate
 from services.tracker.alerts.workers.watching import PipelineWatch
 from services.tracker.api.alert_channels import alert_channels_router
 from services.tracker.api.alert_deliveries import alert_deliveries_router
+from services.tracker.api.alert_previews import alert_previews_router
 from services.tracker.api.alert_routes import alert_routes_router
 from services.tracker.api.alert_rules import alert_rules_router
 from services.tracker.api.alerts import alerts_router
@@ -185,6 +186,7 @@ def api_app(
     app.include_router(cases_router(engine, keyring))
     app.include_router(alert_rules_router(engine))
     app.include_router(alert_routes_router(engine))
+    app.include_router(alert_previews_router(engine))
     app.include_router(alerts_router(engine, cursor_key(master_key)))
     app.include_router(timeline_router(engine))
     app.include_router(facts_router(engine))

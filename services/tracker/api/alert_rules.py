@@ -181,7 +181,7 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
         principal = behind_wall(principal)
         _check_kind(new, wall_of(principal))
         async with transaction(engine, **scope_of(principal)) as connection:
-            before = await _find(connection, wall_of(principal), rule_id)
+            before = await find_rule(connection, wall_of(principal), rule_id)
             wanted = version_of(if_match)
             rule = Rule(
                 rule_id=rule_id,
@@ -216,7 +216,7 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
         """Remove a rule; its open alerts resolve."""
         principal = behind_wall(principal)
         async with transaction(engine, **scope_of(principal)) as connection:
-            before = await _find(connection, wall_of(principal), rule_id)
+            before = await find_rule(connection, wall_of(principal), rule_id)
             await remove_rule(connection, wall_of(principal), rule_id)
             await audit(connection, principal, "alert_rule_removed", detail=_told(before))
 
@@ -236,7 +236,8 @@ def _check_kind(new: NewRule, wall: UUID) -> None:
         )
 
 
-async def _find(connection: AsyncConnection, wall: UUID, rule_id: UUID) -> Rule:
+async def find_rule(connection: AsyncConnection, wall: UUID, rule_id: UUID) -> Rule:
+    """Give a rule. Raises NotFoundError."""
     for rule in await rules_of(connection, wall):
         if rule.rule_id == rule_id:
             return rule

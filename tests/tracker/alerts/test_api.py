@@ -3,9 +3,13 @@
 from datetime import timedelta
 from uuid import uuid4
 
+from sqlalchemy import text
+
+from services.tracker.alerts.domain.defaults import INSTALLATION
 from services.tracker.alerts.domain.rules import KINDS
 from services.tracker.alerts.workers.evaluating import look_at
 from shared import clock
+from shared.postgres import transaction
 from tests.tracker.alerts.test_evaluating import near
 
 CLOCK = {"name": "Near", "settings": {"kind": "clock", "tiers": [{"hours": 48, "severity": "error"}]}}
@@ -170,3 +174,42 @@ async def test_a_silence_has_an_author_a_reason_and_an_end(site):
         assert (await site["stranger"].delete(path)).status_code == 404
         assert (await site["admin"].delete(path)).status_code == 204
     assert (await site["viewer"].get("/v1/alerts/silences")).json()["data"] == []
+
+
+async def test_what_would_go_out_now_is_shown_and_not_sent(site, record, engine, select):
+    await record(*(near(0.5, organization_id=site.organization) for _ in range(2)))
+    await look(site, engine)
+    assert (await site["viewer"].get("/v1/alerts/preview")).json()["data"] == []
+    async with transaction(engine, organizations=[site.organization]) as connection:
+        await connection.execute(
+            text(
+                "insert into tracker.channels (organization_id, channel_id, name, kind, settings)"
+                " values (:id, gen_random_uuid(), 'c', 'webhook', '{}')"
+            ),
+            {"id": site.organization},
+        )
+    shown = (await site["viewer"].get("/v1/alerts/preview")).json()["data"]
+    assert sum(one["count"] for one in shown) >= 2
+    assert any("days left" in line or "today" in line for one in shown for line in one["lines"])
+
+    rules = (await site["viewer"].get("/v1/alerts/rules")).json()["data"]
+    digest, *_ = [one for one in rules if one["settings"]["kind"] == "morning_digest"]
+    clock_rule, *_ = [one for one in rules if one["settings"]["kind"] == "clock"]
+    written = (await site["viewer"].get(f"/v1/alerts/rules/{digest['rule_id']}/digest")).json()
+    assert written["lines"][0].startswith("2 new")
+    assert written["runbook"] == "docs/runbooks/morning_digest.md"
+    refused = await site["viewer"].get(f"/v1/alerts/rules/{clock_rule['rule_id']}/digest")
+    assert refused.status_code == 422
+    assert await select("select 1 from tracker.notifications", organization=site.organization) == []
+
+
+async def test_a_reconciliation_that_fails_is_an_alert_of_the_operator(site, engine):
+    async def told(*, agrees: bool):
+        answer = await site["operator"].put("/v1/alerts/reconciliation", json={"agrees": agrees})
+        assert answer.status_code == 204
+        await look_at(engine, INSTALLATION, at=clock.now())
+        return [one["kind"] for one in (await site["operator"].get("/v1/alerts")).json()["data"]]
+
+    assert await told(agrees=False) == ["reconciliation_failed"]
+    assert await told(agrees=True) == []
+    assert (await site["viewer"].put("/v1/alerts/reconciliation", json={"agrees": True})).status_code == 403

@@ -145,13 +145,14 @@ def _of_rule(rule: Rule) -> dict[str, Any]:
 def line_of(alert: Alert, *, at: datetime, case_link: str | None = None) -> Line:
     """Say of an alert what a channel may show. `case_link` has `{case_id}` where the id goes."""
     ends = alert.end_at is not None and alert.zone is not None
+    left = days_left(alert.end_at, alert.zone, at=at) if alert.end_at and alert.zone else None
     return Line(
         case_id=alert.case_id,
         label=alert.label,
         payer=alert.payer,
         category=alert.category,
         amount=alert.amount,
-        days_left=days_left(alert.end_at, alert.zone, at=at) if alert.end_at and alert.zone else None,
+        days_left=None if left is None or left < 0 else left,
         deadline_on=day_of(alert.end_at, zone=alert.zone) if alert.end_at and alert.zone else None,
         zone=alert.zone if ends else None,
         link=case_link.replace("{case_id}", str(alert.case_id)) if case_link and alert.case_id else None,

@@ -111,6 +111,23 @@ def dispatch(
     return Dispatch(tuple(changed), tuple(ended), tuple(messages))
 
 
+def first_messages(
+    alerts: Sequence[Alert],
+    *,
+    routing: Routing,
+    targets: Sequence[Target],
+    silences: Sequence[Silence],
+    at: datetime,
+) -> list[Message]:
+    """Give what would go out if nothing had been told yet, without waiting for anything."""
+    quiet = inhibited(alerts, routing.inhibitions) | silenced(alerts, silences, at=at)
+    members = _members([one for one in alerts if one.alert_id not in quiet], routing, targets)
+    return [
+        _message(_begin(place, leaf, found, at=at), "firing", found, new=len(found))
+        for place, (leaf, found) in sorted(members.items(), key=lambda one: one[0])
+    ]
+
+
 Place = tuple[UUID, str]
 
 

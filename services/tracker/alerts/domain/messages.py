@@ -41,7 +41,7 @@ def _urgency(alert: Alert) -> tuple[int, float, Decimal]:
 def _title(message: Message, *, count: int, amount: Decimal | None) -> str:
     one, many = _NAMES[message.group.kind]
     if message.kind == "resolved":
-        return f"Resolved: {many}"
+        return many  # channels say that it is resolved
     at_stake = f", ${amount:,.2f} at stake" if amount is not None else ""
     new = f" ({message.new} new)" if message.kind == "update" and message.new else ""
     return f"{count:,} {one if count == 1 else many}{new}{at_stake}"

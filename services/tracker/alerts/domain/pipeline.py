@@ -52,9 +52,6 @@ MEANINGS: Mapping[str, _Meaning] = {
         "unsettled_events", "{table}: the oldest event is unsettled for {minutes:.0f} minutes"
     ),
     "reprieve_consumer_lag": _Meaning("consumer_lag", "{group} is {value:.0f} records behind on {topic}"),
-    "reprieve_reconciliation_missing": _Meaning(
-        "reconciliation_failed", "{value:.0f} claims are missing somewhere"
-    ),
 }
 """By metric: the kind of rule that looks at it, and what to say. `growing` compares with an hour ago."""
 

@@ -345,6 +345,18 @@ _MARK = text("""
 """)
 
 
+RECONCILIATION = "reconciliation failed"
+"""The mark of a run that found something missing; the next that finds nothing takes it away."""
+
+
+async def forget_mark(connection: AsyncConnection, organization_id: UUID, name: str) -> None:
+    """Take a mark away."""
+    await connection.execute(_FORGET, {"organization_id": organization_id, "name": name})
+
+
+_FORGET = text("delete from tracker.alert_marks where organization_id = :organization_id and name = :name")
+
+
 async def zones(connection: AsyncConnection) -> list[tuple[UUID, str]]:
     """Give every organization with its zone."""
     return [(UUID(int=row.organization_id.int), row.time_zone) for row in await connection.execute(_ZONES)]

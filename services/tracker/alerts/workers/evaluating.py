@@ -139,6 +139,9 @@ async def _pipeline(
             Fact(settings.kind, str(row.channel_id), f"{row.kind} channel, {row.state}", 1)
             for row in await store.failing_channels(connection, look.organization_id)
         ]
+    elif settings.kind == "reconciliation_failed":
+        failed_at = await store.marked_at(connection, look.organization_id, store.RECONCILIATION)
+        facts = [] if failed_at is None else [_failed_reconciliation(failed_at)]
     elif look.organization_id != INSTALLATION:
         facts = ()  # the installation's figures are the operator's
     before = await store.open_of_rule(connection, look.organization_id, rule.rule_id)
@@ -154,6 +157,11 @@ async def _pipeline(
         for fact in facts
         if stands(settings, fact, at=look.at, stood=fact.subject in before)
     ]
+
+
+def _failed_reconciliation(failed_at: datetime) -> Fact:
+    said = f"the run of {failed_at:%Y-%m-%d %H:%M} UTC found something missing"
+    return Fact("reconciliation_failed", "reconciliation", said, 1)
 
 
 async def _settle_all(connection: AsyncConnection, look: Look, rule: Rule, found: Sequence[Alert]) -> Outcome:
