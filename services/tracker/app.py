@@ -31,6 +31,7 @@ from services.tracker.api.alerts import alerts_router
 from services.tracker.api.bulk import bulk_router
 from services.tracker.api.cases import cases_router
 from services.tracker.api.events import events_router
+from services.tracker.api.exports import exports_router
 from services.tracker.api.facts import facts_router
 from services.tracker.api.listing import listing_router
 from services.tracker.api.reconciliation import reconciliation_router
@@ -192,6 +193,7 @@ def api_app(
     app.include_router(facts_router(engine))
     app.include_router(steps_router(engine))
     app.include_router(summary_router(engine))
+    app.include_router(exports_router(engine, keyring))
     app.include_router(bulk_router(engine))
     app.include_router(worklist_router(engine, cursor_key(master_key)))
     app.include_router(events_router(engine, cursor_key(master_key)))

@@ -101,6 +101,8 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "POST /v1/cases/{case_id}/steps": {"biller", "supervisor", "admin"},
         "GET /v1/events": PEOPLE,
         "GET /v1/events/stream": PEOPLE,
+        "GET /v1/cases.csv": PEOPLE,
+        "GET /v1/cases.xlsx": PEOPLE,
         "POST /v1/cases/bulk": {"supervisor", "admin"},
         "GET /v1/worklist": {"biller", "supervisor", "admin"},
         "GET /v1/summary": PEOPLE,

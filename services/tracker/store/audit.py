@@ -14,6 +14,7 @@ Action = Literal[
     "identifiers_opened",
     "fact_recorded",
     "patient_searched",
+    "cases_exported",
     "step_made",
     "alert_acknowledged",
     "alert_unacknowledged",
