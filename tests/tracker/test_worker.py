@@ -263,7 +263,7 @@ async def test_kill_9_in_the_middle_loses_nothing_and_doubles_nothing(settings, 
     cases = await select("select claim_key, state from tracker.cases")
     assert status == 0
     assert sorted(case.claim_key for case in cases) == sorted(keys)
-    assert {case.state for case in cases} == {"paid"}
+    assert {case.state for case in cases} == {"closed"}
     settled: set[tuple] = set()
     wanted = {("ingest", event.event_id) for event in story} | {
         ("triage", event.decision_id) for event in story
