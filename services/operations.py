@@ -23,7 +23,7 @@ db = typer.Typer(
 )
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics. Needs REPRIEVE_KAFKA_BOOTSTRAP_SERVERS.")
 
-_BENCHES = ("reading", "memory", "doors", "deciding", "recording", "end_to_end")
+_BENCHES = ("reading", "memory", "doors", "deciding", "recording", "worklist", "end_to_end")
 
 
 def _from_environment(name: str, meaning: str) -> str:
@@ -97,7 +97,8 @@ def create() -> None:
 
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[reading|memory|doors|deciding|recording|end_to_end]…")
+        list[str] | None,
+        typer.Argument(metavar="[reading|memory|doors|deciding|recording|worklist|end_to_end]…"),
     ] = None,
 ) -> None:
     """

@@ -148,10 +148,7 @@ async def _pages(
                 connection, organization_of(principal), filters, sort=sort, limit=PAGE_ROWS, after=after
             )
             sealed = await _opening(connection, principal, found.cases) if reveal else {}
-        names = {
-            case_id: await keyring.open_person(organization_of(principal), one)
-            for case_id, one in sealed.items()
-        }
+        names = {case_id: await _opened(keyring, principal, one) for case_id, one in sealed.items()}
         yield [_row(one, names) for one in found.cases]
         after = found.next_place
         if after is None:
