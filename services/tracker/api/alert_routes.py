@@ -21,6 +21,7 @@ from services.tracker.alerts.store.settings import (
     silences_of,
 )
 from services.tracker.api.alerts import (
+    CHANGED,
     PROBLEMS,
     AlertEditor,
     AlertReader,
@@ -31,7 +32,7 @@ from services.tracker.api.steps import ANSWERS, IfMatch, version_of
 from services.tracker.api.views import View
 from services.tracker.store.audit import audit
 from shared import clock
-from shared.errors import ConflictError, InvalidInputError, NotFoundError
+from shared.errors import InvalidInputError, NotFoundError, StaleError
 from shared.http.auth import scope_of
 from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import transaction
@@ -127,7 +128,7 @@ def alert_routes_router(engine: AsyncEngine) -> APIRouter:
             routing=chosen.routing, calendar=_calendar_view(chosen.calendar), version=chosen.version
         )
 
-    @router.put("/v1/alerts/routes", operation_id="change_alert_routes", responses=PROBLEMS)
+    @router.put("/v1/alerts/routes", operation_id="change_alert_routes", responses=CHANGED)
     async def put_routes(
         principal: AlertEditor,
         new: Annotated[NewRoutes, Body()],
@@ -147,7 +148,7 @@ def alert_routes_router(engine: AsyncEngine) -> APIRouter:
                 calendar={name: value for name, value in told.items() if value is not None},
                 version=before.version + 1,
             ):
-                raise ConflictError(
+                raise StaleError(
                     "The routes were changed meanwhile.", remedy="Read them again, and send the new ETag."
                 )
             await audit(

@@ -19,6 +19,7 @@ from services.tracker.alerts.store.alerts import active_targets
 from services.tracker.alerts.store.candidates import past_cases
 from services.tracker.alerts.store.settings import chosen_by, keep_rule, remove_rule, rules_of
 from services.tracker.api.alerts import (
+    CHANGED,
     PROBLEMS,
     AlertEditor,
     AlertReader,
@@ -29,7 +30,7 @@ from services.tracker.api.steps import ANSWERS, IfMatch, version_of
 from services.tracker.api.views import View
 from services.tracker.store.audit import audit
 from shared import clock
-from shared.errors import ConflictError, InvalidInputError, NotFoundError
+from shared.errors import InvalidInputError, NotFoundError, StaleError
 from shared.http.auth import scope_of
 from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import transaction
@@ -169,7 +170,7 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
             f" in the last {PREVIEW_DAYS} days.",
         )
 
-    @router.put("/v1/alerts/rules/{rule_id}", operation_id="change_alert_rule", responses=PROBLEMS)
+    @router.put("/v1/alerts/rules/{rule_id}", operation_id="change_alert_rule", responses=CHANGED)
     async def change_rule(
         principal: AlertEditor,
         rule_id: RuleId,
@@ -194,7 +195,7 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
             if wanted not in (None, before.version) or not await keep_rule(
                 connection, wall_of(principal), rule
             ):
-                raise ConflictError(
+                raise StaleError(
                     "The rule was changed meanwhile.", remedy="Read it again, and send its new ETag."
                 )
             await audit(

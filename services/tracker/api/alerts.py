@@ -32,6 +32,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+CHANGED: dict[int | str, dict[str, Any]] = {
+    **PROBLEMS,
+    412: described("It is not the version of If-Match any more."),
+}
+
+
 def behind_wall(principal: Principal) -> Principal:
     """Put the operator behind a wall of its own: the alerts of the installation, which has no patients."""
     return principal if principal.organization_id else replace(principal, organization_id=INSTALLATION)

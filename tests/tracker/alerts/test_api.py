@@ -66,7 +66,7 @@ async def test_rules_are_created_changed_by_version_and_audited(site, select):
 
     assert (await site["biller"].put(path, json=changed)).status_code == 403
     assert (await site["admin"].put(path, json=changed, headers={"If-Match": '"1"'})).status_code == 200
-    assert (await site["admin"].put(path, json=CLOCK, headers={"If-Match": '"1"'})).status_code == 409
+    assert (await site["admin"].put(path, json=CLOCK, headers={"If-Match": '"1"'})).status_code == 412
     assert (await site["admin"].delete(path)).status_code == 204
     assert (await site["admin"].put(path, json=CLOCK)).status_code == 404
     rules = (await site["viewer"].get("/v1/alerts/rules")).json()["data"]
@@ -138,7 +138,7 @@ async def test_routes_and_calendar_are_replaced_whole(site):
     stale = await site["admin"].put(
         "/v1/alerts/routes", json={"routing": routing}, headers={"If-Match": '"0"'}
     )
-    assert stale.status_code == 409
+    assert stale.status_code == 412
     for wrong in ({"zone": "Mars"}, {"country": "XX"}, {"opens": "19:00"}, {"subdivision": "QQ"}):
         refused = await site["admin"].put("/v1/alerts/routes", json={"routing": routing, "calendar": wrong})
         assert refused.status_code == 422, wrong
