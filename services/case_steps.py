@@ -251,7 +251,7 @@ def withdraw(
     level: Level = 1,
     data_dir: DataDir = None,
 ) -> None:
-    """Give a request up. The case stands where the remittances have it."""
+    """Give a request up. The case stands where it would without it."""
     _make(case_id, {"kind": "withdraw", "request": request, "level": level, "reason": reason}, data_dir)
 
 
@@ -377,7 +377,7 @@ def close(
 def reopen(
     case_id: Case, note: Annotated[str, typer.Argument(help="Why.")], *, data_dir: DataDir = None
 ) -> None:
-    """Open a case again: it stands where the remittances have it, and its clocks matter."""
+    """Open a case again: it stands where it stood before, and its clocks matter."""
     _make(case_id, {"kind": "reopen", "note": note}, data_dir)
 
 

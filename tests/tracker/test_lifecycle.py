@@ -99,7 +99,7 @@ async def test_the_database_knows_the_states_and_reasons_of_the_code(select):
 
 def test_every_step_has_a_row_and_every_state_a_way_in():
     assert {move.step for move in MOVES} == set(get_args(StepKind))
-    by_people = {move.to for move in MOVES} - {None, "evidence"}
+    by_people = {move.to for move in MOVES} - {None, "before"}
     assert by_people | {"open", "partly_paid", "paid", "reversed"} == set(STATES)
     assert {move.request_to for move in MOVES} - {None} == set(get_args(RequestState))
 
@@ -221,6 +221,17 @@ def test_reopening_goes_back_to_where_the_remittances_have_it():
 
     assert (partly.stands, partly.case.recovered_payer_amount) == (("partly_paid", None), 0)
     assert len(partly.case.deadlines) == 1
+
+
+def test_what_is_undone_leaves_the_case_where_the_rest_has_it():
+    story = Story(denial(on=JAN)).does(submit(request="appeal")).does(step("prepare", **RETRO))
+    assert story.stands == ("in_preparation", None)
+
+    story.does(step("withdraw", **RETRO, reason="the appeal is enough"))
+    assert story.stands == ("submitted", None)
+    story.does(step("close", reason="expired")).does(step("reopen", note="it was not"))
+    assert story.stands == ("submitted", None)
+    assert story.does(step("withdraw", request="appeal", reason="x")).stands == ("open", None)
 
 
 def test_a_write_off_needs_a_supervisor_and_words():

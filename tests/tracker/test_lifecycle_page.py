@@ -28,7 +28,7 @@ def steps_table() -> str:
     ]
     for move in MOVES:
         name = f"`{move.step}`" + (f" {move.outcome}" if move.outcome else "")
-        to = {None: "", "evidence": "as the remittances have it"}.get(move.to, move.to)
+        to = {None: "", "before": "what it was before"}.get(move.to, move.to)
         request = ", ".join("not there" if one is None else one for one in move.of_request)
         lines.append(f"| {name} | {states_said(move.of_case)} | {request} | {to} | {move.request_to or ''} |")
     return "\n".join(lines) + "\n"

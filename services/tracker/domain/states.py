@@ -75,14 +75,15 @@ class Move(NamedTuple):
     """
     A step that people make: the states of case and request in which it is allowed, and what follows.
 
-    `to` None leaves the case's state; "evidence" puts it where the remittances have it. `of_request`: None
+    `to` None leaves the case's state; "before" puts it where it stood without
+    what is undone: a withdrawn request, a closing. `of_request`: None
     among the states stands for a request that there is not; empty means that the step is about no request.
     """
 
     step: StepKind
     outcome: Outcome | Literal["scheduled"] | None
     of_case: frozenset[State]
-    to: State | Literal["evidence"] | None
+    to: State | Literal["before"] | None
     of_request: tuple[RequestState | None, ...] = ()
     request_to: RequestState | None = None
 
@@ -106,10 +107,10 @@ MOVES: tuple[Move, ...] = (
     Move("determine", "approved", LIVE_STATES, "approved", _AWAITED, "approved"),
     Move("determine", "partly_approved", LIVE_STATES, "partly_approved", _AWAITED, "partly_approved"),
     Move("determine", "denied", LIVE_STATES, "denied", _AWAITED, "denied"),
-    Move("withdraw", None, LIVE_STATES, "evidence", ("in_preparation", *_AWAITED), "withdrawn"),
+    Move("withdraw", None, LIVE_STATES, "before", ("in_preparation", *_AWAITED), "withdrawn"),
     Move("corrected_claim_sent", None, LIVE_STATES, "corrected_claim_sent"),
     Move("close", None, _ANY - {"closed"}, "closed"),
-    Move("reopen", None, _REST, "evidence"),
+    Move("reopen", None, _REST, "before"),
     Move("follow_up_scheduled", None, LIVE_STATES, None),
     Move("follow_up_done", None, LIVE_STATES, None),
     *(Move(step, None, _ANY, None) for step in get_args(StepKind)[get_args(StepKind).index("note") :]),

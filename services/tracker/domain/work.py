@@ -11,7 +11,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from services.tracker.domain.lifecycle import Standing
-from services.tracker.domain.requests import Request, requests_of
+from services.tracker.domain.requests import Request, key_of, requests_of
 from services.tracker.domain.states import LIVE_STATES, ClosedReason, State
 from services.tracker.domain.steps import (
     AddTag,
@@ -27,6 +27,8 @@ from services.tracker.domain.steps import (
     Made,
     PeerToPeer,
     RemoveTag,
+    Reopen,
+    Step,
     Submit,
     Unassign,
     Withdraw,
@@ -75,13 +77,26 @@ def _state(standing: Standing, steps: Sequence[Made]) -> tuple[State, ClosedReas
     moving = [one.step for one in steps if one.evidence == standing.evidence and one.step.move.to is not None]
     if not moving:
         return standing.state, standing.closed_reason
-    last = moving[-1]
-    if isinstance(last, Close):
-        return "closed", last.reason
-    to = last.move.to
-    if to is None or to == "evidence":
-        return (standing.evident if standing.evident in LIVE_STATES else "open"), None
-    return to, None
+    for last in _standing_steps(moving)[-1:]:
+        to = last.move.to
+        if isinstance(last, Close):
+            return "closed", last.reason
+        if to is not None and to != "before":
+            return to, None
+    return (standing.evident if standing.evident in LIVE_STATES else "open"), None
+
+
+def _standing_steps(moving: Sequence[Step]) -> list[Step]:
+    """Leave out what was undone: the steps about a withdrawn request, and the closings before a reopening."""
+    left: list[Step] = []
+    for step in moving:
+        if isinstance(step, Withdraw):
+            left = [one for one in left if key_of(one) != key_of(step)]
+        elif isinstance(step, Reopen):
+            left = [one for one in left if not isinstance(one, Close)]
+        else:
+            left.append(step)
+    return left
 
 
 def _met(standing: Standing, steps: Sequence[Made], requests: Sequence[Request]) -> frozenset[str]:
