@@ -4,7 +4,7 @@ Lists over a million cases: how long a page of 50 takes at a hundred requests a 
     reprieve bench worklist        REPRIEVE_BENCH_CASES (default 1000000), REPRIEVE_BENCH_RATE (default 100),
                                    REPRIEVE_BENCH_SECONDS (default 20)
 
-Four organizations of very different size, most cases in one; few payers have most of them. tracker-api runs in
+Four organizations of very different size, most cases in one; few payers have most. tracker-api runs in
 a process of its own on the same machine as its database. Requests leave on time, whether or not earlier ones
 were answered, so that waiting counts. Each filter alone under the default order, the other orders, and the
 worklist, in turn. The plain list follows without HTTP: the ratio holds on other machines. That no query reads
