@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from services.triage.domain.clocks import RunningClock, State, state_of
+from services.triage.domain.clocks import State
 from services.triage.domain.cues import NO_APPEAL, RESEND
 from services.triage.domain.liability import billing_doubts
 from services.triage.domain.papers import papers_missing
-from services.triage.domain.situation import Choice, Situation, States, waits
+from services.triage.domain.phases import SHUT, Phase
+from services.triage.domain.situation import Choice, Situation, States
 from services.triage.domain.steps import steps_of
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE, OWN_CLOCKS, WAYS, ways_for
 from shared.contracts.claim_denied import ClaimDenied
@@ -32,28 +33,28 @@ class Advice(Struct, frozen=True, kw_only=True):
     """
     The next action, and the ordered steps around it, in words and in the vocabulary's.
 
-    `governing` is the clock of that action, None where no rule states one. `shut` names the windows that
-    closed before the day of the decision, and the ways the payer forbids. `missing` are the papers that no
+    `steps` have the words, and where the end of a clock goes on with them the number of the clock.
+    `governing` is the clock of that action, None where no rule states one. `missing` are the papers that no
     835 has. `chance` weighs the way among others, 0 to 1: an order, no probability; `chance_why` says why.
     `exhausted`: every way that the policy states has closed.
     """
 
     action: Action
-    next_actions: tuple[str, ...]
+    steps: tuple[tuple[str, int | None], ...]
     codes: tuple[Action, ...]
     missing: tuple[str, ...]
     channel: str | None
-    governing: RunningClock | None
-    shut: tuple[str, ...]
+    governing: int | None
     human: tuple[str, ...]
     chance: float
     chance_why: str
     exhausted: bool
 
 
-def advise(situation: Situation, running: Sequence[RunningClock]) -> Advice:
+def advise(situation: Situation, phases: Sequence[Phase]) -> Advice:
     """Choose the next action for a day: the first way that is still open, and what to prepare for it."""
-    states = [(clock, state_of(clock.clock, situation.as_of)) for clock in running]
+    states = [(phase, phase.state) for phase in phases]
+    number = {id(phase): place for place, phase in enumerate(phases)}
     choice = _choose(situation, states)
     governing = choice.governing
     rule = None if governing is None else governing.rule
@@ -61,7 +62,7 @@ def advise(situation: Situation, running: Sequence[RunningClock]) -> Advice:
     steps = steps_of(situation, choice, states)
     return Advice(
         action=choice.action,
-        next_actions=tuple(step.words for step in steps),
+        steps=tuple((step.words, number.get(id(step.until))) for step in steps),
         codes=tuple(step.action for step in steps),
         missing=papers_missing(
             choice.action,
@@ -69,9 +70,8 @@ def advise(situation: Situation, running: Sequence[RunningClock]) -> Advice:
             () if rule is None else rule.policy.documents,
             about_authorization=situation.auth_related,
         ),
-        channel=_channel(governing, running),
-        governing=governing,
-        shut=tuple(_shut(clock, state) for clock, state in states if state in {"closed", "forbidden"}),
+        channel=_channel(governing, phases),
+        governing=number.get(id(governing)),
         human=(*choice.human, *_doubts(situation)),
         chance=chance,
         chance_why=chance_why,
@@ -145,7 +145,7 @@ def _lapsed(ways: Sequence[tuple[ClockKind, Action]], situation: Situation, stat
     if ways is _DISPUTE and not situation.remarks.isdisjoint(NO_APPEAL):
         return True
     kinds = {kind for kind, _ in ways}
-    return any(one.clock.kind in kinds for one, _ in states) and _governing(ways, states) is None
+    return any(one.kind in kinds for one, _ in states) and _governing(ways, states) is None
 
 
 def _of_another_team(situation: Situation, states: States) -> Choice:
@@ -178,10 +178,10 @@ def _first_open(situation: Situation, states: States) -> Choice:
     ways = ways_for(situation.main.category, situation.main.action)
     usual = situation.main.action
     first = {kind for kind, _ in ways.first}
-    known = [state for clock, state in states if clock.clock.kind in first]
+    known = [state for clock, state in states if clock.kind in first]
     for kind, action in ways.first:
         for clock, state in states:
-            if clock.clock.kind == kind and state in {"open", "perhaps_open"}:
+            if clock.kind == kind and state in {"open", "perhaps_open"}:
                 return Choice(action, clock)
     if "unknown" in known or (first and not known and situation.main.category not in OF_A_DELEGATE):
         return Choice(usual, _governing(ways.first, states))
@@ -201,7 +201,7 @@ def _left(ways: Sequence[tuple[ClockKind, Action]], situation: Situation, states
     if dispute is not None:
         return dispute
     barred = not situation.remarks.isdisjoint(NO_APPEAL)
-    return _LOST if barred or any(clock.clock.kind in APPEALS for clock, _ in states) else None
+    return _LOST if barred or any(clock.kind in APPEALS for clock, _ in states) else None
 
 
 def _dispute(ways: Sequence[tuple[ClockKind, Action]], states: States) -> Choice | None:
@@ -210,7 +210,7 @@ def _dispute(ways: Sequence[tuple[ClockKind, Action]], states: States) -> Choice
         for kind, action in ways:
             if kind == "peer_to_peer" and wanted != "open":
                 continue  # a talk without a last day can wait, an appeal cannot
-            mine = [one for one in states if one[0].clock.kind == kind and not waits(one[0])]
+            mine = [one for one in states if one[0].kind == kind and not one[0].waits]
             if any(state == wanted for _, state in mine):
                 # Where the payer's rule and its own remark differ, the earlier date is the safe one.
                 return Choice(action, next(one for one, state in mine if state == wanted or state in _ALIVE))
@@ -218,14 +218,10 @@ def _dispute(ways: Sequence[tuple[ClockKind, Action]], states: States) -> Choice
     return None if talk is None else Choice("request_peer_to_peer", talk)
 
 
-def _governing(ways: Sequence[tuple[ClockKind, Action]], states: States) -> RunningClock | None:
+def _governing(ways: Sequence[tuple[ClockKind, Action]], states: States) -> Phase | None:
     kinds = {kind for kind, _ in ways}
     return next(
-        (
-            clock
-            for clock, state in states
-            if clock.clock.kind in kinds and state not in {"closed", "forbidden"} and not waits(clock)
-        ),
+        (clock for clock, state in states if clock.kind in kinds and state not in SHUT and not clock.waits),
         None,
     )
 
@@ -247,7 +243,7 @@ def _chance(situation: Situation, choice: Choice) -> tuple[float, str]:
         return (
             (0.5, "a dispute") if choice.governing is not None else (0.4, "a dispute without a known limit")
         )
-    permitted = None if choice.governing is None else choice.governing.clock.permitted
+    permitted = None if choice.governing is None else choice.governing.permitted
     return (0.8, "the payer permits it") if permitted else (0.6, "whether the payer permits it is not known")
 
 
@@ -256,16 +252,6 @@ def has_authorization_number(event: ClaimDenied) -> bool:
     return bool(event.authorization_numbers or [1 for line in event.lines if line.authorization_numbers])
 
 
-def _shut(running: RunningClock, state: State) -> str:
-    clock = running.clock
-    if state == "forbidden":
-        return f"Not permitted ({clock.policy_id}): {clock.label}; {'; '.join(clock.reasons)}"
-    end = clock.deadline_at or clock.latest
-    # Where the rule itself is unknown nothing closed for certain.
-    closed = "Closed" if clock.permitted else "If it applied, closed"
-    return f"{closed} on {end:%Y-%m-%d} ({clock.policy_id}): {clock.label}"
-
-
-def _channel(governing: RunningClock | None, running: Sequence[RunningClock]) -> str | None:
-    rules = [clock.rule for clock in ([governing] if governing else running) if clock.rule is not None]
+def _channel(governing: Phase | None, phases: Sequence[Phase]) -> str | None:
+    rules = [clock.rule for clock in ([governing] if governing else phases) if clock.rule is not None]
     return next((text for rule in rules if (text := rule.entry.channel or rule.policy.channel)), None)

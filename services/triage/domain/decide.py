@@ -59,7 +59,7 @@ def decide(
     told = believed(weigh(facts, event.event_id), event, classification.main.category)
     evidence = urgency_evidence(event)
     urgency = _urgency_class(told, evidence)
-    situation = _situation(event, classification, told, urgency, as_of)
+    situation = _situation(event, classification, told, urgency)
     match = policies.match(event, told)
     before = told_before(event, classification, history) if history else TOLD_NOW
     main, remarks = classification.main, situation.remarks
@@ -70,7 +70,7 @@ def decide(
         known = known_of(questions, event, told, main.category, emergency=bool(evidence.emergency))
         dates = dates_of(event, told, main.category, classification.lines, before)
         running = clocks_of(match, kinds, known, remarks, dates, calendar)
-    outlook = outlook_of(situation, match, running)
+    outlook = outlook_of(situation, match, running, as_of)
     advice = outlook.advice
     at_stake = classification.amount_at_stake
     priority, how = priority_of(at_stake, outlook.weights)
@@ -93,7 +93,7 @@ def decide(
         payer_match=None if match.by_default else match.policies[0].id,
         clocks=tuple([one.clock for one in running]),
         recommended_action=advice.action,
-        next_actions=advice.next_actions,
+        next_actions=outlook.next_actions,
         next_action_codes=advice.codes,
         documents=papers_of(event, advice.missing, classification.lines, at_stake),
         channel=advice.channel,
@@ -116,7 +116,7 @@ def decide(
 
 
 def _situation(
-    event: ClaimDenied, classification: Classification, facts: Facts, urgency: UrgencyClass, as_of: date
+    event: ClaimDenied, classification: Classification, facts: Facts, urgency: UrgencyClass
 ) -> Situation:
     return Situation(
         main=classification.main,
@@ -125,7 +125,6 @@ def _situation(
         echoed=classification.auth_related and has_authorization_number(event),
         found="authorization_found" in facts.words,
         remarks=telling_remarks(event),
-        as_of=as_of,
         emergency=classification.auth_related and urgency == "emergency",
         secondary=classification.auth_related and event.claim_status in _SECONDARY,
         program=_program(event, facts) if classification.party == "patient" else None,

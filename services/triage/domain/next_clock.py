@@ -31,14 +31,14 @@ def next_instant(clock: Clock, as_of: date) -> datetime | None:
 def next_clock(clocks: Iterable[Clock], as_of: date) -> Clock | None:
     """Give the clock to watch: the open one to act by first, else one that may run without a date."""
     alive = [clock for clock in clocks if state_of(clock, as_of) not in {"closed", "forbidden"}]
-    alive = [clock for clock in alive if _begun(clock)]
+    alive = [clock for clock in alive if begun(clock)]
     ends = [(end, index) for index, clock in enumerate(alive) if (end := end_ahead(clock, as_of)) is not None]
     if ends:
         return alive[min(ends)[1]]
     return alive[0] if alive else None
 
 
-def _begun(clock: Clock) -> bool:
+def begun(clock: Clock) -> bool:
     """Tell whether the clock may run: one that waits for the decision on an earlier level does not yet."""
     waits = "prior_decision_date" in clock.missing_facts
     return not waits or any(end is not None for end in (clock.deadline_at, clock.earliest, clock.latest))

@@ -1,40 +1,59 @@
 """What follows from a reading, a payer's policies and its clocks on a day, whatever the claim's money."""
 
 from collections.abc import Sequence
+from datetime import date
 from functools import lru_cache
+from operator import itemgetter
 
 from msgspec import Struct
 
 from services.triage.domain.advice import Advice, advise
-from services.triage.domain.clocks import PERHAPS, SILENT, RunningClock, state_of
+from services.triage.domain.clocks import PERHAPS, SILENT, RunningClock
 from services.triage.domain.cues import cues_of
 from services.triage.domain.liability import billing_lines
-from services.triage.domain.next_clock import end_ahead, next_clock
+from services.triage.domain.phases import SHUT, ClockOnDay, Phase, on_day
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.priority import Weights, weights_of
-from services.triage.domain.situation import Situation, waits
-from services.triage.domain.time_weight import ALL_CLOSED, time_weight
+from services.triage.domain.situation import Situation
+from services.triage.domain.time_weight import ALL_CLOSED, NO_END
 from shared.contracts.decision import Clock
 
 
 class Outlook(Struct, frozen=True, kw_only=True, eq=False):
     """
-    The advice, and what a decision says about its clocks.
+    The advice, its steps with their dates, and what a decision says about its clocks.
 
     `weights` are what rank it beside its money. `human` says why a person must look, `explanation` how the
     dates came about.
     """
 
     advice: Advice
+    next_actions: tuple[str, ...]
     confidence: float
     weights: Weights
     human: tuple[str, ...]
     explanation: tuple[str, ...]
 
 
-def outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...]) -> Outlook:
+class _Prospect(Struct, frozen=True, kw_only=True, eq=False):
+    """
+    What is alike in the outlooks of a situation whose clocks are in the same phases, whatever their days.
+
+    `before` and `after` are the lines of the explanation around those about the clocks' dates.
+    """
+
+    advice: Advice
+    confidence: float
+    human: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+def outlook_of(
+    situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...], as_of: date
+) -> Outlook:
     """Look ahead. What is another team's work hangs on no more of the payer's policies than its clocks."""
-    return _outlook_of(situation, match if situation.auth_related else _ANY_PAYER, running)
+    return _outlook_of(situation, match if situation.auth_related else _ANY_PAYER, running, as_of)
 
 
 _ANY_PAYER = PayerMatch(policies=(), how="")
@@ -42,22 +61,47 @@ _ANY_PAYER = PayerMatch(policies=(), how="")
 
 # The claims of a file share their payer and their day, and payers deny in few ways.
 @lru_cache(maxsize=16_384)
-def _outlook_of(situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...]) -> Outlook:
-    advice = advise(situation, running)
-    soonest = next_clock((one.clock for one in running if not waits(one)), situation.as_of)
-    confidence = _confidence(situation, match)
-    time = time_weight([one.clock for one in running if not waits(one)], situation.as_of)
+def _outlook_of(
+    situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...], as_of: date
+) -> Outlook:
+    seen = [on_day(one, as_of) for one in running]
+    prospect = _prospect(situation, match, tuple([one.phase for one in seen]))
+    advice = prospect.advice
+    time = max([one.weight for one in seen if one.weight], key=itemgetter(0), default=NO_END)
     return Outlook(
         advice=advice,
-        confidence=confidence,
+        next_actions=tuple(
+            [words if clock is None else words + seen[clock].when for words, clock in advice.steps]
+        ),
+        confidence=prospect.confidence,
         weights=weights_of(
             advice,
             ALL_CLOSED if advice.exhausted else time,
-            confidence=confidence,
+            confidence=prospect.confidence,
             auth_related=situation.auth_related,
         ),
-        human=_human(situation, match, advice, running),
-        explanation=_explanation(situation, match, advice, running=running, soonest=soonest),
+        human=prospect.human,
+        explanation=(
+            *prospect.before,
+            *(_dated_lines(advice, running, seen) if situation.auth_related else ()),
+            *prospect.after,
+        ),
+    )
+
+
+# Many days come to few phases.
+@lru_cache(maxsize=8192)
+def _prospect(situation: Situation, match: PayerMatch, phases: tuple[Phase, ...]) -> _Prospect:
+    advice = advise(situation, phases)
+    return _Prospect(
+        advice=advice,
+        confidence=_confidence(situation, match),
+        human=_human(situation, match, advice, phases),
+        before=(_policy_line(match), *_source_lines(match)) if situation.auth_related else (),
+        after=(
+            *(_lines_after(situation, advice, phases) if situation.auth_related else ()),
+            *cues_of(situation.remarks),
+        ),
     )
 
 
@@ -76,70 +120,64 @@ def _confidence(situation: Situation, match: PayerMatch) -> float:
 
 
 def _human(
-    situation: Situation, match: PayerMatch, advice: Advice, running: Sequence[RunningClock]
+    situation: Situation, match: PayerMatch, advice: Advice, phases: Sequence[Phase]
 ) -> tuple[str, ...]:
     if not situation.auth_related:
         return advice.human
     ambiguous = (match.how,) if match.ambiguous else ()
-    return (*advice.human, *_undated(match, advice, running), *ambiguous)
+    return (*advice.human, *_undated(match, advice, phases), *ambiguous)
 
 
-def _undated(match: PayerMatch, advice: Advice, running: Sequence[RunningClock]) -> list[str]:
+def _undated(match: PayerMatch, advice: Advice, phases: Sequence[Phase]) -> list[str]:
     """Say that the way ahead has no certain end: a bound is shown, and only a person can make it a date."""
-    governing = advice.governing
-    if governing is None:
-        dated = any(one.clock.permitted is not False and one.clock.deadline_at for one in running)
+    if advice.governing is None:
+        dated = any(one.permitted is not False and one.settled for one in phases)
         return [] if dated else ["no rule that we know states a time limit"]
-    if governing.clock.permitted is None and (reason := _unsure(running)):
+    governing = phases[advice.governing]
+    if governing.permitted is None and (reason := _unsure(phases)):
         return [reason]
-    if governing.clock.deadline_at is not None:
+    if governing.settled:
         return []
-    if SILENT in governing.clock.reasons:
+    if SILENT in governing.reasons:
         return [SILENT]
-    if match.by_default and not governing.clock.missing_facts:
+    if match.by_default and not governing.missing_facts:
         return ["the deadline is uncertain: no rule of this payer is known, ask the payer"]
-    missing = ", ".join(kind.replace("_", " ") for kind in governing.clock.missing_facts)
+    missing = ", ".join(kind.replace("_", " ") for kind in governing.missing_facts)
     return [f"the deadline is uncertain{': find out the ' + missing if missing else ''}"]
 
 
-def _unsure(running: Sequence[RunningClock]) -> str | None:
+def _unsure(phases: Sequence[Phase]) -> str | None:
     """Say what to find out where the payer's own windows hang on it, and the default's stands beside."""
-    if not any(PERHAPS in one.clock.reasons for one in running):
+    if not any(PERHAPS in one.reasons for one in phases):
         return None
     facts = [
         fact.replace("_", " ")
-        for one in running
-        if one.clock.permitted is None and one.clock.kind == "retro_authorization"
-        for fact in one.clock.missing_facts
+        for one in phases
+        if one.permitted is None and one.kind == "retro_authorization"
+        for fact in one.missing_facts
     ]
     asked = f": find out the {', '.join(dict.fromkeys(facts))}" if facts else ": ask the payer"
     return f"whether the payer's own window is this claim's is unknown{asked}"
 
 
-def _explanation(
-    situation: Situation,
-    match: PayerMatch,
-    advice: Advice,
-    *,
-    running: Sequence[RunningClock],
-    soonest: Clock | None,
-) -> tuple[str, ...]:
+def _dated_lines(advice: Advice, running: Sequence[RunningClock], seen: Sequence[ClockOnDay]) -> list[str]:
+    """Say how the dates came about, and which ways the day of the decision finds closed or forbidden."""
+    ends = [(one.ahead, place) for place, one in enumerate(seen) if one.ahead is not None]
+    soonest = running[min(ends)[1]].clock if ends else None
+    own = None if advice.governing is None else running[advice.governing].clock
+    return [*_clock_lines(own, soonest), *[one.shut for one in seen if one.shut is not None]]
+
+
+def _lines_after(situation: Situation, advice: Advice, phases: Sequence[Phase]) -> list[str]:
     lines = []
-    if situation.auth_related:
-        lines.append(_policy_line(match))
-        lines += _source_lines(match)
-        dated = None if soonest is None or end_ahead(soonest, situation.as_of) is None else soonest
-        lines += _clock_lines(advice, dated)
-        if not running:
-            lines.append("No policy states a clock for this: nothing here says that it is too late")
-        lines += advice.shut
-        lines += _answer_lines(advice)
-        lines += _unknown_lines(situation, running)
-        lines += billing_lines(situation.party, situation.program, emergency=situation.emergency)
-    return (*lines, *cues_of(situation.remarks))
+    if not phases:
+        lines.append("No policy states a clock for this: nothing here says that it is too late")
+    if advice.governing is not None:
+        lines += _answer_lines(phases[advice.governing])
+    lines += _unknown_lines(phases)
+    return [*lines, *billing_lines(situation.party, situation.program, emergency=situation.emergency)]
 
 
-@lru_cache(maxsize=1024)
 def _source_lines(match: PayerMatch) -> tuple[str, ...]:
     """Name the page that each policy stands on: the first is the one that its author read the rule on."""
     lines = []
@@ -151,27 +189,19 @@ def _source_lines(match: PayerMatch) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _answer_lines(advice: Advice) -> list[str]:
-    running = advice.governing
-    if running is None:
-        return []
+def _answer_lines(governing: Phase) -> list[str]:
     lines = []
-    if running.review is not None:
-        unit = running.review.unit.replace("_", " ")
-        lines.append(f"The payer states {running.review.amount} {unit} for its answer")
-    policy = None if running.rule is None else running.rule.policy
+    if governing.review is not None:
+        unit = governing.review.unit.replace("_", " ")
+        lines.append(f"The payer states {governing.review.amount} {unit} for its answer")
+    policy = None if governing.rule is None else governing.rule.policy
     if policy is not None and policy.follow_up_days is not None:
         lines.append(f"Ask after it every {policy.follow_up_days} days")
     return lines
 
 
-def _unknown_lines(situation: Situation, running: Sequence[RunningClock]) -> list[str]:
-    missing = [
-        fact
-        for one in running
-        if not waits(one) and state_of(one.clock, situation.as_of) not in {"closed", "forbidden"}
-        for fact in one.clock.missing_facts
-    ]
+def _unknown_lines(phases: Sequence[Phase]) -> list[str]:
+    missing = [fact for one in phases if not (one.waits or one.state in SHUT) for fact in one.missing_facts]
     words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))
     return (
         [f"Unknown, and the dates hang on it: {words}; no 835 has it, a person must record it"]
@@ -180,9 +210,8 @@ def _unknown_lines(situation: Situation, running: Sequence[RunningClock]) -> lis
     )
 
 
-def _clock_lines(advice: Advice, soonest: Clock | None) -> list[str]:
+def _clock_lines(own: Clock | None, soonest: Clock | None) -> list[str]:
     """Say how the dates came about: of the clock that ends first, and of the recommended action's own."""
-    own = None if advice.governing is None else advice.governing.clock
     lines = [] if soonest is None else [f"Next clock: {soonest.label} ({soonest.policy_id})", *soonest.steps]
     if own is not None and own is not soonest:
         lines += [f"Clock of the recommended action: {own.label} ({own.policy_id})", *own.steps]

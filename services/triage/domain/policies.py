@@ -27,7 +27,7 @@ _LEGAL_FORMS = re.compile(r"\b(INC|INCORPORATED|LLC|CORP|CORPORATION|CO|COMPANY|
 _NOT_ALPHANUMERIC = re.compile(r"[^A-Z0-9]+")
 
 
-class PayerMatch(Struct, frozen=True, kw_only=True):
+class PayerMatch(Struct, frozen=True, kw_only=True, cache_hash=True):
     """
     The policies that apply to a claim, the most specific first, and how they were found.
 

@@ -1,13 +1,13 @@
 """What advice hangs on, and what it chooses: the values that advice.py and steps.py share."""
 
 from collections.abc import Sequence
-from datetime import date
 
 from msgspec import Struct
 
 from services.triage.domain.classification import Reading
-from services.triage.domain.clocks import RunningClock, State
+from services.triage.domain.clocks import State
 from services.triage.domain.meanings import ResponsibleParty
+from services.triage.domain.phases import Phase
 from shared.contracts.decision import Action, Category
 
 _CURED_BY_ONE: frozenset[Category] = frozenset(
@@ -22,12 +22,12 @@ _CURED_BY_ONE: frozenset[Category] = frozenset(
 """Where another authorization cures. It adds no used-up units, is no referral, and a refusal stands."""
 _MISSED: frozenset[Category] = frozenset(("authorization_absent", "authorization_number_invalid"))
 
-States = Sequence[tuple[RunningClock, State]]
+States = Sequence[tuple[Phase, State]]
 
 
-class Situation(Struct, frozen=True, kw_only=True):
+class Situation(Struct, frozen=True, kw_only=True, cache_hash=True):
     """
-    All that advice hangs on beside the clocks: the reading to follow and whom it holds liable, and the day.
+    All that advice hangs on beside the clocks: the reading to follow, whom it holds liable, and more.
 
     `echoed`: the remittance names an authorization. `found`: a person found one on file. `emergency`: the
     remittance or a person says so. `secondary`: another payer came first. `program`: the line of business,
@@ -40,7 +40,6 @@ class Situation(Struct, frozen=True, kw_only=True):
     echoed: bool
     found: bool
     remarks: frozenset[str]
-    as_of: date
     emergency: bool = False
     secondary: bool = False
     program: str | None = None
@@ -66,14 +65,8 @@ class Choice(Struct, frozen=True):
     """
 
     action: Action
-    governing: RunningClock | None = None
+    governing: Phase | None = None
     human: tuple[str, ...] = ()
     exhausted: bool = False
     instead: Action | None = None
     exempt: str | None = None
-
-
-def waits(running: RunningClock) -> bool:
-    """Tell whether the clock opens only with the decision on an earlier level."""
-    rule = running.rule
-    return rule is not None and rule.entry.after is not None and running.clock.anchor_date is None

@@ -1,14 +1,12 @@
 """The ordered steps of an advice: each a word of the closed vocabulary, said to a biller with its date."""
 
 from collections.abc import Iterator
-from datetime import date
-from functools import lru_cache
 from typing import NamedTuple
 
 from services.triage.domain.actions import ACTION_WORDS, OF_A_ROUTE, ROUTE_WORDS
-from services.triage.domain.clocks import RunningClock, may_have_closed, plan_for
 from services.triage.domain.cues import NO_APPEAL, PEER_TO_PEER, RESEND
-from services.triage.domain.situation import Choice, Situation, States, waits
+from services.triage.domain.phases import SHUT, Phase
+from services.triage.domain.situation import Choice, Situation, States
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE, OWN_CLOCKS, ways_for
 from shared.contracts.decision import Action, ClockKind
 
@@ -33,15 +31,15 @@ _ABSENT = frozenset(("authorization_absent", "authorization_number_invalid"))
 _AT_ONCE = frozenset(("notify_payer", "check_authorization_on_file", *_DISPUTES))
 """What comes before the dispute of an emergency: a notice runs by the hour, a number may settle it."""
 _CURES: frozenset[ClockKind] = frozenset(("retro_authorization", "notification"))
-_SHUT = frozenset(("closed", "forbidden"))
 _LATE = frozenset(("authorization_untimely", "notification_untimely"))
 
 
 class Step(NamedTuple):
-    """One thing to do."""
+    """One thing to do. `until`: the clock whose end the words go on with."""
 
     action: Action
     words: str
+    until: Phase | None = None
 
 
 def steps_of(situation: Situation, choice: Choice, states: States) -> tuple[Step, ...]:
@@ -64,7 +62,7 @@ def _of_another_team(situation: Situation, choice: Choice) -> Iterator[Step]:
     if not situation.remarks.isdisjoint(RESEND):
         yield Step(action, "Send a new or corrected claim: the payer takes no appeal of this one")
     elif route is not None and (action, route) in OF_A_ROUTE:
-        yield Step(action, ROUTE_WORDS[route] + by_when(choice.governing, situation.as_of))
+        yield Step(action, ROUTE_WORDS[route], choice.governing)
     else:
         yield Step(action, ACTION_WORDS[action])
     if situation.party == "patient" and situation.main.category != "unclear":
@@ -88,7 +86,6 @@ def _before_a_bill(situation: Situation) -> Iterator[Step]:
 def _chosen(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Say the chosen action, and what goes before it."""
     action = choice.instead or choice.action
-    when = by_when(choice.governing, situation.as_of)
     if action == "check_authorization_on_file":
         yield Step(action, "Check the dates, codes, units and provider of the number that the payer echoes")
         if _disputable(situation, states):
@@ -103,7 +100,7 @@ def _chosen(situation: Situation, choice: Choice, states: States) -> Iterator[St
         return
     if choice.exempt is not None:
         limit = f"; {_NO_LIMIT}" if choice.governing is None else ""
-        yield Step(action, f"{ACTION_WORDS[action]}: {choice.exempt}{when}{limit}")
+        yield Step(action, f"{ACTION_WORDS[action]}: {choice.exempt}{limit}", choice.governing)
         return
     searches = situation.main.action == "search_existing_authorization" and not situation.cured
     resend = not situation.remarks.isdisjoint(RESEND)
@@ -117,7 +114,7 @@ def _chosen(situation: Situation, choice: Choice, states: States) -> Iterator[St
     if resend and action == "send_corrected_claim":
         words += ", or a new one: the payer takes no appeal of this one"
     limit = f"; {_NO_LIMIT}" if choice.governing is None and action in _DISPUTES else ""
-    yield Step(action, f"{words}{when}{limit}")
+    yield Step(action, f"{words}{limit}", choice.governing)
     if situation.found and not situation.cured and action in _MAY_CITE:
         yield Step(action, "With it: the authorization that was found, if it covers what was denied")
 
@@ -137,7 +134,7 @@ def _disputes_without_a_clock(situation: Situation, choice: Choice, states: Stat
         yield Step(_dispute_of(choice), _SECONDARY if situation.secondary else _NOT_REQUIRED)
     if _disputes_an_emergency(situation, choice, states) and (choice.instead or choice.action) in _AT_ONCE:
         yield Step(_dispute_of(choice), _EMERGENCY)
-    told = any(one.clock.kind == "peer_to_peer" and state not in _SHUT for one, state in states)
+    told = any(one.kind == "peer_to_peer" and state not in SHUT for one, state in states)
     if PEER_TO_PEER in situation.remarks and not told:
         yield Step("request_peer_to_peer", "Ask for the peer-to-peer review that the payer offers (N939)")
 
@@ -152,8 +149,8 @@ def _barred(situation: Situation) -> bool:
 
 def _may_run(kinds: frozenset[ClockKind], states: States) -> bool:
     """Tell whether a way may be open: no window of it is known, or one is not shut."""
-    mine = [state for one, state in states if one.clock.kind in kinds]
-    return not mine or any(state not in _SHUT for state in mine)
+    mine = [state for one, state in states if one.kind in kinds]
+    return not mine or any(state not in SHUT for state in mine)
 
 
 def _disputable(situation: Situation, states: States) -> bool:
@@ -178,27 +175,26 @@ def _alternatives(situation: Situation, choice: Choice, states: States) -> Itera
     first = {kind for kind, _ in ways.first} - {"corrected_claim"}
     before = "Else" if situation.remarks.isdisjoint(RESEND) else "Before it, if none is found"
     for clock, state in states:
-        if clock is told or state not in {"open", "perhaps_open", "unknown"} or waits(clock):
+        if clock is told or state not in {"open", "perhaps_open", "unknown"} or clock.waits:
             continue
-        kind = clock.clock.kind
+        kind = clock.kind
         lead = "In time for it" if kind in ways.beside else before if kind in first else "Else"
         action = actions.get(kind, "send_corrected_claim" if kind == "corrected_claim" else "appeal")
-        when = by_when(clock, situation.as_of)
-        comma = "," if when.startswith(" ") else ""
-        yield Step(action, f"{lead}: {clock.clock.label}{comma}{when}")
+        comma = "," if clock.says_by else ""
+        yield Step(action, f"{lead}: {clock.label}{comma}", clock)
 
 
 def _if_refused(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     """Where a cure is asked for and no dispute has a clock: what a refusal leaves."""
     ways = ways_for(situation.main.category, situation.main.action)
-    disputes = any(clock.clock.kind in APPEALS for clock, _ in states)
+    disputes = any(clock.kind in APPEALS for clock, _ in states)
     disputed = (choice.instead or choice.action) in _DISPUTES
     if ways.first and not (_barred(situation) or disputes or choice.exhausted or disputed):
         yield Step("appeal", f"If the payer refuses: appeal with the clinical records; {_NO_LIMIT}")
 
 
 def _who_authorizes(situation: Situation, states: States) -> Iterator[Step]:
-    named = any(one.clock.kind == "retro_authorization" for one, _ in states)
+    named = any(one.kind == "retro_authorization" for one, _ in states)
     if situation.main.category in OF_A_DELEGATE and not named:
         yield Step(
             "review_by_hand",
@@ -211,29 +207,9 @@ def _to_find_out(states: States) -> Iterator[Step]:
     missing = [
         fact
         for clock, state in states
-        if state not in _SHUT and not waits(clock)
-        for fact in clock.clock.missing_facts
+        if state not in SHUT and not clock.waits
+        for fact in clock.missing_facts
     ]
     if missing:
         words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))
         yield Step("review_by_hand", f"Find out and record: {words}")
-
-
-# Clocks are shared by denials with the same days: the words about one are made once.
-@lru_cache(maxsize=8192)
-def by_when(running: RunningClock | None, as_of: date) -> str:
-    """Say until when, or nothing where the clock states no end."""
-    if running is None:
-        return ""
-    clock = running.clock
-    instant = plan_for(clock)
-    if instant is None:
-        return ""
-    if clock.deadline_at is not None:
-        return f" by {instant:%Y-%m-%d %H:%M} {clock.zone}"
-    if clock.earliest is None:
-        return f" by {instant:%Y-%m-%d}, at the latest"
-    latest = "" if clock.latest is None else f"; by the latest it ends on {clock.latest:%Y-%m-%d}"
-    if may_have_closed(clock, as_of):
-        return f", act today: by the earliest reading it closed on {instant:%Y-%m-%d}{latest}"
-    return f" by {instant:%Y-%m-%d}, at the earliest reading{latest}"

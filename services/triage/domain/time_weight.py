@@ -1,8 +1,6 @@
 """What the time left weighs in the priority: a slope towards each end, and down again once it may be past."""
 
-from collections.abc import Sequence
 from datetime import date
-from operator import itemgetter
 
 from services.triage.domain.clocks import may_have_closed
 from services.triage.domain.next_clock import end_ahead
@@ -16,22 +14,18 @@ NO_END = (_UNKNOWN, "no end known")
 ALL_CLOSED = (0.0, "all has closed")
 
 
-def time_weight(clocks: Sequence[Clock], as_of: date) -> tuple[float, str]:
+def time_weight(clock: Clock, as_of: date) -> tuple[float, str] | None:
     """
-    Weigh the time left, 0 to 40, and say from which days: the heaviest of the open clocks counts.
+    Weigh the time left, 0 to 40, and say from which days; None where the clock is not open, or has no end.
 
     A clock weighs 40 on the day to act by, falling evenly to 5 sixty days before it. After the earliest end
     of a range each day makes it likelier that the window is shut: from 40 it falls evenly to 15 on the last
     day of the latest end, where it weighs what a way without a known end does. Nothing is known of the odds
     in between, so they are taken as even.
     """
-    weights = [_weight(clock, as_of) for clock in clocks if end_ahead(clock, as_of)]
-    return max(weights, key=itemgetter(0), default=NO_END)
-
-
-def _weight(clock: Clock, as_of: date) -> tuple[float, str]:
     end = end_ahead(clock, as_of)
-    assert end is not None  # noqa: S101  (the caller asks only for open clocks)
+    if end is None:
+        return None
     days = (end.date() - as_of).days
     if not may_have_closed(clock, as_of) or clock.latest is None:
         left = "1 day left" if days == 1 else f"{days} days left"
