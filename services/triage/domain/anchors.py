@@ -56,6 +56,11 @@ class Start(Struct, frozen=True, kw_only=True):
         return self.earliest if self.earliest == self.latest else None
 
 
+_OF_THE_STAY: frozenset[Anchor] = frozenset(("admission", "discharge"))
+_OF_THE_SERVICE: frozenset[Anchor] = _OF_THE_STAY | {"dos_first", "dos_last", "claim_received"}
+_NO_LINES: frozenset[tuple[date | None, date | None]] = frozenset()
+
+
 class Paper(NamedTuple):
     """A remittance's date, and which element it comes from."""
 
@@ -63,9 +68,9 @@ class Paper(NamedTuple):
     source: PayerDateSource
 
 
-class Dates(Struct, frozen=True, kw_only=True):
+class Dates(Struct, frozen=True, kw_only=True, cache_hash=True):
     """
-    What there is to look a day up in: denials that are alike in it have the same days.
+    What there is to look a day up in, as far as it is asked: denials that are alike in it have the same days.
 
     `lines` are the first and last days of the lines that were denied, none where the denial is the claim's.
     `upheld`: the payer decided the level before. `told` are dates from people. `first` is the remittance that
@@ -88,19 +93,32 @@ class Dates(Struct, frozen=True, kw_only=True):
 
 
 def dates_of(
-    event: ClaimDenied, facts: Facts, category: Category, lines: frozenset[int | None], told: Told
+    anchors: frozenset[Anchor],
+    event: ClaimDenied,
+    facts: Facts,
+    category: Category,
+    lines: frozenset[int | None],
+    told: Told,
 ) -> Dates:
-    """Gather the dates of a denial and of people's facts. `lines` are the numbers of the denied ones."""
-    own = [one for one in event.lines if one.number in lines] if lines and None not in lines else []
+    """
+    Gather what these anchors ask for, and leave the rest of the claim's days out.
+
+    `lines` are the numbers of the denied ones.
+    """
+    served = not anchors.isdisjoint(_OF_THE_SERVICE)
+    stay = served and not anchors.isdisjoint(_OF_THE_STAY)
+    own = (
+        [one for one in event.lines if one.number in lines] if served and lines and None not in lines else ()
+    )
     return Dates(
         paper=Paper(event.payer_date, event.payer_date_source),
-        service_from=event.service_from,
-        service_to=event.service_to,
-        service_source=event.service_date_source,
-        statement_from=event.statement_from,
-        statement_to=event.statement_to,
-        claim_received_on=event.claim_received_on,
-        lines=frozenset([(one.service_from, one.service_to) for one in own]),
+        service_from=event.service_from if served else None,
+        service_to=event.service_to if served else None,
+        service_source=event.service_date_source if served else "none",
+        statement_from=event.statement_from if stay else None,
+        statement_to=event.statement_to if stay else None,
+        claim_received_on=event.claim_received_on if "claim_received" in anchors else None,
+        lines=frozenset([(one.service_from, one.service_to) for one in own]) if own else _NO_LINES,
         category=category,
         upheld=UPHELD in [one.reason for one in event.denied],
         told=tuple(facts.dates.items()),

@@ -13,7 +13,7 @@ from services.triage.domain.conditions import Known, Questions, all_of, any_of, 
 from services.triage.domain.cues import APPEAL_DAYS, NO_APPEAL, appeal_cues
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
-from services.triage.domain.policy_file import Late, Review
+from services.triage.domain.policy_file import Anchor, Late, Review
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE
 from services.triage.domain.windows import End, Window, ends_of
 from shared.calendars import Calendar
@@ -66,46 +66,39 @@ class Standing(NamedTuple):
     lent: str | None = None
 
 
+class Standings(Struct, frozen=True, kw_only=True, eq=False):
+    """
+    The rules that concern a claim, and the days that they count from: made once, compared by identity.
+
+    `remarks` may announce clocks of their own, in the `zone` of the payer.
+    """
+
+    rules: tuple[Standing, ...]
+    anchors: frozenset[Anchor]
+    remarks: frozenset[str]
+    zone: str
+
+
 _PERMITTED = Permission(permitted=True)
 
 
-def clocks_of(
-    match: PayerMatch,
-    kinds: frozenset[ClockKind],
-    known: Known,
-    remarks: frozenset[str],
-    dates: Dates,
-    calendar: Calendar,
-) -> tuple[RunningClock, ...]:
+def clocks_of(standings: Standings, dates: Dates, calendar: Calendar) -> tuple[RunningClock, ...]:
     """
-    Compute every clock of these kinds that concerns the denial, the next to end first, forbidden ones last.
+    Compute every clock that concerns the denial, the next to end first, forbidden ones last.
 
-    A more specific policy (a delegate's) replaces the payer's clocks of the same kind. The payer's own words
-    on the remittance (MA01, MA02) run beside the policy: both are shown, the earlier comes first. Where the
-    payer's policies are silent about a retroactive request that would cure the denial, the default's range
-    is shown: silence does not forbid. So it is beside windows that hang on what nobody knows.
+    The payer's own words on the remittance (MA01, MA02) run beside the policy: both are shown, the earlier
+    comes first.
     """
     # An instant that a person recorded equals the same instant in another zone, where its day may be another.
     find = _clocks_of if dates.told else _clocks_remembered
-    return find(match, kinds, known, remarks, dates, calendar)
+    return find(standings, dates, calendar)
 
 
-def _clocks_of(
-    match: PayerMatch,
-    kinds: frozenset[ClockKind],
-    known: Known,
-    remarks: frozenset[str],
-    dates: Dates,
-    calendar: Calendar,
-) -> tuple[RunningClock, ...]:
-    standings = _standing(match, kinds, known, remarks)
-    if _CORRECTED in kinds and any(kind == "filing_limit_date" for kind, _ in dates.told):
-        standings += tuple(_filing_limit(match, known, remarks, standings))
-    running = [_started(standing, dates, calendar) for standing in standings]
-    if not remarks.isdisjoint(APPEAL_DAYS):
-        zone = match.policies[0].file.zone if match.policies else "UTC"
+def _clocks_of(standings: Standings, dates: Dates, calendar: Calendar) -> tuple[RunningClock, ...]:
+    running = [_started(standing, dates, calendar) for standing in standings.rules]
+    if not standings.remarks.isdisjoint(APPEAL_DAYS):
         start = start_of(("remit_date",), "earliest", dates, later_level=False)
-        running += _announced(start, calendar, remarks, zone)
+        running += _announced(start, calendar, standings.remarks, standings.zone)
     if len(running) > 1:
         running.sort(key=_order)
     return tuple(running)
@@ -149,21 +142,47 @@ def _order(running: RunningClock) -> tuple[bool, datetime, str]:
 
 
 @lru_cache(maxsize=8192)
+def standings_of(
+    match: PayerMatch,
+    kinds: frozenset[ClockKind],
+    known: Known,
+    remarks: frozenset[str],
+    *,
+    limited: bool,
+) -> Standings:
+    """
+    Find the rules for these kinds of clocks that concern a claim, and whether the payer allows their ways.
+
+    A more specific policy (a delegate's) replaces the payer's clocks of the same kind. Where the payer's
+    policies are silent about a retroactive request that would cure the denial, the default's range is shown:
+    silence does not forbid. So it is beside windows that hang on what nobody knows. `limited`: a person
+    recorded a filing limit.
+    """
+    standings = _standing(match, kinds, known, remarks)
+    if limited and _CORRECTED in kinds:
+        standings += _filing_limit(match, known, remarks, standings)
+    return Standings(
+        rules=tuple(standings),
+        anchors=frozenset(anchor for one in standings for anchor in one.rule.anchors),
+        remarks=remarks,
+        zone=match.policies[0].file.zone if match.policies else "UTC",
+    )
+
+
 def _standing(
     match: PayerMatch, kinds: frozenset[ClockKind], known: Known, remarks: frozenset[str]
-) -> tuple[Standing, ...]:
-    """Give the rules that concern a claim, and whether the payer allows their ways."""
+) -> list[Standing]:
     delegated = known.category in OF_A_DELEGATE
     rules = [rule for rule in _rules(match, kinds) if not delegated or _counts_of_a_delegate(rule)]
     found = [one for rule in rules if (one := _stands(rule, known, remarks))]
     if delegated:
-        return tuple(found)
+        return found
     own = [one for one in found if one.rule.entry.kind == _RETRO]
     hangs = any(one.permission.permitted is None and one.rule.entry.certain for one in own)
     if not own or (hangs and not any(one.permission.permitted for one in own)):
         lent = [_stands(rule, known, remarks) for rule in _lendable(match, kinds)]
         found += [one._replace(lent=PERHAPS if own else SILENT) for one in lent if one is not None]
-    return tuple(found)
+    return found
 
 
 def _counts_of_a_delegate(rule: ClockRule) -> bool:

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
-from functools import lru_cache
 
 from services.triage.domain.advice import has_authorization_number
 from services.triage.domain.aftercare import contacts_of, follow_up_of
 from services.triage.domain.anchors import dates_of, sane
 from services.triage.domain.classification import Classification, classify
-from services.triage.domain.clocks import RunningClock, clocks_of, questions_of
+from services.triage.domain.clocks import RunningClock, clocks_of, questions_of, standings_of
 from services.triage.domain.conditions import known_of, line_of_business
 from services.triage.domain.cues import telling_remarks
 from services.triage.domain.facts import Facts, believed, weigh
 from services.triage.domain.outlook import Outlook, outlook_of
-from services.triage.domain.papers import papers_of
+from services.triage.domain.papers import papers_of, quantity_words
 from services.triage.domain.policies import Policies
 from services.triage.domain.priority import priority_of
 from services.triage.domain.repeats import TOLD_NOW, Told, told_before
@@ -68,8 +66,9 @@ def decide(
     if kinds or remarks:
         questions = questions_of(match, kinds)
         known = known_of(questions, event, told, main.category, emergency=bool(evidence.emergency))
-        dates = dates_of(event, told, main.category, classification.lines, before)
-        running = clocks_of(match, kinds, known, remarks, dates, calendar)
+        standings = standings_of(match, kinds, known, remarks, limited="filing_limit_date" in told.dates)
+        dates = dates_of(standings.anchors, event, told, main.category, classification.lines, before)
+        running = clocks_of(standings, dates, calendar)
     outlook = outlook_of(situation, match, running, as_of)
     advice = outlook.advice
     at_stake = classification.amount_at_stake
@@ -182,13 +181,8 @@ def _history_lines(before: Told) -> list[str]:
     return lines
 
 
-@lru_cache(maxsize=1024)
-def _units(quantity: Decimal) -> str:
-    return f", units: {quantity.normalize():f}"
-
-
 def _item_line(item: DeniedItem) -> str:
     place = "the claim" if item.line_number is None else f"line {item.line_number}"
-    units = "" if item.quantity is None else _units(item.quantity)
+    units = "" if item.quantity is None else f", units: {quantity_words(item.quantity)}"
     fell = " It fell with another line." if item.dependent else ""
     return f"{item.group}-{item.reason or 'none'} on {place}, {item.amount:,.2f}{units}: {item.why}{fell}"

@@ -51,6 +51,12 @@ _MISSING: dict[Action, tuple[str, ...]] = {
 _LINES_SHOWN = 6
 
 
+@lru_cache(maxsize=1024)
+def quantity_words(quantity: Decimal) -> str:
+    """Write a number of units without trailing zeros."""
+    return f"{quantity.normalize():f}"
+
+
 _OF_ANOTHER_TEAM: dict[Action, tuple[str, ...]] = {
     "send_corrected_claim": ("what the codes and remarks say is missing or wrong",),
     "appeal": (_LETTER, _NOTES, _DIAGNOSES),
@@ -120,10 +126,9 @@ def _kind_of_place(event: ClaimDenied) -> str:
     return "type of bill or place of service" if unsure else "place of service"
 
 
-@lru_cache(maxsize=16_384)
 def _billed(code: str, original: str | None, modifiers: tuple[str, ...], units: Decimal | None) -> str:
     """Say what was billed. The authorization must fit the code of SVC06, not the one that was paid for."""
-    billed = "-".join((original or code, *modifiers))
+    billed = "-".join((original or code, *modifiers)) if original or modifiers else code
     if original is not None and original != code:
         billed += f" (the payer read {code})"
-    return billed if units is None else f"{billed} x{units.normalize():f}"
+    return billed if units is None else f"{billed} x{quantity_words(units)}"

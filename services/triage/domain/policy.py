@@ -53,6 +53,11 @@ class ClockRule:
             *self.when, *self.requires, *self.requires_any, *self.excludes, *self.exempt, *reviews,
         )  # fmt: skip
 
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """All that the rule counts from."""
+        return () if self.window is None else (*self.entry.anchors, *(anchor for anchor, _ in self.caps))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Policy:
