@@ -1,27 +1,21 @@
 """What all routes of alert channels share: who may call them, behind which wall, and how a write answers."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Request, Response, status
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.tracker.alerts.domain.defaults import INSTALLATION
 from services.tracker.alerts.store.channels import Channel
+from services.tracker.api.alerts import behind_wall
 from services.tracker.api.steps import ANSWERS
 from services.tracker.api.views import View
 from services.tracker.store.audit import Action, audit
 from shared.errors import ConflictError
-from shared.http.auth import require
 from shared.http.idempotency import Answer, answer_once
 from shared.security.principals import Principal
 
-ChannelReader = Annotated[
-    Principal, require("viewer", "biller", "supervisor", "auditor", "admin", "operator")
-]
-ChannelEditor = Annotated[Principal, require("supervisor", "admin", "operator")]
 ChannelId = Annotated[UUID, Path(description="A channel.")]
 
 ROUTE = "/v1/alerts/channels"
@@ -40,15 +34,6 @@ async def once(
         return await work(connection, walled)
 
     return await answer_once(engine, request, walled, behind, table=ANSWERS, key=key)
-
-
-def behind_wall(principal: Principal) -> Principal:
-    """Put the operator behind the wall of the installation, whose alerts have no patients."""
-    return principal if principal.organization_id else replace(principal, organization_id=INSTALLATION)
-
-
-def wall_of(walled: Principal) -> UUID:
-    return walled.organization_id or INSTALLATION
 
 
 def check_active(channel: Channel) -> None:

@@ -15,15 +15,12 @@ from services.tracker.api.alert_channel_checks import checked_secret, checked_se
 from services.tracker.api.alert_channel_walls import (
     ONE,
     ROUTE,
-    ChannelEditor,
     ChannelId,
-    ChannelReader,
     answer_of,
     audit_channel,
-    behind_wall,
     once,
-    wall_of,
 )
+from services.tracker.api.alerts import AlertEditor, AlertReader, behind_wall, wall_of
 from shared.errors import ConflictError
 from shared.http.auth import scope_of
 from shared.http.idempotency import Answer, IdempotencyKey
@@ -65,7 +62,7 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
         )
 
     @router.get(ROUTE, operation_id="list_alert_channels")
-    async def list_alert_channels(principal: ChannelReader) -> views.ChannelList:
+    async def list_alert_channels(principal: AlertReader) -> views.ChannelList:
         """List the channels, by name."""
         async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
             found = await channels.list_channels(connection)
@@ -79,7 +76,7 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
     )
     async def create_alert_channel(
         request: Request,
-        principal: ChannelEditor,
+        principal: AlertEditor,
         new: views.NewChannel,
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
@@ -110,7 +107,7 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
         return await with_secret(answer, principal, made=new.secret is None and secret is not None)
 
     @router.get(ONE, operation_id="get_alert_channel")
-    async def get_alert_channel(principal: ChannelReader, channel_id: ChannelId) -> views.ChannelView:
+    async def get_alert_channel(principal: AlertReader, channel_id: ChannelId) -> views.ChannelView:
         """Give one channel, and how it goes."""
         async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
             return await shown(connection, channel_id)
@@ -118,7 +115,7 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
     @router.patch(ONE, operation_id="change_alert_channel", response_model=views.ChannelView)
     async def change_alert_channel(
         request: Request,
-        principal: ChannelEditor,
+        principal: AlertEditor,
         channel_id: ChannelId,
         changes: views.ChannelChanges,
         idempotency_key: IdempotencyKey = None,
@@ -148,7 +145,7 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
     )
     async def rotate_alert_channel_secret(
         request: Request,
-        principal: ChannelEditor,
+        principal: AlertEditor,
         channel_id: ChannelId,
         new: views.NewSecret,
         idempotency_key: IdempotencyKey = None,
@@ -178,7 +175,7 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
     @router.post(f"{ONE}/disable", operation_id="disable_alert_channel", response_model=views.ChannelView)
     async def disable_alert_channel(
         request: Request,
-        principal: ChannelEditor,
+        principal: AlertEditor,
         channel_id: ChannelId,
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
@@ -197,7 +194,7 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
     @router.post(f"{ONE}/enable", operation_id="enable_alert_channel", response_model=views.ChannelView)
     async def enable_alert_channel(
         request: Request,
-        principal: ChannelEditor,
+        principal: AlertEditor,
         channel_id: ChannelId,
         idempotency_key: IdempotencyKey = None,
     ) -> Response:

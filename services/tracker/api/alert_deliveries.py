@@ -12,15 +12,13 @@ from services.tracker.alerts.store.disabling import RUNBOOK
 from services.tracker.api import alert_channel_views as views
 from services.tracker.api.alert_channel_walls import (
     ONE,
-    ChannelEditor,
     ChannelId,
-    ChannelReader,
     answer_of,
     audit_channel,
-    behind_wall,
     check_active,
     once,
 )
+from services.tracker.api.alerts import AlertEditor, AlertReader, behind_wall
 from shared.errors import NotFoundError
 from shared.http.auth import scope_of
 from shared.http.cursors import decode_cursor, encode_cursor
@@ -48,7 +46,7 @@ def alert_deliveries_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter
     )
     async def test_alert_channel(
         request: Request,
-        principal: ChannelEditor,
+        principal: AlertEditor,
         channel_id: ChannelId,
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
@@ -92,7 +90,7 @@ def alert_deliveries_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter
 
     @router.get(f"{ONE}/notifications", operation_id="list_channel_notifications")
     async def list_channel_notifications(
-        principal: ChannelReader, channel_id: ChannelId, limit: _Limit = 50, cursor: _Cursor = None
+        principal: AlertReader, channel_id: ChannelId, limit: _Limit = 50, cursor: _Cursor = None
     ) -> views.NotificationPage:
         """List what was told over a channel, or waits for it, the newest first."""
         before = decode_cursor(cursor, int, key=cursor_key) if cursor else _NEWEST
@@ -110,7 +108,7 @@ def alert_deliveries_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter
 
     @router.get(_NOTIFICATION, operation_id="get_channel_notification")
     async def get_channel_notification(
-        principal: ChannelReader, channel_id: ChannelId, notification_id: _NotificationId
+        principal: AlertReader, channel_id: ChannelId, notification_id: _NotificationId
     ) -> views.NotificationDetail:
         """Give one notification with every attempt to deliver it."""
         async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
@@ -124,7 +122,7 @@ def alert_deliveries_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter
     )
     async def resend_notification(
         request: Request,
-        principal: ChannelEditor,
+        principal: AlertEditor,
         channel_id: ChannelId,
         notification_id: _NotificationId,
         idempotency_key: IdempotencyKey = None,
@@ -144,7 +142,7 @@ def alert_deliveries_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter
 
     @router.get(f"{ONE}/attempts", operation_id="list_channel_attempts")
     async def list_channel_attempts(
-        principal: ChannelReader, channel_id: ChannelId, limit: _Limit = 50
+        principal: AlertReader, channel_id: ChannelId, limit: _Limit = 50
     ) -> views.AttemptList:
         """List the last attempts to deliver something over a channel, the newest first."""
         async with transaction(engine, **scope_of(behind_wall(principal))) as connection:

@@ -9,7 +9,7 @@ from services.tracker.alerts.domain.content import Content, Kind
 from services.tracker.alerts.store import channels, notifications
 from services.tracker.alerts.store.channels import Channel
 
-RUNBOOK = "channel-failing"
+RUNBOOK = "channel_failing"
 _RULE = "channel_disabled"
 
 log = structlog.get_logger()
