@@ -1,6 +1,6 @@
 """
-`reprieve alerts channels | test | attempts | resend`: where people are told, and how that goes. It reaches the
-tracker over HTTP only.
+`reprieve alerts channels | test | attempts | resend`: where people are told, and how that goes. It reaches
+the tracker over HTTP only.
 """
 
 import json
@@ -66,7 +66,7 @@ def add(
     installation: _Operator = False,  # noqa: FBT002
     data_dir: _DataDir = None,
 ) -> None:
-    """Open a channel; docs/alerts.md lists the settings of each kind. No secret stands on a command line."""
+    """Open a channel; docs/alert-channels.md has the settings. No secret stands on a command line."""
     body = {"name": name, "kind": kind, "settings": _settings(settings or []), "secret": _secret(secret_file)}
     made = _Caller(data_dir, installation=installation).post(_ROUTE, body)
     typer.echo(made["channel_id"])
@@ -77,7 +77,7 @@ def add(
 def rotate(
     channel: _Channel,
     secret_file: Annotated[Path | None, typer.Option(help="A file with the new one; - is the input.")] = None,
-    drop_previous: Annotated[
+    drop_previous: Annotated[  # noqa: FBT002
         bool, typer.Option("--drop-previous", help="The old one is known to others: end it at once.")
     ] = False,
     installation: _Operator = False,  # noqa: FBT002
@@ -111,13 +111,13 @@ def enable(
     typer.echo(_state(caller.post(f"{_ROUTE}/{caller.find(channel)}/enable")))
 
 
-def test(
+def send_sample(
     channel: _Channel,
     wait_seconds: Annotated[float, typer.Option(min=0, help="How long to wait for the answer.")] = 30,
     installation: _Operator = False,  # noqa: FBT002
     data_dir: _DataDir = None,
 ) -> None:
-    """Send a harmless sample, that pages nobody, and say how it went: exit status 1 when it did not arrive."""
+    """Send a harmless sample, that pages nobody; exit status 1 when it did not arrive."""
     caller = _Caller(data_dir, installation=installation)
     url = f"{_ROUTE}/{caller.find(channel)}"
     told = caller.post(f"{url}/test")
@@ -147,12 +147,8 @@ def attempts(
     table = _columns("At", "Notification", "Try", "Outcome")
     for one in found:
         outcome = " ".join(str(said) for said in (one["outcome"], one["reason"]) if said)
-        table.add_row(
-            one["ended_at"][:19].replace("T", " "),
-            one["notification_id"],
-            str(one["attempt"]),
-            escape(outcome),
-        )
+        at = one["ended_at"][:19].replace("T", " ")
+        table.add_row(at, one["notification_id"], str(one["attempt"]), escape(outcome))
     print_table(table)
 
 
@@ -171,8 +167,9 @@ def resend(
 def add_to(alerts: typer.Typer) -> None:
     """Give `reprieve alerts` these commands."""
     alerts.add_typer(channels, name="channels")
-    for command in (test, attempts, resend):
-        alerts.command()(command)
+    alerts.command("test")(send_sample)
+    alerts.command()(attempts)
+    alerts.command()(resend)
 
 
 class _Caller:
@@ -210,9 +207,7 @@ def _settings(given: list[str]) -> dict[str, Any]:
     for one in given:
         name, equals, value = one.partition("=")
         if not equals:
-            raise InvalidInputError(
-                "A setting is written NAME=VALUE.", remedy="Such as --set channel=C012345."
-            )
+            raise InvalidInputError("A setting is written NAME=VALUE.", remedy="Such as --set channel=C0123.")
         found[name] = (
             [part.strip() for part in value.split(",")]
             if name == "recipients"
@@ -229,9 +224,7 @@ def _secret(path: Path | None) -> str | None:
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text()
     except (OSError, UnicodeDecodeError):
-        raise InvalidInputError(
-            "The file of the secret cannot be read.", remedy="Name another file."
-        ) from None
+        raise InvalidInputError("The secret's file cannot be read.", remedy="Name another one.") from None
     if not text.strip():
         raise InvalidInputError("The file of the secret is empty.", remedy="Write the secret into it.")
     return text.strip()

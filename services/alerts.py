@@ -14,12 +14,14 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from services.alert_channels import add_to
 from shared import clock
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
 from shared.terminal import print_table
 
 alerts = typer.Typer(no_args_is_help=True, help="Who is told of what, and what is open.")
+add_to(alerts)
 
 _DataDir = Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps its data (.reprieve).")]
 _Json = Annotated[bool, typer.Option("--json", help="One object a line, for programs.")]

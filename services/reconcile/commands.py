@@ -47,7 +47,7 @@ def reconcile(
         typer.Option(metavar="SECONDS", min=0, help="How long to wait for what is still on its way."),
     ] = WAIT_SECONDS,
     tell: Annotated[  # noqa: FBT002  typer declares flags like this
-        bool, typer.Option("--tell", help="Tell the alerts what was found: docs/alerts.md.")
+        bool, typer.Option("--tell", help="Tell the alerts what was found: docs/alert-channels.md.")
     ] = False,
     output: _Output = Format.table,
     data_dir: _DataDir = None,

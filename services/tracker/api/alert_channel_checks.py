@@ -21,7 +21,7 @@ async def checked_settings(kind: Kind, settings: Mapping[str, Any], network: Net
     except msgspec.ValidationError as error:
         raise InvalidInputError(
             "The settings are not those of this kind of channel.",
-            remedy="docs/alerts.md lists the settings of each kind.",
+            remedy="docs/alert-channels.md lists the settings of each kind.",
             errors=[("settings", str(error))],
         ) from None
     place = kind.check(read, network)
@@ -38,7 +38,7 @@ async def checked_secret(kind: Kind, secret: str | None, network: Network) -> st
         if kind.needs_secret:
             raise InvalidInputError(
                 "This kind of channel needs a secret.",
-                remedy="docs/alerts.md says which, and where it is found.",
+                remedy="docs/alert-channels.md says which, and where it is found.",
             )
         return None
     url = kind.check_secret(secret)

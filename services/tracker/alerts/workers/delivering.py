@@ -40,7 +40,7 @@ from shared.security.sealing import MasterKey
 
 LOOP = "deliver notifications"
 _DUE_AT_ONCE = 500
-_LEASE_MARGIN_SECONDS = 15.0
+_LEASE_MARGIN_SECONDS = 5.0
 
 log = structlog.get_logger()
 
