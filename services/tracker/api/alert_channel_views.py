@@ -17,7 +17,7 @@ _Rate = Field(default=None, ge=1, le=10_000, description="Messages a minute; nul
 
 
 class NewChannel(BaseModel):
-    """`settings` and `secret` are those of the kind (docs/alert-channels.md); a webhook's secret may be made here."""
+    """`settings` and `secret` are those of the kind (docs/alert-channels.md); a webhook may have one made."""
 
     model_config = ConfigDict(extra="forbid")
 
