@@ -21,11 +21,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.case_steps import steps
+from services.queues import Where, export_cases, read_where
 from shared.http.client import Stack, raise_for_problem
 from shared.terminal import print_table
 
 cases = typer.Typer(no_args_is_help=True, help="The denials being worked.")
 cases.add_typer(steps)
+cases.command("export")(export_cases)
 
 _PAGE = 200
 _BEING_WORKED = [
@@ -69,15 +71,17 @@ def list_cases(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Next deadline before this day.")
     ] = None,
     amount_at_least: Annotated[float | None, typer.Option(min=0, help="Dollars at stake.")] = None,
+    where: Where = None,
     sort: Annotated[
-        str, typer.Option(help="priority, deadline, amount, opened; a minus: largest first.")
+        str, typer.Option(help="priority, deadline, amount, age, opened; a minus: largest first.")
     ] = "-priority",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     output: _Output = Format.table,
     data_dir: _DataDir = None,
 ) -> None:
     """List cases that are open, the most pressing first; --state lists others. Names are masked."""
-    if state is None and claim_number is None:
+    further = read_where(where)
+    if state is None and claim_number is None and "state" not in further:
         state = _BEING_WORKED
     wanted = {
         "state": state,
@@ -88,7 +92,7 @@ def list_cases(
         "amount_at_least": amount_at_least,
         "sort": sort,
     }
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given = {name: value for name, value in wanted.items() if value is not None} | further
     found = _cases(Stack.find(data_dir), given, limit=limit)
     if output is Format.json:
         for case in found:

@@ -61,7 +61,9 @@ COMMANDS = (
     Command(
         "push", "services.ingest.client_commands:push", "Send 835 files to ingest; safe to repeat.", _RUNNING
     ),
-    Command("cases", "services.cases:cases", "The denials being worked: list them, read one.", _RUNNING),
+    Command("cases", "services.cases:cases", "The denials being worked: list, read, export.", _RUNNING),
+    Command("worklist", "services.queues:worklist", "What to do next, in order, and why.", _RUNNING),
+    Command("events", "services.queues:events", "What happened to cases, as it happened.", _RUNNING),
     Command("alerts", "services.alerts:alerts", "Who is told of what: look, silence, preview.", _RUNNING),
     Command(
         "reconcile",
