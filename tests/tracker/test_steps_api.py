@@ -265,3 +265,13 @@ async def test_what_people_wrote_goes_with_the_case_when_it_is_purged(site, case
     assert "REF-1" not in shown.text + (await site["viewer"].get(f"{case}/timeline")).text
     assert shown.json()["allowed_steps"] == []
     assert "purged" in refused.json()["detail"]
+
+
+async def test_a_fact_that_is_sent_twice_under_one_key_is_stated_once(site, case):
+    fact, key = {"kind": "urgency", "value": "urgent"}, {"Idempotency-Key": "k-1"}
+
+    answers = [await site["biller"].post(f"{case}/facts", json=fact, headers=key) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    assert len((await site["biller"].get(f"{case}/facts")).json()["data"]) == 1

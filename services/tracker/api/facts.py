@@ -3,15 +3,18 @@
 from typing import Annotated, Literal
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Body, status
+from fastapi import APIRouter, Body, Request, status
+from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
 from services.tracker.api.access import Reader, Worker, no_such_case, organization_of
 from services.tracker.api.cases import CaseId
+from services.tracker.api.steps import ANSWERS
 from services.tracker.api.views import View
 from services.tracker.domain.facts import check_fact
+from services.tracker.domain.states import ENDED_BY_ITSELF
 from services.tracker.store.audit import audit
 from services.tracker.store.facts import facts_of, keep_fact
 from services.tracker.store.ledger import denials_among
@@ -21,7 +24,9 @@ from shared.contracts.decision import FactKind
 from shared.contracts.fact_recorded import FactRecorded
 from shared.errors import ConflictError
 from shared.http.auth import scope_of
+from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import lock_shards, transaction
+from shared.security.principals import Principal
 from shared.values import shard_of
 
 
@@ -61,61 +66,23 @@ def facts_router(engine: AsyncEngine) -> APIRouter:
         "/v1/cases/{case_id}/facts",
         operation_id="record_fact",
         status_code=status.HTTP_201_CREATED,
+        response_model=FactView,
         responses=examples.NEW_FACT,
     )
     async def record_fact(
-        principal: Worker, case_id: CaseId, new: Annotated[NewFact, Body(openapi_examples=examples.FACTS)]
-    ) -> FactView:
+        request: Request,
+        principal: Worker,
+        case_id: CaseId,
+        new: Annotated[NewFact, Body(openapi_examples=examples.FACTS)],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """State a fact. A later fact of the same kind replaces it; the case shows the new decision soon."""
-        value = check_fact(new.kind, new.value)
-        organization_id = organization_of(principal)
-        async with transaction(engine, **scope_of(principal)) as connection:
-            row = await find_case(connection, organization_id, case_id)
-            if row is None:
-                raise no_such_case()
-            # A batch of the worker may be moving the case's events at this moment.
-            await lock_shards(connection, "tracker", [shard_of(row["claim_key"])])
-            row = await find_case(connection, organization_id, case_id)
-            if row is None or row["closed_reason"] in ("merged", "withdrawn"):
-                raise ConflictError(
-                    "This case has ended.", remedy="State the fact on the case in `merged_into`."
-                )
-            if row["purged_at"]:
-                raise ConflictError(
-                    "What was said about this case was purged when its retention ended: it cannot be decided"
-                    " again.",
-                    remedy="Send the payer's newer remittance, if there is one: it opens a case of its own.",
-                )
-            fact = FactRecorded(
-                organization_id=organization_id,
-                fact_id=uuid4(),
-                claim_key=UUID(str(row["claim_key"])),
-                case_id=case_id,
-                event_ids=tuple(await denials_among(connection, organization_id, row["event_ids"])),
-                kind=new.kind,
-                value=value,
-                recorded_at=clock.now(),
-                recorded_by=UUID(str(principal.principal_id)),
-            )
-            await keep_fact(connection, fact, role=principal.role, note=new.note)
-            await audit(
-                connection,
-                principal,
-                "fact_recorded",
-                case_id=case_id,
-                detail={"fact_id": str(fact.fact_id), "kind": fact.kind},
-            )
-        return FactView(
-            fact_id=fact.fact_id,
-            case_id=case_id,
-            kind=fact.kind,
-            value=fact.value,
-            note=new.note,
-            recorded_by=fact.recorded_by,
-            recorded_role=principal.role,
-            recorded_at=fact.recorded_at,
-            state="sent",
-        )
+
+        async def work(connection: AsyncConnection) -> Answer:
+            fact = await _record(connection, principal, case_id, new)
+            return Answer(status.HTTP_201_CREATED, fact.model_dump_json().encode())
+
+        return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
 
     @router.get("/v1/cases/{case_id}/facts", operation_id="list_facts", responses=examples.PROBLEMS)
     async def list_facts(principal: Reader, case_id: CaseId) -> FactList:
@@ -128,3 +95,46 @@ def facts_router(engine: AsyncEngine) -> APIRouter:
         return FactList(data=[FactView.model_validate(dict(row)) for row in facts])
 
     return router
+
+
+async def _record(connection: AsyncConnection, principal: Principal, case_id: UUID, new: NewFact) -> FactView:
+    value = check_fact(new.kind, new.value)
+    organization_id = organization_of(principal)
+    row = await find_case(connection, organization_id, case_id)
+    if row is None:
+        raise no_such_case()
+    # A batch of the worker may be moving the case's events at this moment.
+    await lock_shards(connection, "tracker", [shard_of(row["claim_key"])])
+    row = await find_case(connection, organization_id, case_id)
+    if row is None or row["closed_reason"] in ENDED_BY_ITSELF:
+        raise ConflictError("This case has ended.", remedy="State the fact on the case in `merged_into`.")
+    if row["purged_at"]:
+        raise ConflictError(
+            "What was said about this case was purged when its retention ended: it cannot be decided again.",
+            remedy="Send the payer's newer remittance, if there is one: it opens a case of its own.",
+        )
+    fact = FactRecorded(
+        organization_id=organization_id,
+        fact_id=uuid4(),
+        claim_key=UUID(str(row["claim_key"])),
+        case_id=case_id,
+        event_ids=tuple(await denials_among(connection, organization_id, row["event_ids"])),
+        kind=new.kind,
+        value=value,
+        recorded_at=clock.now(),
+        recorded_by=UUID(str(principal.principal_id)),
+    )
+    await keep_fact(connection, fact, role=principal.role, note=new.note)
+    told = {"fact_id": str(fact.fact_id), "kind": fact.kind}
+    await audit(connection, principal, "fact_recorded", case_id=case_id, detail=told)
+    return FactView(
+        fact_id=fact.fact_id,
+        case_id=case_id,
+        kind=fact.kind,
+        value=fact.value,
+        note=new.note,
+        recorded_by=fact.recorded_by,
+        recorded_role=principal.role,
+        recorded_at=fact.recorded_at,
+        state="sent",
+    )
