@@ -46,7 +46,9 @@ def list_alerts(
     if as_json:
         _lines(found)
         return
-    table = _columns("Severity", "Alert", "About", "Since")
+    table = _columns("Severity", "Alert")
+    table.add_column("About", min_width=36)  # an id stays whole, for `reprieve cases show`
+    table.add_column("Since", no_wrap=True)
     for one in found:
         about = one["label"] or f"{one['payer'] or 'unknown payer'}\n{one['case_id']}"
         table.add_row(
@@ -69,11 +71,13 @@ def rules(
     if as_json:
         _lines(found)
         return
-    table = _columns("Rule", "Kind", "State", "Id")
+    table = _columns("Rule and id", "Kind", "State")
     for one in found:
         state = "on" if one["enabled"] else "off"
         table.add_row(
-            escape(one["name"]), one["settings"]["kind"], f"{state}, v{one['version']}", one["rule_id"]
+            escape(f"{one['name']}\n{one['rule_id']}"),
+            one["settings"]["kind"],
+            f"{state}, v{one['version']}",
         )
     print_table(table)
 

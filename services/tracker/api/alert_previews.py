@@ -20,7 +20,7 @@ from services.tracker.alerts.store.alerts import (
     open_alerts,
 )
 from services.tracker.alerts.store.settings import chosen_by, silence_of, silences_of
-from services.tracker.alerts.workers.digesting import write_digest
+from services.tracker.alerts.summaries import write_digest
 from services.tracker.api.alert_rules import RuleId, find_rule
 from services.tracker.api.alerts import (
     PROBLEMS,
