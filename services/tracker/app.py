@@ -35,6 +35,7 @@ from services.tracker.api.exports import exports_router
 from services.tracker.api.facts import facts_router
 from services.tracker.api.listing import listing_router
 from services.tracker.api.reconciliation import reconciliation_router
+from services.tracker.api.saved_views import saved_views_router
 from services.tracker.api.steps import steps_router
 from services.tracker.api.summary import summary_router
 from services.tracker.api.timeline import timeline_router
@@ -194,6 +195,7 @@ def api_app(
     app.include_router(steps_router(engine))
     app.include_router(summary_router(engine))
     app.include_router(exports_router(engine, keyring))
+    app.include_router(saved_views_router(engine))
     app.include_router(bulk_router(engine))
     app.include_router(worklist_router(engine, cursor_key(master_key)))
     app.include_router(events_router(engine, cursor_key(master_key)))
