@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 from uuid import uuid4
 
@@ -108,10 +109,37 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "DELETE /v1/views/{view_id}": {"biller", "supervisor", "admin"},
         "POST /v1/cases/bulk": {"supervisor", "admin"},
         "GET /v1/worklist": {"biller", "supervisor", "admin"},
+        "GET /v1/alerts": PEOPLE | {"operator"},
+        "POST /v1/alerts/{alert_id}/acknowledgment": REPAIRERS | {"biller"},
+        "DELETE /v1/alerts/{alert_id}/acknowledgment": REPAIRERS | {"biller"},
+        "GET /v1/alerts/rules": PEOPLE | {"operator"},
+        "POST /v1/alerts/rules": REPAIRERS,
+        "POST /v1/alerts/rules/preview": PEOPLE | {"operator"},
+        "PUT /v1/alerts/rules/{rule_id}": REPAIRERS,
+        "DELETE /v1/alerts/rules/{rule_id}": REPAIRERS,
+        "GET /v1/alerts/routes": PEOPLE | {"operator"},
+        "PUT /v1/alerts/routes": REPAIRERS,
+        "GET /v1/alerts/silences": PEOPLE | {"operator"},
+        "POST /v1/alerts/silences": REPAIRERS,
+        "DELETE /v1/alerts/silences/{silence_id}": REPAIRERS,
+        "POST /v1/alerts/maintenance": REPAIRERS,
+        "GET /v1/alerts/channels": PEOPLE | {"operator"},
+        "POST /v1/alerts/channels": REPAIRERS,
+        "GET /v1/alerts/channels/{channel_id}": PEOPLE | {"operator"},
+        "PATCH /v1/alerts/channels/{channel_id}": REPAIRERS,
+        "POST /v1/alerts/channels/{channel_id}/secret": REPAIRERS,
+        "POST /v1/alerts/channels/{channel_id}/disable": REPAIRERS,
+        "POST /v1/alerts/channels/{channel_id}/enable": REPAIRERS,
+        "POST /v1/alerts/channels/{channel_id}/test": REPAIRERS,
+        "GET /v1/alerts/channels/{channel_id}/attempts": PEOPLE | {"operator"},
+        "GET /v1/alerts/channels/{channel_id}/notifications": PEOPLE | {"operator"},
+        "GET /v1/alerts/channels/{channel_id}/notifications/{notification_id}": PEOPLE | {"operator"},
+        "POST /v1/alerts/channels/{channel_id}/notifications/{notification_id}/resend": REPAIRERS,
         "GET /v1/summary": PEOPLE,
         "GET /v1/reconciliation/ledger": RECONCILERS,
     },
 }
+RULE = {"name": "new", "settings": {"kind": "new_case", "amount_at_least": "1.00"}}
 BODIES = {
     "POST /v1/quarantine/{quarantine_id}/release": {"reason": "the payer's portal", "paid_amount": "0"},
     "POST /v1/quarantine/{quarantine_id}/dismiss": {"reason": "the payer sent it again"},
@@ -129,6 +157,23 @@ BODIES = {
     "PUT /v1/policies/{policy_id}": {"content": "id = ", "reason": "the page changed", "based_on": 0},
     "POST /v1/policies/{policy_id}/versions/{number}/publish": {"reason": "checked by hand"},
     "POST /v1/policies/{policy_id}/versions/{number}/retire": {"reason": "it was wrong"},
+    "POST /v1/alerts/rules": RULE,
+    "POST /v1/alerts/rules/preview": RULE,
+    "PUT /v1/alerts/rules/{rule_id}": RULE,
+    "PUT /v1/alerts/routes": {"routing": {"route": {"name": "everything", "channels": "all"}}},
+    "POST /v1/alerts/silences": {
+        "match": {"severities": ["info"]},
+        "reason": "known",
+        "ends_at": "2999-01-01T00:00:00Z",
+    },
+    "POST /v1/alerts/maintenance": {"reason": "an update", "ends_at": "2020-01-01T00:00:00Z"},
+    "POST /v1/alerts/channels": {
+        "name": "ours",
+        "kind": "webhook",
+        "settings": {"url": "https://hooks.example/x"},
+    },
+    "PATCH /v1/alerts/channels/{channel_id}": {"name": "ours"},
+    "POST /v1/alerts/channels/{channel_id}/secret": {},
     "POST /v1/parked/replay": {"all": True},
     "POST /v1/reconciliation/repair": {"items": []},
 }
@@ -140,7 +185,7 @@ class Services:
 
     apps: Mapping[str, FastAPI]
     clients: Mapping[str, httpx2.AsyncClient]
-    keys: Mapping[str, str]
+    keys: dict[str, str]
 
     async def ask(
         self, service: str, route: str, role: str | None = None, *, query: str = ""
@@ -163,7 +208,14 @@ class Services:
 async def services(
     shared_database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Services]:
-    database, folder = shared_database, tmp_path_factory.mktemp("raw")
+    async with open_services(shared_database, tmp_path_factory.mktemp("raw")) as opened:
+        opened.keys |= {role: await a_key(shared_database, role) for role in ROLES}
+        yield opened
+
+
+@asynccontextmanager
+async def open_services(database: Database, folder: Path) -> AsyncIterator[Services]:
+    """Open the three APIs, without keys yet."""
     async with AsyncExitStack() as opened:
         engines = {service: await opened.enter_async_context(_engine(database, service)) for service in DOORS}
         settings = IngestSettings(
@@ -181,7 +233,7 @@ async def services(
             )
             for service, app in apps.items()
         }
-        yield Services(apps, clients, {role: await a_key(database, role) for role in ROLES})
+        yield Services(apps, clients, {})
 
 
 @asynccontextmanager

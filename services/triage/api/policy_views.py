@@ -82,7 +82,8 @@ class ReevaluationShown(msgspec.Struct, frozen=True, kw_only=True):
     """
     What one organization's denials are looked at again for. `looked` and `changed` count denials.
 
-    `state`: waiting, running, finished, or superseded by a later change of the same policy.
+    `state`: waiting, running, finished, or superseded by a later change of the same policy. `reason` is null
+    for who may not read the versions of that organization.
     """
 
     organization_id: UUID
@@ -92,7 +93,7 @@ class ReevaluationShown(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     number: int
     layer: str
-    reason: str
+    reason: str | None
     requested_at: datetime
     state: Literal["waiting", "running", "finished", "superseded"]
     looked: int
@@ -166,12 +167,15 @@ def version_view(
     )
 
 
-def reevaluation_view(one: Reevaluation) -> ReevaluationShown:
-    names = [name for name in ReevaluationShown.__struct_fields__ if name != "state"]
+def reevaluation_view(one: Reevaluation, *, to_operator: bool) -> ReevaluationShown:
+    names = [name for name in ReevaluationShown.__struct_fields__ if name not in {"reason", "state"}]
     state: Literal["waiting", "running", "finished", "superseded"] = (
         "waiting" if one.until_parcel is None else "running"
     )
     if one.finished_at is not None:
         whole = one.until_parcel is not None and one.after_parcel >= one.until_parcel
         state = "finished" if whole else "superseded"
-    return ReevaluationShown(**{name: getattr(one, name) for name in names}, state=state)
+    hidden = to_operator and one.layer == "organization"
+    return ReevaluationShown(
+        **{name: getattr(one, name) for name in names}, reason=None if hidden else one.reason, state=state
+    )

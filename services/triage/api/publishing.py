@@ -79,7 +79,8 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         organizations = await _touched(engine, principal)
         async with transaction(engine, organizations=organizations) as connection:
             found = await reevaluations.list_reevaluations(connection, organizations, limit=limit)
-        return _json({"data": [reevaluation_view(one) for one in found]})
+        to_operator = principal.organization_id is None
+        return _json({"data": [reevaluation_view(one, to_operator=to_operator) for one in found]})
 
     return router
 
