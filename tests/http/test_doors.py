@@ -112,6 +112,9 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "GET /v1/alerts": PEOPLE | {"operator"},
         "POST /v1/alerts/{alert_id}/acknowledgment": REPAIRERS | {"biller"},
         "DELETE /v1/alerts/{alert_id}/acknowledgment": REPAIRERS | {"biller"},
+        "GET /v1/alerts/preview": PEOPLE | {"operator"},
+        "PUT /v1/alerts/reconciliation": REPAIRERS,
+        "GET /v1/alerts/rules/{rule_id}/digest": PEOPLE | {"operator"},
         "GET /v1/alerts/rules": PEOPLE | {"operator"},
         "POST /v1/alerts/rules": REPAIRERS,
         "POST /v1/alerts/rules/preview": PEOPLE | {"operator"},
@@ -160,6 +163,7 @@ BODIES = {
     "POST /v1/alerts/rules": RULE,
     "POST /v1/alerts/rules/preview": RULE,
     "PUT /v1/alerts/rules/{rule_id}": RULE,
+    "PUT /v1/alerts/reconciliation": {"agrees": True},
     "PUT /v1/alerts/routes": {"routing": {"route": {"name": "everything", "channels": "all"}}},
     "POST /v1/alerts/silences": {
         "match": {"severities": ["info"]},
