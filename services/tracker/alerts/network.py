@@ -28,6 +28,7 @@ from shared.errors import InvalidInputError
 ANSWER_BYTES_MAX = 16 * 1024
 _ADDRESSES_TRIED = 3
 _URL_CHARACTERS_MAX = 2000
+_PORT_MAX = 65_535
 
 _HOST = re.compile(r"[a-z0-9._:-]+")
 
@@ -98,11 +99,13 @@ class Network:
             raise _refused("url_unreadable") from None
         host = parsed.host
         if (
-            not _HOST.fullmatch(parsed.raw_host.decode("ascii"))
+            not is_host(parsed.raw_host.decode("ascii"))
             or len(url) > _URL_CHARACTERS_MAX
             or parsed.userinfo
             or parsed.fragment
         ):
+            raise _refused("url_unreadable")
+        if parsed.port is not None and not 0 < parsed.port <= _PORT_MAX:
             raise _refused("url_unreadable")
         if parsed.scheme != "https" and not (parsed.scheme == "http" and self.allows(host)):
             raise _refused("not_https")
@@ -116,7 +119,7 @@ class Network:
         """
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
+        except (OSError, ValueError, OverflowError):
             raise DestinationError("name_unknown") from None
         addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
         if not self.allows(host) and not all(is_public(one) for one in addresses):
@@ -187,6 +190,11 @@ class Network:
             else:
                 return opened
         raise DestinationError("not_connected")
+
+
+def is_host(text: str) -> bool:
+    """Tell whether a text can be a host's name or address."""
+    return _HOST.fullmatch(text) is not None
 
 
 def is_public(address: str) -> bool:

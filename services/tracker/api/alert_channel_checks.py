@@ -1,7 +1,7 @@
 """Are these settings and this secret of a channel any good? Judged before they are kept."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from services.tracker.alerts.network import Network
 from shared.errors import InvalidInputError
 
 _LOOK_UP_SECONDS = 5.0
+_SPACE = 0x20
 
 
 async def checked_settings(kind: Kind, settings: Mapping[str, Any], network: Network) -> dict[str, Any]:
@@ -24,10 +25,17 @@ async def checked_settings(kind: Kind, settings: Mapping[str, Any], network: Net
             remedy="docs/alert-channels.md lists the settings of each kind.",
             errors=[("settings", str(error))],
         ) from None
+    kept = dict(msgspec.to_builtins(read))
+    if any(ord(letter) < _SPACE for text in _texts(kept) for letter in text):
+        raise InvalidInputError(
+            "A setting holds a control character.",
+            remedy="Send it without.",
+            errors=[("settings", "control")],
+        )
     place = kind.check(read, network)
     if place is not None:
         await _judge(*place, network)
-    return dict(msgspec.to_builtins(read))
+    return kept
 
 
 async def checked_secret(kind: Kind, secret: str | None, network: Network) -> str | None:
@@ -50,6 +58,17 @@ async def checked_secret(kind: Kind, secret: str | None, network: Network) -> st
 
 def kind_of(name: str) -> Kind:
     return KINDS[name]
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
 
 
 async def _judge(host: str, port: int, network: Network) -> None:

@@ -27,7 +27,7 @@ from shared.postgres import transaction
 from shared.security.principals import Principal
 
 _NotificationId = Annotated[UUID, Path(description="A notification of the channel.")]
-_Limit = Annotated[int, Query(ge=1, le=200)]
+_Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 _Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 
 _NEWEST = 2**62

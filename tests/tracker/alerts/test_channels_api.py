@@ -161,6 +161,17 @@ async def test_what_is_named_is_changed_and_judged_again(site, webhook, receiver
             "settings": {"host": "10.0.0.5", "sender": "a@b.example", "recipients": ["c@d.example"]},
         },
         {"kind": "email", "settings": {"host": "8.8.8.8", "sender": "a@b.example", "recipients": []}},
+        {
+            "kind": "email",
+            "settings": {
+                "host": "h.example",
+                "port": 70000,
+                "sender": "a@b.example",
+                "recipients": ["c@d.example"],
+            },
+        },
+        {"kind": "slack_bot", "settings": {"channel": "C\x00"}, "secret": "xoxb-1"},
+        {"kind": "webhook", "settings": {"url": "https://example.org:99999999/"}},
         {"kind": "telegram"},
     ],
 )

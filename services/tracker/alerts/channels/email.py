@@ -18,12 +18,13 @@ import msgspec
 from services.tracker.alerts.domain.notification import Destination, Notification
 from services.tracker.alerts.domain.outcomes import Delivered, DestinationError, Outcome, Rejected, TryLater
 from services.tracker.alerts.domain.wording import cut, headline, one_line
-from services.tracker.alerts.network import Network
+from services.tracker.alerts.network import Network, is_host
 from services.tracker.alerts.templates.email import html, plain
 from shared.errors import InvalidInputError
 
 _RECIPIENTS_MAX = 50
 _SUBJECT_CHARACTERS_MAX = 200
+_PORT_MAX = 65_535
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -42,6 +43,8 @@ def check(settings: EmailSettings, _network: Network) -> tuple[str, int]:
     """Give the host and port. Raises InvalidInputError for what is no address, and for mail in the clear."""
     for address in (settings.sender, *settings.recipients):
         _address(address)
+    if not is_host(settings.host.lower()) or not 0 < settings.port <= _PORT_MAX:
+        raise InvalidInputError("The server is no host and port.", remedy="Such as smtp.example.org and 587.")
     if not 1 <= len(settings.recipients) <= _RECIPIENTS_MAX:
         raise InvalidInputError(
             f"1 to {_RECIPIENTS_MAX} recipients are needed.", remedy="Use a mailing list."
