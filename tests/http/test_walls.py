@@ -83,6 +83,7 @@ LISTS = {
         "GET /v1/cases.xlsx",
         "POST /v1/cases/search",
         "GET /v1/events",
+        "GET /v1/views",
         "GET /v1/worklist",
         "GET /v1/summary",
         "GET /v1/alerts",
@@ -119,6 +120,7 @@ OF_THE_CALLER = {
     "GET /v1/reconciliation/receipts",  # the operator's
     "POST /v1/remittances",
     "POST /v1/feeds",
+    "PUT /v1/views",
     "POST /v1/alerts/rules",
     "PUT /v1/alerts/routes",
     "PUT /v1/alerts/reconciliation",
@@ -262,6 +264,8 @@ async def _fill(
     ):
         done = await _as(site, "tracker", "biller", "POST", path, body)
         assert done.status_code == 201, done.text
+    view = await _as(site, "tracker", "admin", "PUT", "/v1/views", {"name": WORDS})
+    assert view.is_success, view.text
     return {
         "organization_id": str(a.organization_id),
         "receipt_id": receipt["receipt_id"],
@@ -275,6 +279,7 @@ async def _fill(
         "number": str(number),
         "case_id": case["case_id"],
         "alert_id": alert["alert_id"],
+        "view_id": view.json()["view_id"],
         **alerting,
     }
 
