@@ -251,3 +251,14 @@ async def test_more_streams_than_a_process_keeps_are_told_to_come_again(few_stre
             await third.chunks.get()
 
             assert [one.status for one in (first, second, third)] == [200, 200, 503]
+
+
+async def test_one_caller_cannot_hold_all_streams(site: Site, quick, monkeypatch):
+    monkeypatch.setattr(stream_module, "STREAMS_OF_ONE_MAX", 1)
+    async with Stream(site, "viewer") as first:
+        await first.chunks.get()
+        async with Stream(site, "viewer") as second, Stream(site, "biller") as another:
+            await second.chunks.get()
+            await another.chunks.get()
+
+            assert [one.status for one in (first, second, another)] == [200, 503, 200]

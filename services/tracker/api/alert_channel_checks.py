@@ -19,11 +19,13 @@ async def checked_settings(kind: Kind, settings: Mapping[str, Any], network: Net
     """Give the settings with their defaults. Raises InvalidInputError that names the field, never a value."""
     try:
         read = msgspec.convert(settings, kind.settings)
-    except msgspec.ValidationError as error:
+    except msgspec.ValidationError:
+        # The library's words may name a field that the caller made up.
+        known = ", ".join(kind.settings.__struct_fields__)
         raise InvalidInputError(
             "The settings are not those of this kind of channel.",
-            remedy="docs/alert-channels.md lists the settings of each kind.",
-            errors=[("settings", str(error))],
+            remedy="docs/alert-channels.md lists what each takes.",
+            errors=[("settings", f"its settings are {known}")],
         ) from None
     kept = dict(msgspec.to_builtins(read))
     if any(ord(letter) < _SPACE for text in _texts(kept) for letter in text):

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request
@@ -24,7 +26,8 @@ from shared.security.principals import Authenticator, Principal
 LOOK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
 STREAMS_MAX = 200
-"""Streams that one process keeps open; more are told to come again."""
+STREAMS_OF_ONE_MAX = 10
+"""Streams that one process keeps open, in all and of one caller; more are told to come again."""
 _EVENTS_AT_ONCE = 100  # all that a stream holds in memory: it reads on when its reader has taken them
 
 
@@ -46,7 +49,7 @@ class EventPage(View):
 def events_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
     """Make the routes."""
     router = APIRouter(tags=["events"])
-    streams = asyncio.Semaphore(STREAMS_MAX)
+    streams: Counter[UUID] = Counter()
 
     @router.get(
         "/v1/events", operation_id="list_events", responses=examples.EVENT_PAGE, response_model=EventPage
@@ -88,7 +91,7 @@ def events_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
     ) -> StreamingResponse:
         """Send events as they happen (text/event-stream), from now on, or from behind `Last-Event-ID`."""
         organization_id = organization_of(principal)
-        if streams.locked():
+        if streams.total() >= STREAMS_MAX or streams[principal.principal_id] >= STREAMS_OF_ONE_MAX:
             raise UnavailableError("Too many streams are open.", remedy="Poll /v1/events meanwhile.")
         async with transaction(engine, **scope_of(principal)) as connection:
             place = (
@@ -97,15 +100,22 @@ def events_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
                 else await last_place(connection, organization_id)
             )
         told = _sent(engine, request, principal, place=place, cursor_key=cursor_key)
-        return StreamingResponse(_counted(told, streams), media_type="text/event-stream")
+        return StreamingResponse(
+            _counted(told, streams, principal.principal_id), media_type="text/event-stream"
+        )
 
     return router
 
 
-async def _counted(told: AsyncIterator[bytes], streams: asyncio.Semaphore) -> AsyncIterator[bytes]:
-    async with streams:
+async def _counted(
+    told: AsyncIterator[bytes], streams: Counter[UUID], principal_id: UUID
+) -> AsyncIterator[bytes]:
+    streams[principal_id] += 1
+    try:
         async for line in told:
             yield line
+    finally:
+        streams[principal_id] -= 1
 
 
 async def _sent(
