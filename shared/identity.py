@@ -25,14 +25,16 @@ def identified(organization_id: UUID, name: str) -> UUID:
     Written out, because uuid.uuid5 and UUID's own checks cost more than all else that a paid claim needs.
     """
     seed = _NAMESPACE + organization_id.int.to_bytes(16, "big") + name.encode("utf-8", "surrogateescape")
-    number = int.from_bytes(sha1(seed, usedforsecurity=False).digest(), "big") >> 32  # 16 of 20 bytes
+    number = _INT(sha1(seed, usedforsecurity=False).digest(), "big") >> 32  # 16 of 20 bytes
     derived = _NEW(UUID)
-    _SET(derived, "int", number & _VERSION_CLEARED | _VERSION_5)
-    _SET(derived, "is_safe", _UNKNOWN)
+    _SET_NUMBER(derived, number & _VERSION_CLEARED | _VERSION_5)
+    _SET_SAFETY(derived, _UNKNOWN)
     return derived
 
 
 _NAMESPACE = REPRIEVE_NAMESPACE.bytes
-_NEW, _SET, _UNKNOWN = object.__new__, object.__setattr__, SafeUUID.unknown  # looked up once
+# Looked up once; the slots' own setters go past UUID's, which lets nothing be set.
+_INT, _NEW, _UNKNOWN = int.from_bytes, object.__new__, SafeUUID.unknown
+_SET_NUMBER, _SET_SAFETY = UUID.__dict__["int"].__set__, UUID.__dict__["is_safe"].__set__
 _VERSION_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
 _VERSION_5 = 5 << 76 | 0x8000 << 48  # RFC 9562: version 5, variant 10

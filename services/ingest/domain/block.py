@@ -16,11 +16,12 @@ class Block:
     A plain class with slots: one is made per claim, on the hot path.
     """
 
-    __slots__ = ("_count", "_has_empty", "_pieces", "_segments", "_stop", "oversized", "tag")
+    __slots__ = ("_count", "_has_empty", "_pieces", "_segments", "_stop", "oversized", "tag", "unusual")
 
     def __init__(self, piece: Batch, tag: bytes) -> None:
         self.tag = tag  # the first three bytes of its first segment; empty where none of the known begins it
         self.oversized = False
+        self.unusual = False  # a claim that is known not to be plain
         self._pieces = [piece]
         self._has_empty = piece.has_empty
         self._segments: list[bytes] | None = None

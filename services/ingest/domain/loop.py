@@ -30,6 +30,7 @@ from services.ingest.x12.elements import (
     read_text,
     read_text_or_none,
 )
+from services.ingest.x12.tokenizer import Batch
 from shared.contracts.claim import BalanceFinding, DeniedAdjustment
 
 REVERSAL = b"22"
@@ -71,7 +72,8 @@ class LoopReader:
         `ordinals` counts the equal loops of the set so far, by digest.
         """
         loop = block.loop
-        read = None if truncated or block.oversized else self._plain.read(loop)
+        unusual = truncated or block.oversized or block.unusual
+        read = None if unusual else self._plain.read(loop)
         if read is None:
             head = loop.split(self.terminator, 1)[0].split(self.element)
             charge, paid = _amount(head, 3), _amount(head, 4)
@@ -96,6 +98,33 @@ class LoopReader:
             byte_length=end - begin,
             segment_number=number,
             truncated=truncated,
+            loop=loop,
+        )
+
+    def read_plain(
+        self, batch: Batch, begin: int, stop: int, number: int, position: int, ordinals: Ordinals
+    ) -> Claim | None:
+        """Read the plain claim between two bytes of a clean batch; None where it is not plain."""
+        loop = batch.text[begin : stop - len(self.terminator)]
+        read = self._plain.read(loop)
+        if read is None:
+            return None
+        return Claim(
+            kind=read.kind,
+            position=position,
+            ordinal=ordinals.next(read.digest),
+            digest=read.digest,
+            claim_number=read.claim_number,
+            payer_claim_number=read.payer_claim_number,
+            charge_amount=read.charge_amount,
+            paid_amount=read.paid_amount,
+            denied=read.denied,
+            balance_findings=(),
+            findings=(),
+            byte_offset=batch.offset + begin,
+            byte_length=stop - begin,
+            segment_number=number,
+            truncated=False,
             loop=loop,
         )
 

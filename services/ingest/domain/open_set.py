@@ -16,6 +16,7 @@ from services.ingest.domain.remittance import (
     SetHeader,
 )
 from services.ingest.x12.elements import read_count, read_text_or_none
+from services.ingest.x12.tokenizer import Batch
 from shared.contracts.claim import BalanceFinding
 
 _FINDINGS_MAX = 200
@@ -48,6 +49,16 @@ class OpenSet:
     def count_empty(self, block: Block) -> None:
         """Empty segments are no segments: SE01 does not count them."""
         self._empty += block.empty()
+
+    def read_plain(self, batch: Batch, begin: int, stop: int, number: int) -> ClaimRead | None:
+        """Read the claim between two bytes of a clean batch; None where it is not plain."""
+        claim = self._loops.read_plain(batch, begin, stop, number, self._position + 1, self._ordinals)
+        if claim is None:
+            return None
+        self._position += 1
+        self._charge += claim.charge_amount
+        self._paid += claim.paid_amount
+        return ClaimRead(claim)
 
     def read_claim(self, block: Block, *, truncated: bool) -> ClaimRead | ClaimQuarantined:
         self._position += 1

@@ -8,7 +8,6 @@ rules for it: plain is only what both read the same.
 """
 
 import re
-from collections.abc import Callable
 from decimal import Decimal
 
 from msgspec import Struct
@@ -18,7 +17,7 @@ from services.ingest.domain.claim import ClaimKind
 from services.ingest.domain.findings import Finding
 from services.ingest.domain.ordinary import DENIES_WHOLE_CHARGE, ORDINARY_REASONS
 from services.ingest.x12.delimiters import Delimiters, to_neutral
-from services.ingest.x12.elements import Cents, read_amount, read_number
+from services.ingest.x12.elements import read_amount, read_number
 from shared.contracts.claim import BalanceFinding, DeniedAdjustment
 
 # \x1d stands between elements, \x1f between components, \x1e between segments.
@@ -75,6 +74,7 @@ AMOUNT_ELEMENTS = {
     b"MIA": (1, 2, 3, 4, *range(6, 20), 24),
     b"MOA": (1, 2, 8, 9),
 }
+_ZERO = ord("0")
 _AMOUNTS_AT = AMOUNT_ELEMENTS | {b"CLP": (3, 4, 5), b"SVC": (2, 3), b"CAS": range(3, 1 << 16, 3)}
 
 
@@ -130,34 +130,39 @@ class PlainReader:
         )
 
 
-def _add_up(text: bytes, head: tuple[bytes, bytes], denied: list[DeniedAdjustment]) -> bool | None:
+def _add_up(  # noqa: C901 - one pass over all money; calls would double its cost
+    text: bytes, head: tuple[bytes, bytes], denied: list[DeniedAdjustment]
+) -> bool | None:
     """
     Add to `denied` what the adjustments of a claim of this charge and payment deny.
 
     Gives whether all these amounts are in normal form; None where something does not add up, or needs a
     closer look.
     """
-    (charge, charge_form), (paid, paid_form) = _read(head[0]), _read(head[1])
-    normal = (charge_form, paid_form) == head
+    # Cents by float: an amount of the pattern has ten digits, so that no product is off by a millionth. And
+    # amounts of claims hardly repeat: to remember their readings would cost more than to read them.
+    charge, paid = round(float(head[0]) * 100), round(float(head[1]) * 100)
+    normal = _is_normal(head[0]) and _is_normal(head[1])
     left = charge - paid  # of the claim, for adjustments to explain
-    line = 0
-    line_left: Cents = 0
+    line = line_left = 0
     for line_charge, line_paid, group, reason, amount, more in _MONEY.findall(text):
         if line_charge:
-            if line and line_left:
+            if line_left and line:
                 return None
             line += 1
-            (charge, charge_form), (paid, paid_form) = _read(line_charge), _read(line_paid)
+            charge, paid = round(float(line_charge) * 100), round(float(line_paid) * 100)
             line_left = charge - paid
-            normal = normal and charge_form == line_charge and paid_form == line_paid
+            if normal and (line_charge[-1] <= _ZERO or line_paid[-1] <= _ZERO):
+                normal = _is_normal(line_charge) and _is_normal(line_paid)
             continue
         if not amount:  # MIA or MOA
             normal = False
         while amount:
-            cents, form = _read(amount)
+            cents = round(float(amount) * 100)
             left -= cents
             line_left -= cents
-            normal = normal and form == amount
+            if amount[-1] <= _ZERO and normal:
+                normal = _is_normal(amount)
             if reason not in ORDINARY_REASONS:
                 if cents <= 0:
                     return None
@@ -170,8 +175,9 @@ def _add_up(text: bytes, head: tuple[bytes, bytes], denied: list[DeniedAdjustmen
     return None if left or (line and line_left) else normal
 
 
-# Never None: the pattern has seen that it is an amount.
-_read: Callable[[bytes], tuple[Cents, bytes]] = read_amount  # type: ignore[assignment]
+def _is_normal(amount: bytes) -> bool:
+    """Tell whether the form of an amount that the pattern lets pass is the one that parse_amount gives."""
+    return amount[-1] > _ZERO or (b"." not in amount and amount != b"-0")
 
 
 def _next_triplet(more: bytes) -> tuple[bytes, bytes, bytes]:
@@ -193,13 +199,12 @@ def _refused(line: int, group: bytes, reason: bytes, amount: bytes, more: bytes)
 def _canonical(text: bytes, shape: re.Match[bytes], *, normal: bool) -> bytes | None:
     """Give what the digest takes in; None where it needs a closer look."""
     if share := shape[4]:
-        cents, form = _read(share)
-        if not cents:  # nothing to pay is often left out
+        if not float(share):  # nothing to pay is often left out
             begin, end = shape.span(4)
             if text[end : end + 1] != b"\x1d":  # with nothing behind it, it is padding
                 return None
             text = text[:begin] + text[end:]
-        elif form != share:
+        elif not _is_normal(share):
             normal = False
     text = _BESIDE_CANONICAL.sub(b"", text)
     return text if normal else _normalised(text)

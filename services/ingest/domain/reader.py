@@ -88,13 +88,27 @@ class _Reader:
             terminator + (batch.segments[0] if batch.unterminated else batch.text)
         ):
             begin = found.start()  # of what follows the terminator, in the batch's own text
+            by = found[1]
             if begin:
-                part = batch.part(at, begin, number=number)
-                number += part.count()
-                self._take(part, tag)
-            at, tag = begin, found[1]
-            self._finish(tag)
+                if tag == by == b"CLP":
+                    self._read_claim(batch, at, begin, number)
+                else:
+                    self._take(batch.part(at, begin, number=number), tag)
+                number += batch.text.count(terminator, at, begin)
+            at, tag = begin, by
+            if self._block is not None or by != b"CLP":
+                self._finish(by)
         self._take(batch.part(at, len(batch.text), number=number), tag)
+
+    def _read_claim(self, batch: Batch, begin: int, stop: int, number: int) -> None:
+        """A claim between two bytes of the batch, with another behind it: nearly all are read right here."""
+        opened = self._set if batch.clean and not batch.has_empty else None
+        read = None if opened is None else opened.read_plain(batch, begin, stop, number)
+        if read is not None:
+            self._items.append(read)
+        else:
+            self._block = Block(batch.part(begin, stop, number=number), b"CLP")
+            self._block.unusual = opened is not None
 
     def _take(self, part: Batch, tag: bytes) -> None:
         if self._block is None:
@@ -190,10 +204,10 @@ class _Reader:
 def _begins(element: bytes, terminator: bytes) -> re.Pattern[bytes]:
     """Find a terminator and behind it the tag of a segment that begins a block, as its first three bytes."""
     first, end = re.escape(element[:1]), re.escape(terminator)
-    blanks = rb"[" + re.escape(BLANK.replace(terminator, b"")) + rb"]*+"
-    return re.compile(
-        end + blanks + rb"(CLP|PLB|IEA|TS[23]|(?:LX|S[TE]|G[SE])(?!" + end + rb")" + first + rb")"
-    )
+    blank = re.escape(BLANK.replace(terminator, b""))
+    likely = rb"(?=CL|S[TE]|[PITLG" + blank + rb"])"  # rules most others out at less cost
+    whole = rb"(?:LX|S[TE]|G[SE])(?!" + end + rb")" + first  # tags of two letters
+    return re.compile(end + likely + rb"[" + blank + rb"]*+(CLP|PLB|IEA|TS[23]|" + whole + rb")")
 
 
 _ENDS_SET = frozenset((b"ST", b"GS", b"GE"))

@@ -84,13 +84,14 @@ class Batch:
     ) -> "Batch":
         """Make a batch of text as it stands in the file."""
         terminator = delimiters.terminator
+        clean = not unterminated and _is_clean(text, terminator)
         return cls(
             text,
             delimiters,
             offset=offset,
             number=number,
-            clean=not unterminated and _is_clean(text, terminator),
-            has_empty=_empty_segment(terminator).search(terminator + text) is not None,
+            clean=clean,
+            has_empty=_has_empty(terminator + text, terminator, clean=clean),
             unterminated=unterminated,
         )
 
@@ -368,6 +369,11 @@ def _readable(text: bytes, terminator: bytes) -> bytes:
     while (end := text.find(terminator, begin)) >= 0 and end - begin <= SEGMENT_BYTES_MAX:
         begin = end + len(terminator)
     return text[:begin]
+
+
+def _has_empty(text: bytes, terminator: bytes, *, clean: bool) -> bool:
+    """Tell whether a terminator follows a terminator; in a clean text no blank can stand between."""
+    return 2 * terminator in text if clean else _empty_segment(terminator).search(text) is not None
 
 
 @lru_cache(maxsize=64)
