@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import _lru_cache_wrapper
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -100,6 +101,10 @@ CHANGES = {
 }
 TOLD = [
     [],
+    facts(service_category="inpatient"),
+    facts(service_category="imaging", network_status="out"),
+    facts(prior_decision_date="2026-03-10"),
+    facts(urgency="emergency"),
     facts(line_of_business="medicaid"),
     facts(admission_date="2026-03-02T01:30:00+00:00"),
     facts(admission_date="2026-03-01T20:30:00-05:00"),
@@ -141,6 +146,73 @@ def test_what_was_decided_before_changes_no_byte(asked):
     after_the_others = [encode(decide(**one)) for one in [*asked, *asked]][len(asked) :]
 
     assert after_the_others == [first_of_all(one) for one in asked]
+
+
+ALIKE = {
+    "": [{}],
+    "days": [
+        {"payer_date": date(2026, 3, 21)},
+        {"payer_date": date(2026, 1, 21)},
+        {"payer_date_source": "receipt"},
+        {"service_from": DAY, "service_to": DAY},
+        {"service_from": DAY, "service_to": DAY + timedelta(days=2)},
+        {"service_from": DAY, "service_to": DAY, "service_date_source": "claim"},
+        {"service_from": None, "service_to": None, "service_date_source": "none"},
+        {"statement_from": DAY - timedelta(days=9), "statement_to": DAY - timedelta(days=3)},
+        {"statement_from": DAY - timedelta(days=9), "statement_to": DAY - timedelta(days=1)},
+        {"claim_received_on": DAY + timedelta(days=3)},
+        {"lines": (line(1, service_from=DAY - timedelta(days=30), service_to=DAY - timedelta(days=30)),)},
+    ],
+    "codes": [
+        {"lines": (line(1, code="70551"),)},
+        {"lines": (line(1, code="97110"),)},
+        {"lines": (line(1, code="99285"),)},
+        {"drg": "470", "facility_type": "11"},
+        {"drg": "775", "facility_type": "11"},
+        {"facility_type": "13", "frequency": "1"},
+        {"filing_indicator": "MC"},
+        {"filing_indicator": "16"},
+        {"claim_status": "2"},
+        {"authorization_numbers": (Reference(qualifier="G1", value="A1"),)},
+        {"balance_findings": (UNBALANCED,)},
+    ],
+    "remarks": [{"remarks": (Remark(code=code, source="MOA"),)} for code in (*REMARKS, "MA02", "N358", "N1")],
+    "payer": [{"payer": Party(name=name)} for name in ("TRICARE EAST", "MEDI-CAL", "Y", "CIGNA")],
+    "denied": [
+        *({"denied": (refused(reason, "500.00", line_number=1),)} for reason in REASONS),
+        {"denied": (refused("197", "500.00", line_number=1, group="PR"),)},
+        {"denied": (refused("197", "500.00"),)},
+        {"denied": (refused("197", "80", line_number=1, quantity=Decimal("2.50")),)},
+    ],
+}
+EARLIER = [
+    denial(event_id=UUID(int=8), payer_date=date(2026, 3, 10)),
+    denial(event_id=UUID(int=8), payer_date=date(2026, 3, 12)),
+]
+HOLIDAYS = Calendar(closed=frozenset(DAY + timedelta(days=later) for later in range(300) if later % 3))
+PAYERS = [
+    ("AETNA", None), ("UNITEDHEALTHCARE", "12"), ("PRIORITY HEALTH", "12"), ("BCBSNC", "16"), ("HUMANA", "16"),
+    ("CIGNA", None), ("X", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("payer", "filing"), PAYERS)
+def test_denials_alike_in_all_but_one_thing_are_told_apart(payer, filing):
+    others = {"facts": [], "policies": SHIPPED, "calendar": Calendar(), "as_of": date(2026, 3, 21)}
+    asked = []
+    for reason, group in (("197", "CO"), ("197", "PR"), ("193", "CO")):
+        event = denial(refused(reason, group=group), lines=(line(1),), payer=payer, filing_indicator=filing)
+        alike = [replace(event, **change) for changes in ALIKE.values() for change in changes]
+        asked += [{"event": one, **others} for one in alike]
+        asked += [{"event": event, **others, "history": [one]} for one in EARLIER]
+        asked += [{"event": event, **others, "facts": told} for told in TOLD]
+        asked += [{"event": event, **others, "as_of": DAY + timedelta(days=on)} for on in (19, 60, 90, 900)]
+        asked.append({"event": event, **others, "policies": REPLACED})
+        asked.append({"event": event, **others, "calendar": HOLIDAYS})
+
+    one_after_another = [encode(decide(**one)) for one in asked]
+
+    assert one_after_another == [first_of_all(one) for one in asked]
 
 
 def first_of_all(one):
