@@ -185,10 +185,8 @@ ALIKE = {
         {"denied": (refused("197", "80", line_number=1, quantity=Decimal("2.50")),)},
     ],
 }
-EARLIER = [
-    denial(event_id=UUID(int=8), payer_date=date(2026, 3, 10)),
-    denial(event_id=UUID(int=8), payer_date=date(2026, 3, 12)),
-]
+VISIT = (line(1, code="99213"),)
+EARLIER = [denial(event_id=UUID(int=8), payer_date=date(2026, 3, day), lines=VISIT) for day in (10, 12)]
 HOLIDAYS = Calendar(closed=frozenset(DAY + timedelta(days=later) for later in range(300) if later % 3))
 PAYERS = [
     ("AETNA", None), ("UNITEDHEALTHCARE", "12"), ("PRIORITY HEALTH", "12"), ("BCBSNC", "16"), ("HUMANA", "16"),
@@ -201,10 +199,10 @@ def test_denials_alike_in_all_but_one_thing_are_told_apart(payer, filing):
     others = {"facts": [], "policies": SHIPPED, "calendar": Calendar(), "as_of": date(2026, 3, 21)}
     asked = []
     for reason, group in (("197", "CO"), ("197", "PR"), ("193", "CO")):
-        event = denial(refused(reason, group=group), lines=(line(1),), payer=payer, filing_indicator=filing)
+        event = denial(refused(reason, group=group), lines=VISIT, payer=payer, filing_indicator=filing)
         alike = [replace(event, **change) for changes in ALIKE.values() for change in changes]
         asked += [{"event": one, **others} for one in alike]
-        asked += [{"event": event, **others, "history": [one]} for one in EARLIER]
+        asked += [{"event": event, **others, "history": [replace(one, payer=event.payer)]} for one in EARLIER]
         asked += [{"event": event, **others, "facts": told} for told in TOLD]
         asked += [{"event": event, **others, "as_of": DAY + timedelta(days=on)} for on in (19, 60, 90, 900)]
         asked.append({"event": event, **others, "policies": REPLACED})
