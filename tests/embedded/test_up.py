@@ -173,8 +173,8 @@ def test_a_database_that_dies_is_started_again(demo: Up) -> None:
 def test_sigterm_ends_everything_and_the_next_start_has_the_same_data(demo: Up, folder: Path) -> None:
     keys = demo.up_file["keys"]
     cases = ask(demo, "tracker", "/v1/cases", "biller", limit=100)["data"]
-    children = demo.everything()
-    assert len(children) == len(PROCESSES) + 3  # broker, PostgreSQL, its guard
+    # Broker, PostgreSQL and its guard beside them; an earlier test kills one, which is started again.
+    wait_until(lambda: len(demo.everything()) == len(PROCESSES) + 3, seconds=20, what="all of them live")
     began = time.monotonic()
 
     assert demo.end(signal.SIGTERM) == 0

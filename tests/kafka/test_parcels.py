@@ -26,6 +26,7 @@ from shared.kafka.producer import MAX_RECORD_BYTES, OutgoingRecord, Producer
 from shared.kafka.relay import Relay
 from shared.kafka.stamps import make_due, park_messages, settle_messages
 from shared.postgres import create_engine, rows, transaction
+from shared.postgres.arrays import array_of
 from tests.kafka.support import (
     ORGANIZATION,
     TABLE,
@@ -321,7 +322,7 @@ async def test_what_is_planned_once_reads_no_table_whole_even_if_it_was_small(
     there = await parcels(engine)
     keys = relay._keys(there)
     statements = [
-        (stamps._stamp(TABLE), {**told, "reasons": [None] * 3}),
+        (stamps._stamp(TABLE), {**told, "reasons": array_of([None] * 3)}),
         (stamps._reopen(TABLE), {**told, "anew": False}),
         (relay._fetch(TABLE), keys),
         (relay._mark(TABLE), {**keys, "dues": [one.due_at for one in there]}),

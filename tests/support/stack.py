@@ -120,12 +120,10 @@ class Up:
     def _is_mine(self, process: psutil.Process) -> bool:
         try:
             files = {file.path for file in process.open_files()}
-        except psutil.Error:
+            words = process.cmdline()
+        except psutil.Error:  # it ended meanwhile
             return False
-        return (
-            any(path.startswith(str(self.folder)) for path in files)
-            or str(self.folder / "pg") in process.cmdline()
-        )
+        return any(path.startswith(str(self.folder)) for path in files) or str(self.folder / "pg") in words
 
     def run(
         self, *arguments: str, check: bool = True, seconds: float = 120

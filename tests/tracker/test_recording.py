@@ -166,7 +166,7 @@ async def test_an_error_leaves_no_trace_and_the_repetition_leaves_one(engine, re
         raise RuntimeError
 
     with monkeypatch.context() as broken:
-        broken.setattr("services.tracker.workers.recording.insert_messages", fail)
+        broken.setattr("services.tracker.workers.recording.announce", fail)
         with pytest.raises(RuntimeError):
             await record(event)
     assert await select("select 1 from tracker.ledger") == []

@@ -28,7 +28,7 @@ INSIDE = [
 
 
 @pytest.fixture
-def names(monkeypatch):
+async def names(monkeypatch):
     """Have names lead where a test says, one answer after the other; counts how often each was asked."""
     book: dict[str, list[list[str]]] = {}
     asked: list[str] = []
@@ -44,9 +44,7 @@ def names(monkeypatch):
             for one in found
         ]
 
-    monkeypatch.setattr(
-        asyncio.get_event_loop_policy().get_event_loop().__class__, "getaddrinfo", look_up, raising=False
-    )
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", look_up, raising=False)
     book["asked"] = asked
     return book
 
