@@ -193,7 +193,11 @@ async def test_a_connection_without_a_whole_head_is_closed(slow: Slow, head: byt
             await asyncio.sleep(0.05)
 
     dribbling = asyncio.create_task(dribble())
-    assert await answer(reader) == b""
+    told = b""
+    with suppress(ConnectionResetError):  # bytes still under way when it closes turn the end into a reset
+        told = await answer(reader)
+    assert told == b""
+    assert reader.at_eof() or reader.exception()
     dribbling.cancel()
 
 
