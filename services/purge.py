@@ -29,7 +29,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest.store import retention as ingest
 from services.ingest.store.events import CLAIM_EVENTS
-from services.ingest.store.objects import Objects
 from services.ingest.store.retention import Scope
 from services.tracker.store import retention as tracker
 from services.tracker.store.outboxes import FACTS
@@ -47,6 +46,7 @@ from shared.security.settings import (
     DataDirOption,
     read_administration,
 )
+from shared.storage.objects import Objects
 from shared.terminal import counted
 
 

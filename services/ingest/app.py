@@ -25,7 +25,6 @@ from services.ingest.intake.registrar import Registrar
 from services.ingest.intake.waiting import Waiting
 from services.ingest.settings import IngestSettings, read_settings
 from services.ingest.store.events import CLAIM_EVENTS
-from services.ingest.store.vault import Vault
 from services.ingest.workers.acknowledging import Acknowledging
 from services.ingest.workers.dropping import Dropping, DropRules
 from services.ingest.workers.feeds import watch_feeds
@@ -46,6 +45,7 @@ from shared.postgres import create_engine
 from shared.security.key_check import checked_master_key
 from shared.security.keyring import Keyring
 from shared.security.sealing import MasterKey
+from shared.storage.vault import Vault
 
 API_PORT = 8081
 WORKER_PORT = 8091

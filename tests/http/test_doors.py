@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.app import api_app as ingest_app
 from services.ingest.settings import IngestSettings
-from services.ingest.store.vault import Vault
 from services.tracker.app import api_app as tracker_app
 from services.triage.app import api as triage_app
 from services.triage.policies import shipped_policies
@@ -23,6 +22,7 @@ from shared.http.probes import Health
 from shared.postgres import create_engine
 from shared.security.principals import Role
 from shared.security.sealing import MasterKey
+from shared.storage.vault import Vault
 from tests.security.support import a_key
 from tests.support.database import Database
 

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ingest.app import api_app
 from services.ingest.settings import IngestSettings
 from services.ingest.store import receipts
-from services.ingest.store.vault import Vault
 from services.ingest.workers.files import Workshop
 from services.ingest.workers.payees import Payees
 from services.ingest.workers.reading import process
@@ -28,6 +27,7 @@ from shared.postgres import create_engine, rows, transaction
 from shared.security import administration
 from shared.security.keyring import Keyring
 from shared.security.sealing import MasterKey
+from shared.storage.vault import Vault
 from tests.ingest.remittances import NPI
 from tests.support.database import Database
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.store import objects
-from services.ingest.store.vault import StoredFile
+from shared.storage import objects
+from shared.storage.vault import StoredFile
 from tests.ingest.remittances import TestSet, denied, remittance
 from tests.ingest.site import MAX_UPLOAD_BYTES, Site
 

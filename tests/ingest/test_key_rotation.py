@@ -14,7 +14,6 @@ import pytest
 from services import key_rotation
 from services.ingest.store import feed_secrets, sftp_pulls
 from services.ingest.store.sftp_pulls import SftpPlace
-from services.ingest.store.vault import StoredFile, Vault
 from services.key_rotation import rotate
 from services.tracker.alerts.domain.notification import Secret
 from services.tracker.alerts.store import channels
@@ -25,6 +24,7 @@ from shared.security import administration
 from shared.security.key_check import check_master_key
 from shared.security.keyring import Keyring
 from shared.security.sealing import MasterKey
+from shared.storage.vault import StoredFile, Vault
 from tests.ingest.processes import REPRIEVE, serve
 from tests.ingest.remittances import TestSet, denied, remittance
 from tests.ingest.site import MASTER_KEY_TEXT, Site

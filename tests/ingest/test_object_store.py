@@ -9,12 +9,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from services.ingest.store.vault import CHUNK_BYTES, Vault
 from shared.errors import UnavailableError, UnreadableError
 from shared.security.sealing import MasterKey
+from shared.storage.vault import CHUNK_BYTES, Vault
 from tests.ingest.remittances import TestSet, denied, paid, remittance
 from tests.ingest.site import open_site
-from tests.ingest.test_vault import contents, keep
+from tests.storage.test_vault import contents, keep
 from tests.support.database import Database
 
 BUCKET = "raw"

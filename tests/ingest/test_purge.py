@@ -15,7 +15,6 @@ import pytest
 
 from services import purge
 from services.ingest.store import retention
-from services.ingest.store.objects import Objects
 from services.ingest.workers.holding import release_known
 from services.purge import carry_out, scope_of
 from shared.clock import now
@@ -26,6 +25,7 @@ from shared.security import administration
 from shared.security.commands import Format
 from shared.security.keyring import Keyring, ShreddedError
 from shared.security.sealing import MasterKey
+from shared.storage.objects import Objects
 from tests.ingest.processes import REPRIEVE
 from tests.ingest.remittances import NPI, OTHER_NPI, TestSet, denied, remittance
 from tests.ingest.site import MASTER_KEY_TEXT, Site

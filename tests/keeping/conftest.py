@@ -13,7 +13,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services import purge
-from services.ingest.store.objects import Objects
 from services.ingest.store.retention import Scope
 from services.tracker.domain.observations import observe
 from services.tracker.store.reconciliation import ledger_lines
@@ -24,6 +23,7 @@ from shared.clock import now
 from shared.contracts.base import Event, encode
 from shared.contracts.topics import EVENT_TYPES
 from shared.postgres import create_engine, rows, transaction
+from shared.storage.objects import Objects
 from tests.support.database import Database
 from tests.triage.conftest import RecordingProducer, Triage, rules  # noqa: F401  a fixture
 

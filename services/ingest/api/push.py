@@ -18,11 +18,11 @@ from services.ingest.intake.signatures import signed
 from services.ingest.intake.unpacking import unpacked
 from services.ingest.intake.waiting import SECONDS_MAX, Waiting, wanted_seconds
 from services.ingest.store import receipts
-from services.ingest.store.vault import Vault
 from shared.clock import now
 from shared.http.auth import require
 from shared.observability import metrics
 from shared.security.principals import Principal
+from shared.storage.vault import Vault
 
 _Submitter = Annotated[Principal, require("submitter")]
 _Key = Annotated[

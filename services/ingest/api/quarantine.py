@@ -27,12 +27,12 @@ from services.ingest.store.audit import Action, audit
 from services.ingest.store.quarantine import Filters, State
 from services.ingest.store.reconciliation import organizations_of_installation
 from services.ingest.store.replays import mark_replay
-from services.ingest.store.vault import StoredFile, Vault
 from shared.errors import ConflictError, NotFoundError
 from shared.http.auth import require, scope_of
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.postgres import transaction
 from shared.security.principals import Principal
+from shared.storage.vault import StoredFile, Vault
 
 _Lister = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin", "operator")]
 _Reader = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")]

@@ -13,10 +13,10 @@ from services.ingest.domain.provider_links import Candidate, candidates_in, paye
 from services.ingest.domain.provider_reasons import meaning_of
 from services.ingest.domain.remittance import ProviderAdjustment, SetHeader
 from services.ingest.store import provider_links, receipts
-from services.ingest.store.vault import StoredFile, Vault
 from services.ingest.x12.elements import read_text_or_none
 from shared.errors import InvalidInputError, NotFoundError
 from shared.postgres import transaction
+from shared.storage.vault import StoredFile, Vault
 
 _LINKED_MAX = 100  # adjustments whose claims are looked for; a remittance has a handful
 _CLAIMS_MAX = 300  # whose bytes are read for it

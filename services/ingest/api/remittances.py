@@ -21,12 +21,12 @@ from services.ingest.api.views import (
     WantedReceipts,
 )
 from services.ingest.store import receipts, remittances
-from services.ingest.store.vault import Vault
 from shared.errors import DeniedError
 from shared.http.auth import require
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.postgres import transaction
 from shared.security.principals import Principal
+from shared.storage.vault import Vault
 
 _SUBMITTERS = text("select submitter_id from ingest.submitters_with_receipts()")
 

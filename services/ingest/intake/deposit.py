@@ -5,8 +5,7 @@ The same bytes from the same submitter give the original receipt, however often 
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,11 +15,10 @@ import structlog
 from services.ingest.intake.registrar import Registrar
 from services.ingest.store import receipts
 from services.ingest.store.receipts import NewReceipt
-from services.ingest.store.vault import StoredFile, Vault, VaultWriter
 from shared.clock import now
 from shared.errors import InvalidInputError
-
-_GATHERED_BYTES = 256 * 1024  # hashed and sealed in one go off the event loop
+from shared.storage.sealing import seal_stream
+from shared.storage.vault import StoredFile, Vault
 
 log = structlog.get_logger()
 
@@ -68,7 +66,7 @@ async def deposit(
     """
     if announced_bytes is not None:
         check_size(announced_bytes, max_bytes)
-    sha256, stored = await _keep(blocks, vault, max_bytes=max_bytes)
+    sha256, stored = await seal_stream(_checked(blocks, max_bytes), vault)
     # Should this fail, the file stays: when the answer to a commit is lost the row may stand, and a file
     # without a row is only waste (its key is in no row), while a row without its file would be a loss.
     fresh = NewReceipt(
@@ -109,42 +107,14 @@ async def _one_copy(
     return await receipts.receipt_summary(engine, **ids)
 
 
-async def _keep(blocks: AsyncIterable[bytes], vault: Vault, *, max_bytes: int) -> tuple[bytes, StoredFile]:
-    """Hash, seal and keep all blocks; gives the SHA-256 and where the file lies."""
-    digest = hashlib.sha256()
-    gathered = bytearray()
-    writer: VaultWriter | None = None
+async def _checked(blocks: AsyncIterable[bytes], max_bytes: int) -> AsyncIterator[bytes]:
     total = 0
-
-    def seal(part: bytes) -> VaultWriter:
-        begun = writer or vault.writer()
-        try:
-            digest.update(part)
-            begun.write(part)
-        except BaseException:
-            begun.discard()
-            raise
-        return begun
-
-    def seal_last(part: bytes) -> StoredFile:
-        return seal(part).keep()
-
-    try:
-        async for block in blocks:
-            total += len(block)
-            check_size(total, max_bytes)
-            gathered += block
-            if len(gathered) >= _GATHERED_BYTES:
-                writer = await asyncio.to_thread(seal, bytes(gathered))
-                gathered.clear()
-        _check_body(total)
-        # A small file crosses to a thread and back once: opened, sealed and flushed in one go.
-        stored = await asyncio.to_thread(seal_last, bytes(gathered))
-    except BaseException:  # also a client that went away: nothing stays behind
-        if writer is not None:
-            await asyncio.to_thread(writer.discard)
-        raise
-    return digest.digest(), stored
+    async for block in blocks:
+        total += len(block)
+        check_size(total, max_bytes)
+        yield block
+    if not total:
+        raise InvalidInputError("The request has no body.", remedy="Send the remittance's bytes as the body.")
 
 
 def check_size(size_bytes: int, max_bytes: int) -> None:
@@ -154,8 +124,3 @@ def check_size(size_bytes: int, max_bytes: int) -> None:
             f"The file is larger than {max_bytes:,} bytes.",
             remedy="Split it by transaction set, or raise REPRIEVE_MAX_UPLOAD_BYTES.",
         )
-
-
-def _check_body(size_bytes: int) -> None:
-    if not size_bytes:
-        raise InvalidInputError("The request has no body.", remedy="Send the remittance's bytes as the body.")

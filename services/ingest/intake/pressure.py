@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import receipts
-from services.ingest.store.objects import StorageFullError
 from shared.errors import UnavailableError
+from shared.storage.objects import StorageFullError
 
 _LOOK_SECONDS = 2.0
 _RETRY_SECONDS = 30

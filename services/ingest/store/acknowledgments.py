@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest.acknowledgments.rendering import Acknowledgment, Draft, draft, render
 from services.ingest.acknowledgments.verdicts import FileVerdict
-from services.ingest.store.vault import StoredFile
 from shared.errors import NotFoundError
 from shared.postgres import transaction
+from shared.storage.vault import StoredFile
 
 Preference = Literal["none", "negative", "all"]
 """Which acknowledgments a feed is sent unasked. With none no file is looked at for them."""

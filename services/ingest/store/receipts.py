@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest.store.feeds import note_duplicate
 from services.ingest.store.idempotency import keep_key
-from services.ingest.store.vault import StoredFile
 from shared.errors import NotFoundError
 from shared.postgres import transaction
+from shared.storage.vault import StoredFile
 
 _FRESH_COLUMNS = ("submitter_id", "receipt_id", "feed", "file_name", "received_by", "received_at", "sha256")
 _STORED_COLUMNS = ("size_bytes", "storage_key", "wrapped_key")

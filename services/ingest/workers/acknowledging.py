@@ -17,13 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ingest.acknowledgments.validators import Validators
 from services.ingest.store import acknowledgments as store
 from services.ingest.store.acknowledgments import DueAcknowledgment
-from services.ingest.store.vault import StoredFile, Vault
 from shared.clock import now
 from shared.errors import UnavailableError
 from shared.http.probes import Health
 from shared.kafka.backoff import Backoff, sleep_unless
 from shared.observability import metrics
 from shared.postgres import LockSession, lock_session
+from shared.storage.vault import StoredFile, Vault
 
 LOOP = "acknowledging"
 

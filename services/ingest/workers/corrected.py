@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from services.ingest.domain.correcting import Supplied, corrected_claim
 from services.ingest.domain.remittance import SetHeader
-from services.ingest.store.vault import VaultReader
 from services.ingest.workers.batches import CorrectedClaim
 from shared.errors import UnreadableError
+from shared.storage.vault import VaultReader
 
 log = structlog.get_logger()
 

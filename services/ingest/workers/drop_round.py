@@ -29,10 +29,10 @@ from services.ingest.intake.registrar import Registrar
 from services.ingest.intake.unpacking import unpacked
 from services.ingest.store.acknowledgments import mark_delivered, undelivered
 from services.ingest.store.drop_feeds import DropFeed, fates
-from services.ingest.store.vault import Vault
 from shared.clock import now
 from shared.errors import InvalidInputError, UnreadableError
 from shared.observability import metrics
+from shared.storage.vault import Vault
 
 DROPPED_BY = uuid5(UUID(int=0), "reprieve drop folder")
 """Stands for a principal in the receipts of files that nobody pushed."""

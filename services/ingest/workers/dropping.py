@@ -21,7 +21,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ingest.intake.drop_folder import DropFolder
 from services.ingest.intake.registrar import Registrar
 from services.ingest.store.drop_feeds import DropFeed, drop_feeds
-from services.ingest.store.vault import Vault
 from services.ingest.workers.drop_round import Round, Watch
 from shared.clock import now
 from shared.errors import ReprieveError, UnavailableError
@@ -29,6 +28,7 @@ from shared.http.probes import Health
 from shared.kafka.backoff import Backoff, sleep_unless
 from shared.observability import metrics
 from shared.postgres import LockSession, lock_session
+from shared.storage.vault import Vault
 
 LOOP = "dropping"
 

@@ -20,7 +20,6 @@ from services.ingest.store import remittances
 from services.ingest.store.quarantine import supplied_for
 from services.ingest.store.receipts import EXPIRED, Outcome, Receipt
 from services.ingest.store.remittances import HeldSet, Remittance, remittance_id_of
-from services.ingest.store.vault import Vault, VaultReader
 from services.ingest.workers.batches import (
     ClaimBatch,
     CorrectedClaim,
@@ -38,6 +37,7 @@ from services.ingest.workers.staging import FindingList, StagedSet, release_part
 from shared.observability import metrics
 from shared.postgres import transaction
 from shared.security.keyring import Keyring, ShreddedError
+from shared.storage.vault import Vault, VaultReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,13 @@ from services.ingest.domain.reread import reread_claim
 from services.ingest.store import claims, events, receipts, remittances
 from services.ingest.store.claims import Observation
 from services.ingest.store.quarantine import supplied_for
-from services.ingest.store.vault import StoredFile, Vault, VaultReader
 from services.ingest.workers.payees import Organization
 from shared.errors import InvalidInputError, UnreadableError
 from shared.kafka.outbox import Message
 from shared.postgres import transaction
 from shared.security.keyring import Keyring
 from shared.security.sealing import Sealer
+from shared.storage.vault import StoredFile, Vault, VaultReader
 
 _LOOKED_AT_ONCE = 5000  # positions of the released set
 _PROMOTED_AT_ONCE = 500  # events in one transaction

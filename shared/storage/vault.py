@@ -1,11 +1,12 @@
 """
-The vault: raw files as they came, sealed while they stream, readable in any byte range.
+The vault: files as they came, sealed while they stream, readable in any byte range.
 
 A file is cut into chunks of 64 KiB; each is AES-256-GCM under a data key that belongs to this file alone
-and is kept, wrapped by the master key, in the receipt's row. The nonce is the chunk's number and whether it
-is the last one (the STREAM construction), so a chunk that is changed, moved, dropped or added does not open.
+and is kept, wrapped by the master key, in a row of the file's owner. The nonce is the chunk's number and
+whether it is the last one (the STREAM construction), so a chunk that is changed, moved, dropped or added does
+not open.
 
-Where the sealed bytes lie is a matter of services.ingest.store.objects.
+Where the sealed bytes lie is a matter of objects.py.
 """
 
 import secrets
@@ -18,9 +19,9 @@ from uuid import uuid4
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.ingest.store.objects import Objects, damaged
 from shared.errors import InvalidInputError
 from shared.security.sealing import MasterKey
+from shared.storage.objects import Objects, damaged
 
 CHUNK_BYTES = 64 * 1024
 _TAG_BYTES = 16
@@ -30,7 +31,7 @@ _CHUNKS_AHEAD = 16  # read in one go when a file is read in order
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """Where a file lies and the key that opens it, wrapped by the master key: a receipt keeps both."""
+    """Where a file lies and the key that opens it, wrapped by the master key: its owner's row keeps both."""
 
     storage_key: str
     wrapped_key: bytes
@@ -131,7 +132,7 @@ class VaultReader:
         self._window: tuple[int, bytes] = (0, b"")  # sealed chunks from this number on
         self._chunk: tuple[int, bytes] = (-1, b"")
         if objects.size(self._key) != self._sealed_size:
-            raise damaged("A raw file in the vault is not as long as its receipt says.")
+            raise damaged("A file in the vault is not as long as it was.")
 
     def blocks(self) -> Iterator[bytes]:
         """Give the whole file in order."""
@@ -163,7 +164,7 @@ class VaultReader:
             try:
                 opened = self._cipher.decrypt(_nonce(number, last=number == self._last), sealed, None)
             except InvalidTag as error:
-                raise damaged(f"Chunk {number} of a raw file in the vault was changed or moved.") from error
+                raise damaged(f"Chunk {number} of a file in the vault was changed or moved.") from error
             self._chunk = (number, opened)
         return self._chunk[1]
 

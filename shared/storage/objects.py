@@ -234,7 +234,7 @@ def _remote(url: str) -> ObjectStore:
     scheme = url.partition("://")[0]
     if scheme not in _REMOTE:
         raise InvalidInputError(
-            "REPRIEVE_RAW_URL is no place that raw files can be kept in.",
+            "REPRIEVE_RAW_URL or REPRIEVE_FILES_URL is no place that files can be kept in.",
             remedy="Use file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.",
         )
     store, variables = _REMOTE[scheme]
@@ -248,7 +248,7 @@ def _remote(url: str) -> ObjectStore:
         return store.from_url(url, client_options=client, retry_config=_RETRY)
     except (BaseError, ValueError) as error:
         raise InvalidInputError(
-            "The object store of REPRIEVE_RAW_URL cannot be set up.",
+            "The object store of the files cannot be set up.",
             remedy=f"Check the URL and the {variables}_… variables.",
         ) from error
 
@@ -275,10 +275,10 @@ def _reading(key: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise damaged(f"The raw file {key} is not in the vault.") from error
+        raise damaged(f"The file {key} is not in the vault.") from error
     except (BaseError, OSError) as error:
         if _errno(error) == errno.EIO:
-            raise damaged("The vault's disk cannot read a raw file.") from error
+            raise damaged("The vault's disk cannot read a file.") from error
         raise _unavailable(error) from error
 
 
@@ -290,22 +290,22 @@ def _writing() -> Iterator[None]:
         if _errno(error) in _FULL:
             raise StorageFullError(
                 "There is no room for the file, and nothing of it was kept.",
-                remedy="Free space where raw files are kept, then send the file again.",
+                remedy="Free space where files are kept, then send the file again.",
             ) from error
         raise _unavailable(error) from error
 
 
 def damaged(message: str) -> UnreadableError:
-    return UnreadableError(message, remedy="Restore the raw files from their backup.")
+    return UnreadableError(message, remedy="Restore the kept files from their backup.")
 
 
 def _unavailable(error: Exception) -> UnavailableError:
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return UnavailableError(
-            "The store of the raw files refuses our credentials.",
+            "The store of the files refuses our credentials.",
             remedy="Check the store's credentials and their rights; it is tried again.",
         )
-    return UnavailableError("The store of the raw files does not answer.", remedy="It is tried again.")
+    return UnavailableError("The store of the files does not answer.", remedy="It is tried again.")
 
 
 def _errno(error: Exception) -> int | None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.ingest.store import objects
-from services.ingest.store.objects import StorageFullError
-from services.ingest.store.vault import CHUNK_BYTES, StoredFile, Vault
 from shared.errors import InvalidInputError, UnreadableError
 from shared.security.sealing import MasterKey
+from shared.storage import objects
+from shared.storage.objects import StorageFullError
+from shared.storage.vault import CHUNK_BYTES, StoredFile, Vault
 
 SEALED = CHUNK_BYTES + 16
 EDGES = [1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES + 7]
@@ -142,8 +142,8 @@ def test_a_disk_that_takes_no_more_bytes_is_said_and_nothing_is_kept(tmp_path: P
     program = f"""
 import resource, sys
 from pathlib import Path
-from services.ingest.store.objects import StorageFullError
-from services.ingest.store.vault import Vault
+from shared.storage.objects import StorageFullError
+from shared.storage.vault import Vault
 from shared.security.sealing import MasterKey
 vault = Vault(Path({str(tmp_path / "raw")!r}), MasterKey(bytes(32)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.ingest.store.objects import Objects
-from services.ingest.store.vault import CHUNK_BYTES, Vault
 from shared.errors import InvalidInputError, UnavailableError, UnreadableError
 from shared.security.sealing import MasterKey
-from tests.ingest.test_vault import contents, keep
+from shared.storage.objects import Objects
+from shared.storage.vault import CHUNK_BYTES, Vault
+from tests.storage.test_vault import contents, keep
 from tests.support.object_stores import FakeObjectStore, object_store
 
 URLS = ["gs://raw/some/prefix", "az://raw/some/prefix"]
