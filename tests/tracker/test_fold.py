@@ -5,7 +5,14 @@ from decimal import Decimal
 
 from services.tracker.domain.cases import UNCERTAIN, Case, case_id_of
 from services.tracker.domain.fold import fold
-from services.tracker.domain.lifecycle import AT_ZERO, OTHER_SERVICES, STRAY_REVERSAL, TOO_LITTLE
+from services.tracker.domain.lifecycle import (
+    ANOTHER_REASON,
+    AT_ZERO,
+    DUPLICATE,
+    OTHER_SERVICES,
+    STRAY_REVERSAL,
+    TOO_LITTLE,
+)
 from services.tracker.domain.observations import observe, read_observation
 from shared.contracts.base import encode
 from shared.contracts.claim import Adjustment, Party
@@ -232,6 +239,57 @@ def test_a_denial_that_does_not_concern_authorization_closes_at_once():
     case = only(denial(auth_related=False, category="not_authorization"))
 
     assert (case.state, case.closed_reason, case.deadlines) == ("closed", "not_our_denial", ())
+
+
+def another_reason(route, **given):
+    return denial(auth_related=False, category="not_authorization", route=route, **given)
+
+
+def test_what_is_refused_as_a_duplicate_leaves_the_denial_its_clocks_and_asks_a_person():
+    first, again = denial(on=JAN), another_reason("duplicate", on=FEB, payer_claim_number="P-2")
+
+    case = only(first, again)
+
+    assert (case.state, case.current_event_id, case.denied_on) == ("open", first.event_id, JAN)
+    assert (len(case.deadlines), case.needs_human_reasons) == (1, (DUPLICATE,))
+
+
+def test_a_recovery_stands_when_a_copy_of_the_claim_is_refused_as_a_duplicate():
+    story = [denial(on=JAN), outcome("paid", on=FEB), another_reason("duplicate", on=MAR)]
+
+    case = only(*story)
+
+    assert (ended(case), case.recovered_payer_amount) == (("closed", "recovered"), 100)
+    assert (case.needs_human, len(case.event_ids)) == (False, 3)
+
+
+def test_a_duplicate_without_any_other_denial_is_not_ours():
+    assert only(another_reason("duplicate")).closed_reason == "not_our_denial"
+    assert (
+        only(outcome("paid", on=JAN), another_reason("duplicate", on=FEB)).closed_reason == "not_our_denial"
+    )
+
+
+def test_a_denial_for_authorization_stays_a_case_when_the_payer_gives_another_reason():
+    for route in ("timely_filing", "medical_necessity", "eligibility", "missing_information"):
+        again = another_reason(route, on=FEB)
+
+        case = only(denial(on=JAN), again)
+
+        assert (case.state, case.current_event_id) == ("open", again.event_id)
+        assert (case.needs_human, case.needs_human_reasons) == (True, (ANOTHER_REASON,))
+
+
+def test_a_denial_that_was_taken_back_and_made_anew_for_another_reason_stays_a_case():
+    reversal, again = outcome("reversed", on=FEB), another_reason("timely_filing", on=FEB, position=2)
+
+    case = only(denial(on=JAN), reversal, again)
+
+    assert (case.state, case.needs_human_reasons) == ("open", (ANOTHER_REASON,))
+
+
+def test_a_denial_that_never_was_about_authorization_stays_closed_when_it_is_repeated():
+    assert only(another_reason("coding", on=JAN), another_reason("coding", on=FEB)).state == "closed"
 
 
 def test_a_reused_claim_number_makes_a_case_per_patient():

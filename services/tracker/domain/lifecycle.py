@@ -4,12 +4,16 @@ Where a claim stands by what its remittances say. What people did moves the case
 | what the observations say                                                      | state       |
 |--------------------------------------------------------------------------------|-------------|
 | a denial stands, and no later remittance pays those services                    | open        |
-| the same, and none of it concerns authorization                                 | closed (not_our_denial) |
+| the same, and no denial of the claim ever concerned authorization               | closed (not_our_denial) |
 | every denial was taken back, and nothing was adjudicated since                  | reversed    |
 | later remittances account for all that was denied: payer and patient owe it     | closed (recovered) |
 | the same, but payer and patient together owe less than a tenth of it            | paid, needs a person |
 | they pay, but account for less                                                  | partly_paid |
 | a later adjudication pays nothing, leaves the patient nothing, denies nothing   | open, needs a person |
+
+What a payer refuses as a duplicate (reason 18) leaves everything as the claim's own answers have it. Where a
+payer refuses for another reason what it had refused for want of authorization, the case stays open, and a
+person looks.
 
 A payment in the remittance that carries the denial answers nothing: it is the other part of a split claim. Of
 copies of one remittance that differ one stands (copies.py). What the patient owes (group PR: deductible,
@@ -33,6 +37,8 @@ PREDETERMINATION = "25"
 STRAY_REVERSAL = "a reversal takes back an amount that no remittance gave"
 OTHER_SERVICES = "a later remittance pays other services than the denied ones"
 AT_ZERO = "a later remittance pays nothing and denies nothing"
+DUPLICATE = "the payer took a later claim for a duplicate: what was sent again did not reach this denial"
+ANOTHER_REASON = "refused for authorization before, and now for another reason: see whose work it is"
 TOO_LITTLE = "a later remittance pays so little of what was denied that it may be no recovery"
 RECOVERED_AT_LEAST = Decimal("0.1")
 """Of the denied amount: what payer and patient owe below this a person has to look at."""
@@ -61,9 +67,10 @@ class Standing:
 def stand(members: Sequence[Observation]) -> Standing | None:
     """Say where the claim of these ordered observations stands; None when nothing of it was ever denied."""
     members, copied = without_copies(members)
-    denials = [one for one in members if one.is_denial]
-    if not denials:
+    told = [one for one in members if one.is_denial]
+    if not told:
         return None
+    denials = [one for one in told if one.route != "duplicate"] or told
     taken_back, stray = match_reversals(members)
     standing = [one for one in denials if one.event_id not in taken_back]
     current = _current(standing or denials)
@@ -89,6 +96,7 @@ def stand(members: Sequence[Observation]) -> Standing | None:
     patient = _net(payments, replaced, "patient_amount")
     denied = sum((one.denied_amount for one in current), ZERO)
     too_little = state == "paid" and paid + patient < RECOVERED_AT_LEAST * denied
+    ours, was_ours = any(map(concerns_us, current)), any(map(concerns_us, denials))
     reasons = {
         STRAY_REVERSAL: bool(stray),
         OTHER_SERVICES: any(
@@ -100,11 +108,13 @@ def stand(members: Sequence[Observation]) -> Standing | None:
         COPIES: copied,
         AT_ZERO: any(some and not some[-1].pays for some in answers.values()),
         TOO_LITTLE: too_little,
+        DUPLICATE: state != "paid" and was_ours and len(denials) < len(told),
+        ANOTHER_REASON: state in ("open", "partly_paid") and was_ours and not ours,
     }
     closed_reason: ClosedReason | None = None
     if state == "paid" and not too_little:
         closed_reason = "recovered"
-    elif state == "open" and not any(map(concerns_us, current)):
+    elif state == "open" and not was_ours:
         closed_reason = "not_our_denial"
     return Standing(
         state="closed" if closed_reason else state,

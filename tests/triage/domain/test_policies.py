@@ -322,5 +322,5 @@ def test_a_mistyped_date_of_a_worked_example_is_named_by_line_and_key():
     read_policy(text.replace(b'"2026-03-09T23:59:59-04:00"', b'"31 March"', 1), found)
 
     assert len(found) == 1
-    assert "line 35" in found[0]
+    assert "line 46" in found[0]
     assert "deadline: '31 March' is no instant" in found[0]
