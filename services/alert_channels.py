@@ -12,12 +12,11 @@ from uuid import UUID, uuid4
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from shared.errors import InvalidInputError, NotFoundError
 from shared.http.client import Stack, raise_for_problem
-from shared.terminal import counted, print_table
+from shared.terminal import counted, escape, print_table
 
 channels = typer.Typer(no_args_is_help=False, help="Where people are told: list, add, switch, rotate.")
 

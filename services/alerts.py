@@ -11,14 +11,13 @@ from uuid import UUID
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from services.alert_channels import add_to
 from shared import clock
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
-from shared.terminal import print_table
+from shared.terminal import escape, print_table, printable
 
 alerts = typer.Typer(no_args_is_help=True, help="Who is told of what, and what is open.")
 add_to(alerts)
@@ -135,7 +134,7 @@ def preview(
     for day, count in found["by_day"].items():
         typer.echo(f"{day}  {count}")
     for sample in found["samples"]:
-        typer.echo(f"  {sample}")
+        typer.echo(f"  {printable(sample)}")
 
 
 @alerts.command()
@@ -157,9 +156,9 @@ def _get(
 
 def _message(one: dict[str, Any]) -> None:
     to = f" to channel {one['channel_id']}" if one["channel_id"] else ""
-    typer.echo(f"[{one['severity']}] {one['title']}{to}\n  {one['rule']}, {one['runbook']}")
+    typer.echo(f"[{one['severity']}] {printable(one['title'])}{to}\n  {one['rule']}, {one['runbook']}")
     for line in one["lines"]:
-        typer.echo(f"  - {line}")
+        typer.echo(f"  - {printable(line)}")
 
 
 def _columns(*names: str) -> Table:

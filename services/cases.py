@@ -17,13 +17,12 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.case_steps import steps
 from services.queues import Where, export_cases, read_where
 from shared.http.client import Stack, raise_for_problem
-from shared.terminal import print_table
+from shared.terminal import escape, print_table
 
 cases = typer.Typer(no_args_is_help=True, help="The denials being worked.")
 cases.add_typer(steps)

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
-from shared.terminal import print_table
+from shared.terminal import escape, print_table
 
 DataDir = Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps its data (.reprieve).")]
 Where = Annotated[

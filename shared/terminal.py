@@ -1,5 +1,6 @@
 """What people read. No amount and no id may be cut: half of an amount reads like another amount."""
 
+from rich import markup
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -10,6 +11,16 @@ _ANY_WIDTH = 100_000
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun, in the singular for 1: 1 file, 1,204 files."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal would obey: text of a file must not move the cursor or change colours."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def escape(text: str) -> str:
+    """Let foreign text be nothing but text, for rich and for the terminal; lines stay lines."""
+    return markup.escape("\n".join(map(printable, text.split("\n"))))
 
 
 def print_table(table: Table) -> None:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, BinaryIO, Literal
 import msgspec
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.ingest import simulate as simulation
@@ -22,6 +21,7 @@ from services.ingest.acknowledgments.codes import ACKNOWLEDGED
 from services.ingest.validation import Report, add_conformance, check
 from services.ingest.validation_acks import Judged, judge_and_acknowledge
 from shared.errors import InvalidInputError
+from shared.terminal import escape
 
 _BLOCK_BYTES = 1 << 18
 _MEGABYTE = 1_000_000

@@ -8,12 +8,12 @@ import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.ingest.domain.findings import Finding
 from services.ingest.pushing import NotPushed, Pushed
 from shared import terminal
+from shared.terminal import escape
 
 _SHOWN_FILES = 100
 _ID_CHARACTERS = 36

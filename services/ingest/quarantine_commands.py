@@ -12,12 +12,11 @@ import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.ingest.domain.findings import Finding
 from shared.http.client import Stack, raise_for_problem
-from shared.terminal import print_table
+from shared.terminal import escape, print_table
 
 quarantine = typer.Typer(no_args_is_help=True, help="Claims that could not be read.")
 

@@ -21,6 +21,7 @@ from shared.contracts.base import encode
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Clock
 from shared.contracts.denial_triaged import DenialTriaged
+from shared.terminal import printable
 
 Format = Literal["table", "json", "csv"]
 
@@ -58,7 +59,7 @@ CSV_COLUMNS = (
     "explanation",
     "as_of",
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 _SOON_DAYS = 7
 _MISSING = "Missing: "
 
@@ -323,8 +324,3 @@ def _days(days: int) -> str:
 
 def _code(group: str, reason: str) -> str:
     return f"{group}-{reason or 'none'}"
-
-
-def printable(text: str) -> str:
-    """Replace what a terminal would obey: text of a file must not move the cursor or change colours."""
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)

@@ -43,12 +43,25 @@ def _checker(roles: tuple[Role, ...]) -> Callable[..., Awaitable[Principal]]:
 async def principal_of(request: Request) -> Principal:
     """Give the caller that the door let in. Raises UnauthenticatedError where there was no door."""
     known = request.scope.get("state", {}).get("principal")
-    if isinstance(known, Principal):
-        return known
+    return known if isinstance(known, Principal) else await principal_now(request)
+
+
+async def principal_now(request: Request) -> Principal:
+    """Give who the caller is now. Raises UnauthenticatedError."""
     authenticator = getattr(request.app.state, "authenticator", None)
     if not isinstance(authenticator, Authenticator):
         raise UnauthenticatedError("A valid API key is needed.")
     return await authenticator.authenticate(request.headers.get("authorization"))
+
+
+async def is_still(request: Request, principal: Principal) -> bool:
+    """Tell whether the caller is there and is who they were: a revoked key ends a long answer in seconds."""
+    if await request.is_disconnected():
+        return False
+    try:
+        return await principal_now(request) == principal
+    except UnauthenticatedError:
+        return False
 
 
 class Scope(TypedDict):

@@ -114,6 +114,9 @@ PERSONS_OPENED = Counter(
 )
 
 # Alerts
+ALERT_LOOKS_FAILED = Counter(
+    "reprieve_alert_looks_failed", "Looks at an organization, or at one of its rules, that failed."
+)
 DELIVERY_ATTEMPTS = Counter(
     "reprieve_delivery_attempts",
     "Attempts to deliver a notification, by what came of it.",

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import msgspec
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -31,7 +32,8 @@ SUBJECT_LENGTH_MAX = 255
 _LEEWAY_SECONDS = 60
 _KEYS_SECONDS = 600.0
 _ASK_AGAIN_SECONDS = 30.0  # a stranger may name any key id: that must not make us ask the issuer each time
-_TIMEOUT = httpx2.Timeout(5.0)
+_ISSUER_SECONDS = 5.0  # for all of its answers, however slowly they drip
+_ANSWER_BYTES_MAX = 1024 * 1024
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -85,6 +87,8 @@ class TokenReader:
             self._claims.validate(claims)
         except (JoseError, ValueError, TypeError) as error:
             raise UnauthenticatedError("The token is not valid here.") from error
+        if self._subject_claim == "email" and claims.get("email_verified") is not True:
+            raise UnauthenticatedError("The token's address is one that anybody may have claimed.")
         subject = claims.get(self._subject_claim)
         if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_LENGTH_MAX:
             raise UnauthenticatedError("The token names nobody.")
@@ -93,28 +97,46 @@ class TokenReader:
     async def _verified(self, token: str) -> dict[str, Any]:
         keys = await self._current_keys(_KEYS_SECONDS)
         try:
-            return jwt.decode(token, keys, algorithms=ALGORITHMS).claims
+            return _claims(token, keys)
         except (JoseError, ValueError):
             # The issuer may have changed its keys since.
             newer = await self._current_keys(_ASK_AGAIN_SECONDS)
             if newer is keys:
                 raise
-            return jwt.decode(token, newer, algorithms=ALGORITHMS).claims
+            return _claims(token, newer)
 
     async def _current_keys(self, seconds: float) -> KeySet:
-        """Give the issuer's keys, at most so old; old ones are better than none while it does not answer."""
+        """
+        Give the issuer's keys, at most so old; old ones are better than none while it does not answer.
+
+        While somebody asks for newer ones, known keys serve everybody else.
+        """
+        if self._keys is not None and time.monotonic() - self._asked_at <= seconds:
+            return self._keys
         async with self._asking:
             if self._keys is None or time.monotonic() - self._asked_at > seconds:
                 self._asked_at = time.monotonic()
                 try:
-                    self._keys = await _fetch_keys(self._issuer)
-                except (httpx2.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
+                    async with asyncio.timeout(_ISSUER_SECONDS):
+                        self._keys = await _fetch_keys(self._issuer)
+                except (httpx2.HTTPError, TimeoutError, ValueError, KeyError, TypeError, JoseError) as error:
                     if self._keys is None:
                         self._asked_at = float("-inf")
                         raise UnavailableError(
                             "The issuer of tokens does not answer.", remedy="Repeat later, or use an API key."
                         ) from error
             return self._keys
+
+
+def _claims(token: str, keys: KeySet) -> dict[str, Any]:
+    """Check the signature and give the claims. A token for another purpose says so (RFC 8725, 3.11)."""
+    read = jwt.decode(token, keys, algorithms=ALGORITHMS)
+    if str(read.header.get("typ", "JWT")).lower().removeprefix("application/") not in _TYPES:
+        raise ValueError("a token of another type")
+    return read.claims
+
+
+_TYPES = frozenset({"jwt", "at+jwt"})
 
 
 def token_reader() -> TokenReader | None:
@@ -143,7 +165,7 @@ def _checked(url: str) -> str:
 
 
 async def _fetch_keys(issuer: str) -> KeySet:
-    async with httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
+    async with httpx2.AsyncClient(timeout=_ISSUER_SECONDS, follow_redirects=False) as client:
         about = await _json(client, issuer.rstrip("/") + "/.well-known/openid-configuration")
         if about["issuer"] != issuer:
             raise ValueError("the issuer calls itself by another name")
@@ -151,6 +173,11 @@ async def _fetch_keys(issuer: str) -> KeySet:
 
 
 async def _json(client: httpx2.AsyncClient, url: str) -> Any:
-    answer = await client.get(url)
-    answer.raise_for_status()
-    return answer.json()
+    body = b""
+    async with client.stream("GET", url) as answer:
+        answer.raise_for_status()
+        async for block in answer.aiter_bytes():
+            body += block
+            if len(body) > _ANSWER_BYTES_MAX:
+                raise ValueError("no set of keys is that long")
+    return msgspec.json.decode(body)

@@ -276,3 +276,16 @@ def test_the_commands_know_the_words_of_the_tracker():
     assert set(case_steps.Request) == set(get_args(RequestKind))
     assert set(case_steps.Channel) == set(get_args(Channel))
     assert set(case_steps.Reason) == {closing.reason for closing in CLOSINGS}
+
+
+HOSTILE = "ACME\x1b]52;c;cm0gLXJm\x07\x1b[2J\x9b31m [bold]Health[/bold]"
+
+
+def test_what_a_file_says_moves_no_cursor_and_sets_no_clipboard(printed):
+    said = {"payer_name": HOSTILE, "claim_number": "A\r\x1b[1A"}
+    step = {"told": {"note": HOSTILE}, "kind": "note", "made_role": "biller"}
+    entry = {"at": "2026-11-20T10:00:00Z", "kind": "step", "step": step}
+
+    for text in (listed(printed, **said), shown(printed, timeline=[entry], **said)):
+        assert not [sign for sign in text if not sign.isprintable() and sign != "\n"]
+        assert "[bold]" in text

@@ -415,7 +415,7 @@ async def test_the_stream_of_one_organization_tells_nothing_of_another(
 
     heard = {}
     for whose in ("A", "B"):
-        monkeypatch.setattr(stream, "_may_still", once())
+        monkeypatch.setattr(stream, "is_still", once())
         monkeypatch.setattr(stream, "last_place", _from_the_beginning)
         monkeypatch.setattr(stream, "LOOK_SECONDS", 0)
         answer = await site.ask("tracker", "GET /v1/events/stream", whose, "viewer", site.its)

@@ -1,5 +1,6 @@
 """People sign in with tokens of their own issuer; a token that is wrong in any way opens nothing."""
 
+import asyncio
 import hmac
 import json
 import threading
@@ -48,10 +49,12 @@ class Issuer:
     down: bool = False
     name: str = ""
 
-    def token(self, key: Any = None, *, alg: str = "RS256", kid: str = "one", **claims: Any) -> str:
+    def token(
+        self, key: Any = None, *, alg: str = "RS256", kid: str = "one", typ: str = "JWT", **claims: Any
+    ) -> str:
         said = {"iss": self.name, "aud": AUDIENCE, "sub": "dana", "exp": time.time() + 60} | claims
         said = {name: value for name, value in said.items() if value is not None}
-        return jwt.encode({"alg": alg, "kid": kid}, said, key or self.key, algorithms=[alg])
+        return jwt.encode({"alg": alg, "kid": kid, "typ": typ}, said, key or self.key, algorithms=[alg])
 
     def answer(self, path: str) -> dict[str, Any]:
         if path == "/keys":
@@ -182,6 +185,7 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
     "signed with the public key as a secret": lambda one: _signed_with_a_secret(
         one.token(), one.key.as_pem(private=False)
     ),
+    "made for logging out": lambda one: one.token(typ="logout+jwt"),
     "not signed": lambda one: one.token().rsplit(".", 1)[0] + ".",
     "that says it needs no signature": lambda one: "eyJhbGciOiJub25lIn0." + one.token().split(".")[1] + ".",
     "with another's claims": lambda one: ".".join(
@@ -225,6 +229,42 @@ async def test_without_its_issuer_known_keys_serve_on_and_unknown_ones_are_waite
     issuer.down = True
     monkeypatch.setattr(oidc, "_KEYS_SECONDS", 0.0)
     assert (await reader.read(issuer.token())).subject == "dana"
+
+
+async def test_an_address_counts_only_where_the_issuer_verified_it(issuer: Issuer):
+    reader = TokenReader(issuer.name, AUDIENCE, subject_claim="email")
+    for claims in ({}, {"email_verified": False}, {"email_verified": "true"}):
+        with pytest.raises(UnauthenticatedError):
+            await reader.read(issuer.token(email="dana@general.example", **claims))
+
+    verified = issuer.token(email="dana@general.example", email_verified=True)
+    assert (await reader.read(verified)).subject == "dana@general.example"
+
+
+async def test_who_shows_unknown_keys_keeps_nobody_waiting_for_the_issuer(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+):
+    reader = TokenReader(issuer.name, AUDIENCE)
+    await reader.read(issuer.token())
+    asked = asyncio.Event()
+
+    async def hang(_issuer: str) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(oidc, "_fetch_keys", hang)
+    monkeypatch.setattr(oidc, "_ASK_AGAIN_SECONDS", 0.0)
+    stranger = asyncio.create_task(reader.read(issuer.token(kid="two")))
+    await asked.wait()
+    async with asyncio.timeout(2):
+        assert (await reader.read(issuer.token())).subject == "dana"
+    stranger.cancel()
+
+
+async def test_an_issuer_that_talks_without_end_is_given_up(issuer: Issuer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(oidc, "_ANSWER_BYTES_MAX", 100)
+    with pytest.raises(UnavailableError):
+        await TokenReader(issuer.name, AUDIENCE).read(issuer.token())
 
 
 async def test_an_issuer_that_calls_itself_otherwise_is_not_believed(issuer: Issuer):

@@ -253,6 +253,16 @@ async def test_more_streams_than_a_process_keeps_are_told_to_come_again(few_stre
             assert [one.status for one in (first, second, third)] == [200, 200, 503]
 
 
+async def test_streams_that_are_asked_for_at_once_are_counted_too(few_streams, site: Site, quick):
+    async with contextlib.AsyncExitStack() as open_ones:
+        streams = [await open_ones.enter_async_context(Stream(site, "viewer")) for _ in range(6)]
+        async with asyncio.timeout(20):
+            while sum(one.task.done() for one in streams) < 4:
+                await asyncio.sleep(0.01)
+
+        assert sum(not one.task.done() for one in streams) == 2
+
+
 async def test_one_caller_cannot_hold_all_streams(site: Site, quick, monkeypatch):
     monkeypatch.setattr(stream_module, "STREAMS_OF_ONE_MAX", 1)
     async with Stream(site, "viewer") as first:

@@ -16,7 +16,10 @@ from shared.contracts.claim import Party
 from tests.tracker.site import page
 
 NS = {"s": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.sampled_from(
+    ["=1+1", "＝1+1", "＋1", "－1", "＠SUM(A1)", "\t=1", "\r=1"]
+)
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 
 
 def sheet(content: bytes) -> ET.Element:
@@ -42,7 +45,7 @@ def test_what_is_written_as_csv_is_read_back_and_begins_no_formula(rows):
     read = list(csv.reader(io.StringIO(csv_lines(rows), newline="")))
 
     assert read == [[defused(one) for one in row] for row in rows]
-    assert not [one for row in read for one in row if one.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert not [one for row in read for one in row if one.startswith(FORMULAS)]
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS)))
@@ -54,7 +57,7 @@ def test_a_sheet_is_xml_whatever_stands_in_it_and_begins_no_formula(rows):
     read = cells(writer.taken())
 
     assert len(read) == len(rows) + 1
-    assert not [one for row in read[1:] for one in row if one.startswith(("=", "+", "-", "@", "\t"))]
+    assert not [one for row in read[1:] for one in row if one.startswith(FORMULAS)]
 
 
 def test_a_sheet_has_a_frozen_header_and_numbers_that_count():
@@ -118,6 +121,28 @@ async def test_names_are_masked_unless_a_role_that_may_asks_and_each_is_audited(
         ("cases_exported", {"form": "csv", "revealed": True}),
         ("identifiers_opened", {"by": "export"}),
     ]
+
+
+async def test_an_export_breaks_off_when_its_key_is_revoked(site, deny, database, select, monkeypatch):
+    monkeypatch.setattr(exports, "PAGE_ROWS", 1)
+    monkeypatch.setattr("shared.security.principals.REMEMBERED_SECONDS", 0.0)
+    for number in range(3):
+        await deny(claim_number=f"C{number}", patient=await site.sealed())
+    find_cases = exports.find_cases
+
+    async def revoked_meanwhile(*asked, **more):
+        found = await find_cases(*asked, **more)
+        await database.server.execute("update access.api_keys set revoked_at = now()", database=database.name)
+        return found
+
+    monkeypatch.setattr(exports, "find_cases", revoked_meanwhile)
+    with pytest.raises(AssertionError):  # the client's: what came is no whole answer
+        await site["biller"].get("/v1/cases.csv", params={"reveal": True})
+
+    opened = await select(
+        "select 1 from tracker.audit_log where action = 'identifiers_opened'", organization=site.organization
+    )
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx"])

@@ -35,6 +35,7 @@ _HOST = re.compile(r"[a-z0-9._:-]+")
 _NEVER = tuple(
     ipaddress.ip_network(one)
     for one in (
+        "192.0.0.0/24",  # special purposes, a cloud's metadata among them; Python knows parts of it only
         "168.63.129.16/32",  # Azure's wire server: a public address that answers inside only
         "64:ff9b::/96",  # NAT64, 6to4 and Teredo carry any IPv4 address
         "64:ff9b:1::/48",

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid4
+from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Body, Path, Request, Response, status
 from pydantic import BaseModel, ConfigDict
@@ -108,7 +109,7 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
     ) -> Response:
         """Add a rule. Preview it first."""
         principal = behind_wall(principal)
-        _check_kind(new, wall_of(principal))
+        _check(new, wall_of(principal))
 
         async def work(connection: AsyncConnection) -> Answer:
             await rules_of(connection, wall_of(principal))  # the defaults come before the first of one's own
@@ -180,7 +181,7 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
     ) -> RuleView:
         """Change a rule. Its open alerts are judged anew at the next look."""
         principal = behind_wall(principal)
-        _check_kind(new, wall_of(principal))
+        _check(new, wall_of(principal))
         async with transaction(engine, **scope_of(principal)) as connection:
             before = await find_rule(connection, wall_of(principal), rule_id)
             wanted = version_of(if_match)
@@ -224,8 +225,8 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
     return router
 
 
-def _check_kind(new: NewRule, wall: UUID) -> None:
-    """Keep the pipeline's figures with the operator, and cases with organizations."""
+def _check(new: NewRule, wall: UUID) -> None:
+    """Keep the pipeline's figures with the operator, cases with organizations, and unknown zones out."""
     kind = new.settings.kind
     allowed = kind in ("channel_failing", "reconciliation_failed") or (KINDS[kind].about == "pipeline") == (
         wall == INSTALLATION
@@ -235,6 +236,9 @@ def _check_kind(new: NewRule, wall: UUID) -> None:
             f"A rule of the kind {kind} finds nothing here.",
             remedy="Rules about the pipeline are the operator's, rules about cases an organization's.",
         )
+    zone = getattr(new.settings, "zone", None)
+    if zone is not None and zone not in available_timezones():
+        raise InvalidInputError("The summary's zone is not known.", remedy="Use an IANA name.")
 
 
 async def find_rule(connection: AsyncConnection, wall: UUID, rule_id: UUID) -> Rule:

@@ -17,11 +17,11 @@ from services.tracker.api import examples
 from services.tracker.api.access import Reader, organization_of
 from services.tracker.api.views import View
 from services.tracker.store.feed import Place, Told, last_place, shown, told_after
-from shared.errors import UnauthenticatedError, UnavailableError
-from shared.http.auth import scope_of
+from shared.errors import UnavailableError
+from shared.http.auth import is_still, scope_of
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.postgres import transaction
-from shared.security.principals import Authenticator, Principal
+from shared.security.principals import Principal
 
 LOOK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
@@ -91,7 +91,7 @@ def events_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
     ) -> StreamingResponse:
         """Send events as they happen (text/event-stream), from now on, or from behind `Last-Event-ID`."""
         organization_id = organization_of(principal)
-        if streams.total() >= STREAMS_MAX or streams[principal.principal_id] >= STREAMS_OF_ONE_MAX:
+        if _full(streams, principal.principal_id):
             raise UnavailableError("Too many streams are open.", remedy="Poll /v1/events meanwhile.")
         async with transaction(engine, **scope_of(principal)) as connection:
             place = (
@@ -110,6 +110,8 @@ def events_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
 async def _counted(
     told: AsyncIterator[bytes], streams: Counter[UUID], principal_id: UUID
 ) -> AsyncIterator[bytes]:
+    if _full(streams, principal_id):  # many asked at once, and all saw room
+        return
     streams[principal_id] += 1
     try:
         async for line in told:
@@ -118,12 +120,16 @@ async def _counted(
         streams[principal_id] -= 1
 
 
+def _full(streams: Counter[UUID], principal_id: UUID) -> bool:
+    return streams.total() >= STREAMS_MAX or streams[principal_id] >= STREAMS_OF_ONE_MAX
+
+
 async def _sent(
     engine: AsyncEngine, request: Request, principal: Principal, *, place: Place, cursor_key: bytes
 ) -> AsyncIterator[bytes]:
     yield b"retry: 3000\n\n"
     heard_at = time.monotonic()
-    while await _may_still(request, principal):
+    while await is_still(request, principal):
         async with transaction(engine, **scope_of(principal)) as connection:
             told = await told_after(connection, organization_of(principal), place, limit=_EVENTS_AT_ONCE)
         for one in told:
@@ -136,17 +142,6 @@ async def _sent(
             heard_at = time.monotonic()
         if len(told) < _EVENTS_AT_ONCE:
             await asyncio.sleep(LOOK_SECONDS)
-
-
-async def _may_still(request: Request, principal: Principal) -> bool:
-    """Tell whether the caller is there and is who they were: a revoked key ends the stream in seconds."""
-    if await request.is_disconnected():
-        return False
-    authenticator: Authenticator = request.app.state.authenticator
-    try:
-        return await authenticator.authenticate(request.headers.get("authorization")) == principal
-    except UnauthenticatedError:
-        return False
 
 
 def _line(told: Told, cursor_key: bytes) -> bytes:

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from starlette.requests import ClientDisconnect
 
 from services.tracker.api import examples
 from services.tracker.api.access import Reader, check_may_open, organization_of
@@ -21,7 +22,7 @@ from services.tracker.store.sealed import sealed_patients
 from services.tracker.store.search import Place, find_cases
 from shared import clock
 from shared.contracts.person import Person
-from shared.http.auth import scope_of
+from shared.http.auth import is_still, scope_of
 from shared.postgres import transaction
 from shared.security.keyring import Keyring, ShreddedError
 from shared.security.principals import Principal
@@ -80,9 +81,11 @@ def exports_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
         response_class=StreamingResponse,
         responses={**examples.PROBLEMS, 200: {"content": {"text/csv": {}}}},
     )
-    async def export_csv(principal: Reader, asked: Annotated[CsvQuery, Query()]) -> StreamingResponse:
+    async def export_csv(
+        request: Request, principal: Reader, asked: Annotated[CsvQuery, Query()]
+    ) -> StreamingResponse:
         """Give the whole list as CSV. A text that begins like a formula has an apostrophe in front."""
-        pages = await begin(principal, asked, "csv")
+        pages = await begin(request, principal, asked, "csv")
         return _file(_csv(pages, bom=asked.bom), "text/csv; charset=utf-8", "cases.csv")
 
     @router.get(
@@ -91,11 +94,15 @@ def exports_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
         response_class=StreamingResponse,
         responses={**examples.PROBLEMS, 200: {"content": {XLSX: {}}}},
     )
-    async def export_xlsx(principal: Reader, asked: Annotated[ExportQuery, Query()]) -> StreamingResponse:
+    async def export_xlsx(
+        request: Request, principal: Reader, asked: Annotated[ExportQuery, Query()]
+    ) -> StreamingResponse:
         """Give the whole list as a sheet with a frozen header, up to the rows that a sheet may have."""
-        return _file(_xlsx(await begin(principal, asked, "xlsx")), XLSX, "cases.xlsx")
+        return _file(_xlsx(await begin(request, principal, asked, "xlsx")), XLSX, "cases.xlsx")
 
-    async def begin(principal: Principal, asked: ExportQuery, form: str) -> AsyncIterator[list[list[Any]]]:
+    async def begin(
+        request: Request, principal: Principal, asked: ExportQuery, form: str
+    ) -> AsyncIterator[list[list[Any]]]:
         """Check, write to the audit log, and only then begin to read."""
         if asked.reveal:
             check_may_open(principal)
@@ -104,7 +111,8 @@ def exports_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
             await audit(
                 connection, principal, "cases_exported", detail={"form": form, "revealed": asked.reveal}
             )
-        return _pages(engine, keyring, principal, filters, sort=stored_sort(asked.sort), reveal=asked.reveal)
+        pages = _pages(engine, keyring, principal, filters, sort=stored_sort(asked.sort), reveal=asked.reveal)
+        return _while_allowed(pages, request, principal)
 
     return router
 
@@ -131,6 +139,16 @@ async def _xlsx(pages: AsyncIterator[list[list[Any]]]) -> AsyncIterator[bytes]:
             break
     writer.end()
     yield writer.taken()
+
+
+async def _while_allowed(
+    pages: AsyncIterator[list[list[Any]]], request: Request, principal: Principal
+) -> AsyncIterator[list[list[Any]]]:
+    """Give pages while the caller may have them; then the answer breaks off, and passes for no whole one."""
+    async for page in pages:
+        yield page
+        if not await is_still(request, principal):
+            raise ClientDisconnect  # for us they are gone, and the door treats them so
 
 
 async def _pages(

@@ -2,8 +2,9 @@
 Rows as spreadsheets read them: CSV (RFC 4180) and XLSX (ECMA-376), written while they come.
 
 A cell that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection): it
-begins with = + - @, a tab or a line end. Numbers and dates of ours are no such text and stay as they are. An
-XLSX is a zip of XML: rows are compressed as they come, with no temporary file, and no table of strings grows.
+begins with = + - @, also in the full width of East Asian keyboards, a tab or a line end. Numbers and dates of
+ours are no such text and stay as they are. An XLSX is a zip of XML: rows are compressed as they come, with no
+temporary file, and no table of strings grows.
 """
 
 import csv
@@ -17,7 +18,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 BOM = "\ufeff"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, 2.2
 XLSX_ROWS_MAX = 1_048_576
 CELL_CHARACTERS_MAX = 32_767

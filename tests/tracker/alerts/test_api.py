@@ -89,6 +89,7 @@ async def test_a_rule_that_makes_no_sense_is_refused_with_its_place(site):
         {"name": "x", "settings": {"kind": "unheard_of"}},
         {"name": "x", "settings": {"kind": "consumer_lag"}},
         {"name": "x", "settings": {"kind": "clock", "colour": "red"}},
+        {"name": "x", "settings": {"kind": "morning_digest", "zone": "Mars/Olympus"}},
     ):
         answer = await site["admin"].post("/v1/alerts/rules", json=wrong)
         assert answer.status_code == 422, wrong
@@ -142,6 +143,21 @@ async def test_routes_and_calendar_are_replaced_whole(site):
     for wrong in ({"zone": "Mars"}, {"country": "XX"}, {"opens": "19:00"}, {"subdivision": "QQ"}):
         refused = await site["admin"].put("/v1/alerts/routes", json={"routing": routing, "calendar": wrong})
         assert refused.status_code == 422, wrong
+
+
+def routes_of_depth(depth: int) -> dict:
+    route: dict = {"name": "leaf", "channels": "all"}
+    for _ in range(depth):
+        route = {"name": "branch", "routes": [route]}
+    return {"routing": {"route": route}}
+
+
+async def test_what_routes_are_kept_can_be_read_again(site):
+    admin = site["admin"]
+    assert (await admin.put("/v1/alerts/routes", json=routes_of_depth(10))).status_code == 200
+    assert (await admin.put("/v1/alerts/routes", json=routes_of_depth(110))).status_code == 422
+
+    assert (await site["viewer"].get("/v1/alerts/routes")).status_code == 200
 
 
 async def test_a_silence_has_an_author_a_reason_and_an_end(site):

@@ -30,9 +30,11 @@ from services.tracker.alerts.domain.rules import (
 from services.tracker.alerts.store.alerts import mark
 from services.tracker.alerts.store.candidates import candidate_query
 from services.tracker.alerts.store.settings import choose, keep_rule
+from services.tracker.alerts.workers import loops
 from services.tracker.alerts.workers.evaluating import look_at
 from services.tracker.store.cases import roll_deadlines
 from shared import clock
+from shared.http.probes import Health
 from shared.postgres import create_engine, transaction
 from tests.tracker.support import ORGANIZATION, denial, outcome
 from tests.tracker.support import clock as clock_of
@@ -285,6 +287,34 @@ async def test_an_organization_never_sees_the_installations_figures(site):
     await site.look(facts=[Fact("silent_feed", "feed=a", "feed a", 1)])
 
     assert await site.open() == []
+
+
+async def test_a_rule_that_cannot_be_applied_keeps_no_other_from_being(site, record):
+    await site.begin(rule(MorningDigest(zone="Mars/Olympus")), rule(NewCase(amount_at_least=None)))
+    await record(near(1))
+
+    await site.look()
+
+    assert [one.kind for one in await site.open()] == ["new_case"]
+
+
+async def test_an_organization_that_cannot_be_looked_at_keeps_no_other_waiting(
+    site, record, engine, monkeypatch
+):
+    broken = uuid4()
+    await site.begin(rule(NewCase(amount_at_least=None)))
+    async with transaction(engine, organizations=[broken]) as connection:
+        routing = Routing(route=Route(name="all"))
+        await choose(connection, broken, routing=routing, calendar={"zone": "Mars/Olympus"}, version=1)
+    await record(near(1))
+
+    async def known(_connection):
+        return [(broken, "UTC"), (ORGANIZATION, "UTC")]
+
+    monkeypatch.setattr(loops, "zones", known)
+    await loops.look_everywhere(engine, at=clock.now(), facts=(), case_link=None, health=Health())
+
+    assert [one.kind for one in await site.open()] == ["new_case"]
 
 
 async def test_default_rules_are_there_at_the_first_look(engine, select):

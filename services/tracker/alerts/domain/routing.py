@@ -8,10 +8,10 @@ lets the next sibling have it as well. What a route leaves out it has from the o
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.tracker.alerts.domain.alerts import Alert
 from services.tracker.alerts.domain.content import Severity
@@ -20,6 +20,8 @@ from services.tracker.alerts.domain.rules import Dollars, Part, Word
 
 Label = Literal["rule", "kind", "severity", "payer", "category", "tier", "case"]
 Hours = Literal["always", "business"]
+ROUTES_DEPTH_MAX = 10
+"""What is kept as JSON must be read again, by parsers that have bounds of their own."""
 Seconds = Annotated[int, Field(ge=0, le=30 * 86_400)]
 
 
@@ -82,6 +84,15 @@ class Routing(Part):
 
     route: Route
     inhibitions: Annotated[tuple[Inhibition, ...], Field(max_length=50)] = ()
+
+    @model_validator(mode="after")
+    def _is_flat_enough(self) -> Self:
+        level = [self.route]
+        for _ in range(ROUTES_DEPTH_MAX + 1):
+            level = [below for route in level for below in route.routes]
+        if level:
+            raise ValueError(f"routes stand at most {ROUTES_DEPTH_MAX} deep")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

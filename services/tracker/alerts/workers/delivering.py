@@ -99,6 +99,9 @@ async def _drain(delivery: Delivery, due: list[DueNotification], stop: asyncio.E
                 return
     except UnavailableError as error:
         log.warning("delivery_waits", loop=LOOP, error_class=type(error.__cause__ or error).__name__)
+    except Exception:
+        # A defect delays this channel only; its leases run out and the rest is tried again.
+        log.exception("delivery_crashed", loop=LOOP, organization_id=due[0].organization_id)
 
 
 async def deliver(delivery: Delivery, due: DueNotification, *, stop: asyncio.Event) -> bool:

@@ -33,6 +33,8 @@ from services.tracker.alerts.store import candidates as cases
 from services.tracker.alerts.store.settings import chosen_by, rules_of, silence_of, silences_of
 from services.tracker.alerts.workers.digesting import send_digest
 from services.tracker.alerts.workers.patterns import look_for_jumps
+from shared.errors import UnavailableError
+from shared.observability import metrics
 from shared.postgres import lock_shards, transaction
 
 log = structlog.get_logger()
@@ -88,7 +90,7 @@ async def look_at(
     )
     opened = 0
     for rule in rules:
-        changes = await _apply_rule(engine, look, rule, facts)
+        changes = await _try_rule(engine, look, rule, facts)
         opened += changes.opened
         resolved += changes.resolved
     messages = await _tell(engine, look)
@@ -98,6 +100,18 @@ async def look_at(
 async def _only_one(connection: AsyncConnection, organization_id: UUID) -> None:
     """Make two evaluators, should there be two for a moment, take turns."""
     await lock_shards(connection, "tracker alerts", [organization_id.int % 2**31])
+
+
+async def _try_rule(engine: AsyncEngine, look: Look, rule: Rule, facts: Sequence[Fact]) -> Outcome:
+    """Apply a rule. One that cannot be applied keeps no other from being, of whatever organization."""
+    try:
+        return await _apply_rule(engine, look, rule, facts)
+    except UnavailableError:
+        raise
+    except Exception:
+        log.exception("alert_rule_failed", organization_id=look.organization_id, kind=rule.settings.kind)
+        metrics.ALERT_LOOKS_FAILED.inc()
+        return Outcome(0, 0, 0)
 
 
 async def _apply_rule(engine: AsyncEngine, look: Look, rule: Rule, facts: Sequence[Fact]) -> Outcome:

@@ -22,6 +22,7 @@ from shared import clock
 from shared.errors import UnavailableError
 from shared.http.probes import Health
 from shared.kafka.backoff import sleep_unless
+from shared.observability import metrics
 from shared.postgres import transaction
 from shared.postgres.locks import hold_locks
 
@@ -81,7 +82,15 @@ async def look_everywhere(
         organizations: list[UUID] = [one for one, _ in await zones(connection)]
     for organization_id in (INSTALLATION, *organizations):
         health.beat(LOOP)
-        done = await look_at(engine, organization_id, at=at, facts=facts, case_link=case_link)
+        try:
+            done = await look_at(engine, organization_id, at=at, facts=facts, case_link=case_link)
+        except UnavailableError:
+            raise
+        except Exception:
+            # What one organization set must not keep the others from being told.
+            log.exception("alerts_look_failed", organization_id=organization_id)
+            metrics.ALERT_LOOKS_FAILED.inc()
+            continue
         if any(done):
             log.info(
                 "alerts_evaluated",

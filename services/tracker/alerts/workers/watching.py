@@ -49,7 +49,11 @@ class PipelineWatch:
         if not answer.is_success or len(answer.content) > _BYTES_MAX:
             log.warning("metrics_unanswered", url_host=httpx2.URL(url).host, status=answer.status_code)
             return None
-        return list(read_samples(answer.text))
+        try:
+            return list(read_samples(answer.text))
+        except ValueError:
+            log.warning("metrics_unreadable", url_host=httpx2.URL(url).host)
+            return None
 
 
 def read_samples(exposition: str) -> Iterator[Sample]:
