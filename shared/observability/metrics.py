@@ -117,6 +117,15 @@ PERSONS_OPENED = Counter(
 ALERT_LOOKS_FAILED = Counter(
     "reprieve_alert_looks_failed", "Looks at an organization, or at one of its rules, that failed."
 )
+ALERTS_LOOKED_AT = Gauge(
+    "reprieve_alerts_looked_at_seconds", "When every organization was looked at last, in seconds since 1970."
+)
+ALERT_LOOK_SECONDS = Histogram(
+    "reprieve_alert_look_seconds", "Time to look at one organization.", buckets=_SECONDS
+)
+ALERTS_JUDGED = Counter("reprieve_alerts_judged", "Cases judged by a rule.")
+ALERTS_OPENED = Counter("reprieve_alerts_opened", "Alerts opened, by kind of rule.", ["kind", "severity"])
+ALERTS_RESOLVED = Counter("reprieve_alerts_resolved", "Alerts resolved.")
 DELIVERY_ATTEMPTS = Counter(
     "reprieve_delivery_attempts",
     "Attempts to deliver a notification, by what came of it.",

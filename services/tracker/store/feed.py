@@ -104,6 +104,29 @@ _AFTER = text("""
 """)
 
 
+async def case_ids_between(
+    connection: AsyncConnection, organization_id: UUID, *, after: int, until: int
+) -> set[UUID]:
+    """Give the cases of which the entries behind `after`, up to and with `until`, tell."""
+    found = await connection.execute(
+        _BETWEEN, {"organization_id": organization_id, "after": after, "until": until}
+    )
+    return {
+        _read_id(one.partition(b" ")[2]).case_id for contents in found.scalars() for one in split(contents)
+    }
+
+
+class _OfCase(msgspec.Struct):
+    case_id: UUID
+
+
+_read_id = msgspec.json.Decoder(_OfCase).decode
+_BETWEEN = text("""
+    select contents from tracker.feed
+    where organization_id = :organization_id and number > :after and number <= :until
+""")
+
+
 async def last_place(
     connection: AsyncConnection, organization_id: UUID, *, before: datetime | None = None
 ) -> Place:

@@ -54,7 +54,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of an alert: `resolved` with a reason, `opened` anew, or `kept` with other figures."""
+    """What becomes of an alert: nothing, or `resolved` with a reason, `opened`, `kept` with other figures."""
 
     resolved: tuple[Alert, ResolvedReason] | None = None
     opened: Alert | None = None
@@ -71,16 +71,15 @@ def settle(before: Alert | None, after: Alert | None) -> Change:
         after.tier != before.tier and after.severity == before.severity
     ):
         return Change(resolved=(before, "escalated"), opened=after)
-    return Change(
-        kept=replace(
-            after,
-            alert_id=before.alert_id,
-            opened_at=before.opened_at,
-            caught_up_at=before.caught_up_at,
-            acknowledged_at=before.acknowledged_at,
-            acknowledged_by=before.acknowledged_by,
-        )
+    kept = replace(
+        after,
+        alert_id=before.alert_id,
+        opened_at=before.opened_at,
+        caught_up_at=before.caught_up_at,
+        acknowledged_at=before.acknowledged_at,
+        acknowledged_by=before.acknowledged_by,
     )
+    return Change(kept=kept) if kept != before else Change()
 
 
 def case_alert(

@@ -8,7 +8,7 @@ new one stands where people look, instead of an edit in yesterday's channel.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -68,11 +68,19 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """`groups` as they are now, those that changed; `ended` are over; `messages` go out, in order."""
+    """
+    `groups` as they are now, those that changed; `ended` are over; `messages` go out, in order.
+
+    `standing` are the places of all groups that are not over. `flush_at` is when the first of them may tell a
+    change; without any change nothing goes out before `wake_at`. None: never.
+    """
 
     groups: tuple[Group, ...]
     ended: tuple[Group, ...]
     messages: tuple[Message, ...]
+    standing: frozenset["Place"] = frozenset()
+    flush_at: datetime | None = None
+    wake_at: datetime | None = None
 
 
 def dispatch(
@@ -93,22 +101,55 @@ def dispatch(
     changed: list[Group] = []
     ended: list[Group] = []
     messages: list[Message] = []
+    flushes: dict[Place, datetime] = {}
+    wakes: list[datetime] = []
     for place in sorted({*before, *members}):
         leaf, found = members.get(place, (None, []))
         old = before.get(place)
         if old is None:
             assert leaf is not None  # noqa: S101  a place has a group or members
             changed.append(_begin(place, leaf, found, at=at))
-            continue
-        if at < old.flush_at:
-            continue
-        if leaf is not None and leaf.hours == "business" and (opens := next_opening(calendar, at)) > at:
+            flushes[place] = changed[-1].flush_at
+        elif at < old.flush_at:
+            flushes[place] = old.flush_at
+        elif leaf is not None and leaf.hours == "business" and (opens := next_opening(calendar, at)) > at:
             changed.append(replace(old, flush_at=opens))
-            continue
-        step = _flush(old, leaf or _last_words(), found, open_ids=open_ids, calendar=calendar, at=at)
-        messages += step.messages
-        (changed if step.group else ended).append(step.group or old)
-    return Dispatch(tuple(changed), tuple(ended), tuple(messages))
+            flushes[place] = opens
+        else:
+            timing = leaf or _last_words()
+            step = _flush(old, timing, found, open_ids=open_ids, calendar=calendar, at=at)
+            messages += step.messages
+            (changed if step.group else ended).append(step.group or old)
+            if step.group:
+                flushes[place] = step.group.flush_at
+                wakes.append(_repeats_at(step.group, timing, at=at))
+                continue
+        wakes += [flushes[place]] if place in flushes else []
+    return Dispatch(
+        tuple(changed),
+        tuple(ended),
+        tuple(messages),
+        frozenset(flushes),
+        min(flushes.values(), default=None),
+        min(wakes, default=None),
+    )
+
+
+def begin_groups(
+    alerts: Sequence[Alert],
+    *,
+    standing: Container["Place"],
+    routing: Routing,
+    targets: Sequence[Target],
+    at: datetime,
+) -> list[Group]:
+    """Begin the groups of new alerts that have none. What keeps an alert quiet is asked when it is told."""
+    members = _members(alerts, routing, targets)
+    return [
+        _begin(place, leaf, found, at=at)
+        for place, (leaf, found) in sorted(members.items(), key=lambda one: one[0])
+        if place not in standing
+    ]
 
 
 def first_messages(
@@ -220,6 +261,13 @@ def _is_due_again(old: Group, leaf: Leaf, found: Sequence[Alert], *, at: datetim
         and at - old.notified_at >= timedelta(seconds=leaf.repeat_interval_seconds)
         and any(alert.acknowledged_at is None for alert in found)
     )
+
+
+def _repeats_at(group: Group, leaf: Leaf, *, at: datetime) -> datetime:
+    """Give when a group that was told all may be told again; one that is not repeated now, a turn later."""
+    turn = timedelta(seconds=leaf.repeat_interval_seconds)
+    due_at = (group.notified_at or at) + turn
+    return due_at if due_at > at else at + turn
 
 
 def _message(

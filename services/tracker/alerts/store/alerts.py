@@ -1,7 +1,7 @@
 """Alerts, groups and marks as rows; what goes out as notifications, in the same transaction."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Collection, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -107,6 +107,23 @@ _OF_RULE = text(f"""
 """)
 
 
+async def open_of_cases(
+    connection: AsyncConnection, organization_id: UUID, case_ids: Collection[UUID]
+) -> dict[tuple[UUID, str], Alert]:
+    """Give the open alerts of cases, by rule and subject."""
+    rows = await connection.execute(
+        _OF_CASES, {"organization_id": organization_id, "case_ids": list(case_ids)}
+    )
+    return {(alert.rule_id, alert.subject): alert for alert in map(_alert, rows)}
+
+
+_OF_CASES = text(f"""
+    select {_ALERT_COLUMNS} from unnest(cast(:case_ids as uuid[])) as asked(case_id)
+    join tracker.alerts a
+        on a.organization_id = :organization_id and a.case_id = asked.case_id and a.resolved_at is null
+""")
+
+
 def _alert(row: Any) -> Alert:
     given: dict[str, Any] = {
         name: UUID(int=value.int) if isinstance(value, UUID) else value
@@ -161,8 +178,14 @@ _KEEP = text(f"""
 """)
 
 
-def _rows(organization_id: UUID, values: Iterable[Alert | Group]) -> str:
-    return _encode([{"organization_id": organization_id, **asdict(one)} for one in values]).decode()
+def _rows(organization_id: UUID, values: Sequence[Alert] | Sequence[Group]) -> str:
+    names = [one.name for one in fields(values[0])]
+    return _encode(
+        [
+            {"organization_id": organization_id, **{name: getattr(one, name) for name in names}}
+            for one in values
+        ]
+    ).decode()
 
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -225,7 +248,7 @@ async def failing_channels(connection: AsyncConnection, organization_id: UUID) -
 
 
 _FAILING = text("""
-    select channel_id, kind, state, failing_since from tracker.channels
+    select channel_id, kind, state, failing_since, changed_at from tracker.channels
     where organization_id = :organization_id
         and (failing_since is not null or (state = 'disabled' and last_failure is not null))
 """)

@@ -52,38 +52,90 @@ class Range:
     """The cases whose `column` lies in [since, until); `table` says where the column is."""
 
     column: str
-    since: datetime
-    until: datetime
+    since: Any
+    until: Any
     table: str = "tracker.cases c"
-    also: str = ""
 
 
 def range_of(rule: Rule, *, at: datetime, calendar: Calendar) -> Range:
     """Give the range in which a rule finds whatever it finds at an instant."""
     match rule.settings:
-        case Clock(tiers=tiers):
-            return Range(DEADLINE, at, _reach(tiers, at=at, calendar=calendar))
-        case Unowned(business_days_left=days):
-            return Range(
-                DEADLINE, at, _days(days, at=at, calendar=calendar), also="and c.assignee_id is null"
-            )
         case NewCase(hours=hours):
             return Range("c.opened_at", at - timedelta(hours=hours), at + ONE_DAY)
-        case DeadlineMissed(business_days=days):
-            # Backwards: weekends and holidays between make it at most three times as many days, and a week.
+        case DeadlineMissed():
             return Range(
                 "m.deadline_at",
-                at - timedelta(days=3 * days + 7),
+                missed_since(rule.settings, at=at),
                 at + ONE_DAY,
                 table="tracker.missed_deadlines m join tracker.cases c"
                 " on c.organization_id = m.organization_id and c.case_id = m.case_id",
             )
         case FollowUp():
-            return Range("c.follow_up_on", _FIRST, at + ONE_DAY)
+            return Range("c.follow_up_on", _FIRST.date(), edge_of(rule, at=at, calendar=calendar)[1])
+        case InformationRequest():
+            return Range("c.information_due_at", _FIRST, edge_of(rule, at=at, calendar=calendar)[1])
+        case _:
+            return Range(DEADLINE, at, edge_of(rule, at=at, calendar=calendar)[1])
+
+
+def edge_of(rule: Rule, *, at: datetime, calendar: Calendar) -> tuple[str, Any]:
+    """
+    Give the column and the value below which time alone has brought a case into a rule's reach.
+
+    It moves on with time. What a rule finds a while later than that, judging.py knows.
+    """
+    match rule.settings:
+        case Clock(tiers=tiers):
+            return DEADLINE, _reach(tiers, at=at, calendar=calendar)
+        case Unowned(business_days_left=days):
+            return DEADLINE, _days(days, at=at, calendar=calendar)
+        case NewCase(business_days_left=days):
+            return DEADLINE, _FIRST if days is None else _days(days, at=at, calendar=calendar)
+        case DeadlineMissed():
+            return DEADLINE, at
+        case FollowUp():
+            return "c.follow_up_on", today(calendar, at) + ONE_DAY
         case InformationRequest(tiers=tiers):
-            return Range("c.information_due_at", _FIRST, _reach(tiers, at=at, calendar=calendar))
+            return "c.information_due_at", _reach(tiers, at=at, calendar=calendar)
         case _:
             raise AssertionError(rule.settings.kind)  # no rule about cases
+
+
+def within_reach(rule: Rule, *, at: datetime, calendar: Calendar) -> tuple[list[str], dict[str, Any]]:
+    """Say over a row of cases what must hold for a rule to find anything in it, with what that binds."""
+    column, edge = edge_of(rule, at=at, calendar=calendar)
+    bound: dict[str, Any] = {"edge": edge, **bound_of(rule.only)}
+    conditions = conditions_of(rule.only)
+    match rule.settings:
+        case NewCase(hours=hours, amount_at_least=large):
+            bound |= {"opened_since": at - timedelta(hours=hours), "large": large}
+            conditions += [
+                "c.opened_at > :opened_since",
+                "(c.amount_at_stake >= :large or c.due_at < :edge)"
+                if large is not None
+                else "c.due_at < :edge",
+            ]
+        case DeadlineMissed():
+            bound["missed_since"] = missed_since(rule.settings, at=at)
+            conditions.append(
+                "exists (select 1 from unnest(c.deadlines) as d"
+                " where d > c.opened_at and d > :missed_since and d <= :edge)"
+            )
+        case _:
+            conditions.append(f"{column} < :edge")
+    if isinstance(rule.settings, Unowned):
+        conditions.append("c.assignee_id is null")
+    if not isinstance(rule.settings, FollowUp | InformationRequest):
+        bound["states"] = sorted(OUR_TURN)
+        conditions.append("c.state = any (cast(:states as text[]))")
+    said = " and ".join(conditions)
+    return conditions, {name: value for name, value in bound.items() if f":{name}" in said}
+
+
+def missed_since(settings: DeadlineMissed, *, at: datetime) -> datetime:
+    """Give a day before the first of which a missed deadline is still told."""
+    # Backwards: weekends and holidays between make it at most three times as many days, and a week.
+    return at - timedelta(days=3 * settings.business_days + 7)
 
 
 def _reach(tiers: Sequence[Tier], *, at: datetime, calendar: Calendar) -> datetime:
@@ -134,32 +186,27 @@ def candidate_query(
 ) -> tuple[str, dict[str, Any]]:
     """Write the query of a page, with what it binds but :organization_id and :limit."""
     span = range_of(rule, at=at, calendar=calendar)
-    day = span.column.endswith("_on")
-    first = after.value if after else span.since
     table = "m" if span.table.startswith("tracker.missed") else "c"
+    within, bound = within_reach(rule, at=at, calendar=calendar)
     conditions = [
         f"{table}.organization_id = :organization_id",
         f"{span.column} >= :since",
         f"{span.column} < :until",
         "not c.is_test",
-        *conditions_of(rule.only),
+        *within,
     ]
-    if not isinstance(rule.settings, FollowUp | InformationRequest):
-        conditions.append("c.state = any (cast(:states as text[]))")
     if after:
         conditions.append(f"({span.column}, c.case_id) > (:since, :after_id)")
-    bound: dict[str, Any] = {
-        "since": first.date() if day and isinstance(first, datetime) else first,
-        "until": span.until.date() if day else span.until,
+        bound["after_id"] = after.case_id
+    bound |= {
+        "since": after.value if after else span.since,
+        "until": span.until,
         "rule_id": rule.rule_id,
-        "states": sorted(OUR_TURN),
-        "after_id": after and after.case_id,
-        **bound_of(rule.only),
     }
     statement = f"""
         select {COLUMNS}, {span.column} as place
         from {span.table}
-        where {" and ".join(conditions)} {span.also}
+        where {" and ".join(conditions)}
             and not exists (
                 select 1 from tracker.alerts a
                 -- A case has few alerts, a rule thousands; before the first ANALYZE the planner thinks both
@@ -168,7 +215,7 @@ def candidate_query(
         order by {span.column}, c.case_id
         limit :limit
     """
-    return statement, {name: value for name, value in bound.items() if f":{name}" in statement}
+    return statement, bound
 
 
 def conditions_of(only: Only) -> list[str]:

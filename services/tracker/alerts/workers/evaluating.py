@@ -1,59 +1,43 @@
 """
 One look at an organization: its rules over its cases, its patterns, its digests, and what goes out.
 
-Everything is found anew from what stands in the tables, so a restart has nothing to make up for but time.
-What was found after a gap is marked, and told in one message.
+The first look goes through every rule's range. Those after it read what changed since and what time alone
+brought into a range; where nothing did, a look is two small questions. What a look has to know of the one
+before is kept in memory only: whatever kills the process, or fails a look, the next one goes through all
+again, and what was written twice is one row. What was found after a gap is marked, and told in one message.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.tracker.alerts.domain.alerts import Alert, case_alert, other_alert, settle
-from services.tracker.alerts.domain.calendar import Calendar
-from services.tracker.alerts.domain.defaults import INSTALLATION
-from services.tracker.alerts.domain.groups import dedup_key, dispatch
-from services.tracker.alerts.domain.judging import CaseFacts, concerns, judge
-from services.tracker.alerts.domain.messages import content_of
-from services.tracker.alerts.domain.pipeline import Fact, stands
-from services.tracker.alerts.domain.rules import (
-    CaseSettings,
-    DenialJump,
-    MorningDigest,
-    Pipeline,
-    Rule,
-)
+from services.tracker.alerts.domain.alerts import Alert, settle
+from services.tracker.alerts.domain.digests import digest_due
+from services.tracker.alerts.domain.pipeline import Fact
+from services.tracker.alerts.domain.rules import DenialJump, MorningDigest, Pipeline, Rule
 from services.tracker.alerts.store import alerts as store
-from services.tracker.alerts.store import candidates as cases
-from services.tracker.alerts.store.settings import chosen_by, rules_of, silence_of, silences_of
-from services.tracker.alerts.workers.digesting import send_digest
-from services.tracker.alerts.workers.patterns import look_for_jumps
-from shared.errors import UnavailableError
+from services.tracker.alerts.store.pulse import Pulse, pulse_of
+from services.tracker.alerts.store.settings import chosen_by, rules_of
+from services.tracker.alerts.workers.case_rules import go_through_all, go_through_changes
+from services.tracker.alerts.workers.digesting import digest_mark, send_digest
+from services.tracker.alerts.workers.figures import above_limits, figures_for
+from services.tracker.alerts.workers.looking import Found, Look, Seen, apart, only_one
+from services.tracker.alerts.workers.patterns import jumps_due, jumps_mark, look_for_jumps
+from services.tracker.alerts.workers.telling import tell
 from shared.observability import metrics
-from shared.postgres import lock_shards, transaction
+from shared.postgres import transaction
 
-log = structlog.get_logger()
-
-PAGE = 1000
 GAP = timedelta(minutes=10)
 """Longer without a look is an outage: what is found then is told in one message."""
 _LOOK = "look"
+_MARKED_EVERY = timedelta(minutes=1)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """Where and when a look is. `case_link` has `{case_id}` in it."""
-
-    organization_id: UUID
-    at: datetime
-    calendar: Calendar
-    caught_up_at: datetime | None
-    case_link: str | None = None
+Memory = dict[UUID, Seen]
+"""By organization, what the look before left."""
 
 
 class Outcome(NamedTuple):
@@ -71,196 +55,128 @@ async def look_at(
     at: datetime,
     facts: Sequence[Fact] = (),
     case_link: str | None = None,
+    memory: Memory | None = None,
 ) -> Outcome:
     """Look at an organization once; `facts` are those of the pipeline. Harmless to repeat."""
+    began = monotonic()
+    memory = {} if memory is None else memory
+    seen = memory.pop(organization_id, None)  # a look that fails is not remembered
+    look, pulse, seen = await _begin(engine, organization_id, seen, at=at, case_link=case_link)
+    found = Found(seen.pending if seen else {})
+    if seen is None:
+        found.resolved += await _resolve_others(engine, look)
+        await go_through_all(engine, look, found)
+    else:
+        fed = seen.pulse.fed, pulse.fed
+        async with apart(look, found, "changes"):
+            await go_through_changes(engine, look, found, since=seen.look.at, fed=fed)
+        if found.failed:  # by which rule shows when each is applied by itself
+            await go_through_all(engine, look, found)
+    digests = 0
+    for rule in look.rules:
+        async with apart(look, found, rule.settings.kind):
+            digests += await _apply_other_rule(engine, look, rule, found, facts=facts, pulse=pulse, seen=seen)
+    same = seen is not None and _listeners(seen.pulse) == _listeners(pulse)
+    messages, telling = await tell(engine, look, found, before=seen.telling if seen and same else None)
+    if _is_old(pulse.marks.get(_LOOK), at, _MARKED_EVERY):
+        async with transaction(engine, organizations=[organization_id]) as connection:
+            await store.mark(connection, organization_id, _LOOK, at)
+    if not found.failed:
+        memory[organization_id] = Seen(look, pulse, facts, found.pending, telling)
+    _count(found, monotonic() - began)
+    return Outcome(len(found.opened), found.resolved, messages + digests)
+
+
+async def _begin(
+    engine: AsyncEngine, organization_id: UUID, seen: Seen | None, *, at: datetime, case_link: str | None
+) -> tuple[Look, Pulse, Seen | None]:
+    """Feel the pulse; when rules, routes or the calendar changed, what was seen counts no more."""
     async with transaction(engine, organizations=[organization_id]) as connection:
-        await _only_one(connection, organization_id)
-        rules = [rule for rule in await rules_of(connection, organization_id) if rule.enabled]
-        chosen = await chosen_by(connection, organization_id)
-        before = await store.marked_at(connection, organization_id, _LOOK)
-        resolved = await store.resolve_all_but(
-            connection, organization_id, [rule.rule_id for rule in rules], at=at
-        )
+        pulse = await pulse_of(connection, organization_id, at=at)
+        if seen is None or (seen.pulse.rules, seen.pulse.routing) != (pulse.rules, pulse.routing):
+            seen = None
+            rules = [rule for rule in await rules_of(connection, organization_id) if rule.enabled]
+            chosen = await chosen_by(connection, organization_id)
+            pulse = await pulse_of(connection, organization_id, at=at)  # new rules are in it
+        else:
+            rules, chosen = list(seen.look.rules), seen.look.chosen
+    looked_at = pulse.marks.get(_LOOK)
     look = Look(
         organization_id=organization_id,
         at=at,
-        calendar=chosen.calendar,
-        caught_up_at=at if before is None or at - before > GAP else None,
+        rules=rules,
+        chosen=chosen,
+        caught_up_at=at if _is_old(looked_at, at, GAP) else None,
         case_link=case_link,
     )
-    opened = 0
-    for rule in rules:
-        changes = await _try_rule(engine, look, rule, facts)
-        opened += changes.opened
-        resolved += changes.resolved
-    messages = await _tell(engine, look)
-    return Outcome(opened, resolved, messages)
+    return look, pulse, seen
 
 
-async def _only_one(connection: AsyncConnection, organization_id: UUID) -> None:
-    """Make two evaluators, should there be two for a moment, take turns."""
-    await lock_shards(connection, "tracker alerts", [organization_id.int % 2**31])
+def _is_old(marked_at: datetime | None, at: datetime, age: timedelta) -> bool:
+    return marked_at is None or at - marked_at > age
 
 
-async def _try_rule(engine: AsyncEngine, look: Look, rule: Rule, facts: Sequence[Fact]) -> Outcome:
-    """Apply a rule. One that cannot be applied keeps no other from being, of whatever organization."""
-    try:
-        return await _apply_rule(engine, look, rule, facts)
-    except UnavailableError:
-        raise
-    except Exception:
-        log.exception("alert_rule_failed", organization_id=look.organization_id, kind=rule.settings.kind)
-        metrics.ALERT_LOOKS_FAILED.inc()
-        return Outcome(0, 0, 0)
+def _listeners(pulse: Pulse) -> tuple[str, str]:
+    """Give what decides who hears of something, beside the routes."""
+    return pulse.channels, pulse.silences
 
 
-async def _apply_rule(engine: AsyncEngine, look: Look, rule: Rule, facts: Sequence[Fact]) -> Outcome:
-    settings = rule.settings
-    if isinstance(settings, CaseSettings):
-        again = await _look_again(engine, look, rule)
-        more = await _look_for_more(engine, look, rule)
-        return Outcome(again.opened + more.opened, again.resolved, 0)
+async def _resolve_others(engine: AsyncEngine, look: Look) -> int:
     async with transaction(engine, organizations=[look.organization_id]) as connection:
-        await _only_one(connection, look.organization_id)
-        if isinstance(settings, MorningDigest):
-            sent = await send_digest(
-                connection,
-                look.organization_id,
-                rule,
-                at=look.at,
-                calendar=look.calendar,
-                case_link=look.case_link,
-            )
-            return Outcome(0, 0, sent)
-        if isinstance(settings, DenialJump):
-            found = await look_for_jumps(
-                connection, look.organization_id, rule, at=look.at, calendar=look.calendar
-            )
-            if found is None:
-                return Outcome(0, 0, 0)
-        else:
-            found = await _pipeline(connection, look, rule, facts)
-        return await _settle_all(connection, look, rule, found)
-
-
-async def _pipeline(
-    connection: AsyncConnection, look: Look, rule: Rule, facts: Sequence[Fact]
-) -> list[Alert]:
-    settings = rule.settings
-    assert isinstance(settings, Pipeline)  # noqa: S101  the other kinds were handled
-    if settings.kind == "channel_failing":
-        facts = [
-            Fact(settings.kind, str(row.channel_id), f"{row.kind} channel, {row.state}", 1)
-            for row in await store.failing_channels(connection, look.organization_id)
-        ]
-    elif settings.kind == "reconciliation_failed":
-        failed_at = await store.marked_at(connection, look.organization_id, store.RECONCILIATION)
-        facts = [] if failed_at is None else [_failed_reconciliation(failed_at)]
-    elif look.organization_id != INSTALLATION:
-        facts = ()  # the installation's figures are the operator's
-    before = await store.open_of_rule(connection, look.organization_id, rule.rule_id)
-    return [
-        other_alert(
-            rule,
-            fact.subject,
-            severity=settings.severity,
-            label=fact.label,
-            at=look.at,
-            caught_up_at=look.caught_up_at,
+        await only_one(connection, look.organization_id)
+        return await store.resolve_all_but(
+            connection, look.organization_id, [rule.rule_id for rule in look.rules], at=look.at
         )
-        for fact in facts
-        if stands(settings, fact, at=look.at, stood=fact.subject in before)
-    ]
 
 
-def _failed_reconciliation(failed_at: datetime) -> Fact:
-    said = f"the run of {failed_at:%Y-%m-%d %H:%M} UTC found something missing"
-    return Fact("reconciliation_failed", "reconciliation", said, 1)
+async def _apply_other_rule(
+    engine: AsyncEngine,
+    look: Look,
+    rule: Rule,
+    found: Found,
+    *,
+    facts: Sequence[Fact],
+    pulse: Pulse,
+    seen: Seen | None,
+) -> int:
+    """Apply a rule that is about no case, when its time has come; gives how many digests were written."""
+    settings = rule.settings
+    if isinstance(settings, MorningDigest):
+        told_at = pulse.marks.get(digest_mark(rule))
+        if digest_due(settings, told_at=told_at, at=look.at, calendar=look.calendar):
+            async with transaction(engine, organizations=[look.organization_id]) as connection:
+                await only_one(connection, look.organization_id)
+                return await send_digest(connection, look, rule, told_at=told_at)
+    elif isinstance(settings, DenialJump):
+        if jumps_due(pulse.marks.get(jumps_mark(rule)), at=look.at, calendar=look.calendar):
+            async with transaction(engine, organizations=[look.organization_id]) as connection:
+                await only_one(connection, look.organization_id)
+                jumps = await look_for_jumps(connection, look, rule)
+                await _settle_all(connection, look, rule, jumps, found)
+    elif isinstance(settings, Pipeline):
+        figures = figures_for(look, settings, facts, pulse)
+        if seen is None or figures != figures_for(seen.look, settings, seen.facts, seen.pulse):
+            async with transaction(engine, organizations=[look.organization_id]) as connection:
+                await only_one(connection, look.organization_id)
+                above = await above_limits(connection, look, rule, facts, pulse)
+                await _settle_all(connection, look, rule, above, found)
+    return 0
 
 
-async def _settle_all(connection: AsyncConnection, look: Look, rule: Rule, found: Sequence[Alert]) -> Outcome:
+async def _settle_all(
+    connection: AsyncConnection, look: Look, rule: Rule, alerts: Sequence[Alert], found: Found
+) -> None:
     """Compare all that a rule finds with all that is open of it."""
     before = await store.open_of_rule(connection, look.organization_id, rule.rule_id)
-    after = {alert.subject: alert for alert in found}
+    after = {alert.subject: alert for alert in alerts}
     changes = [settle(before.get(one), after.get(one)) for one in sorted({*before, *after})]
-    opened = await store.apply(connection, look.organization_id, changes, at=look.at)
-    return Outcome(opened, sum(change.resolved is not None for change in changes), 0)
+    await store.apply(connection, look.organization_id, changes, at=look.at)
+    found.add(changes)
 
 
-async def _look_again(engine: AsyncEngine, look: Look, rule: Rule) -> Outcome:
-    """Judge anew the open alerts whose case, rule or time says so."""
-    opened = resolved = 0
-    while True:
-        async with transaction(engine, organizations=[look.organization_id]) as connection:
-            await _only_one(connection, look.organization_id)
-            changed = await cases.changed_cases(
-                connection, look.organization_id, rule, at=look.at, limit=PAGE
-            )
-            before = await store.alerts_by_id(
-                connection, look.organization_id, [alert_id for alert_id, _ in changed]
-            )
-            changes = [settle(before[alert_id], _found(look, rule, case)) for alert_id, case in changed]
-            opened += await store.apply(connection, look.organization_id, changes, at=look.at)
-            resolved += sum(change.resolved is not None for change in changes)
-        if len(changed) < PAGE:
-            return Outcome(opened, resolved, 0)
-
-
-async def _look_for_more(engine: AsyncEngine, look: Look, rule: Rule) -> Outcome:
-    """Look at the cases in the rule's range that it has no alert for."""
-    opened, after = 0, None
-    while True:
-        async with transaction(engine, organizations=[look.organization_id]) as connection:
-            await _only_one(connection, look.organization_id)
-            found, after = await cases.candidates(
-                connection,
-                look.organization_id,
-                rule,
-                at=look.at,
-                calendar=look.calendar,
-                after=after,
-                limit=PAGE,
-            )
-            changes = [settle(None, _found(look, rule, case)) for case in found]
-            opened += await store.apply(connection, look.organization_id, changes, at=look.at)
-        if after is None:
-            return Outcome(opened, 0, 0)
-
-
-def _found(look: Look, rule: Rule, case: CaseFacts) -> Alert | None:
-    assert isinstance(rule.settings, CaseSettings)  # noqa: S101  the callers ask for these kinds
-    if not concerns(rule.only, case):
-        return None
-    verdict = judge(rule.settings, case, at=look.at, calendar=look.calendar)
-    return case_alert(rule, case, verdict, at=look.at, caught_up_at=look.caught_up_at)
-
-
-async def _tell(engine: AsyncEngine, look: Look) -> int:
-    """Write what goes out, and what every group was told, in one transaction; gives the messages' number."""
-    async with transaction(engine, organizations=[look.organization_id]) as connection:
-        await _only_one(connection, look.organization_id)
-        chosen = await chosen_by(connection, look.organization_id)
-        rows = await silences_of(connection, look.organization_id, ending_after=look.at)
-        found = dispatch(
-            await store.open_alerts(connection, look.organization_id),
-            await store.groups_of(connection, look.organization_id),
-            routing=chosen.routing,
-            targets=await store.active_targets(connection, look.organization_id),
-            silences=[silence_of(row) for row in rows],
-            calendar=chosen.calendar,
-            at=look.at,
-        )
-        await store.keep_groups(connection, look.organization_id, found.groups, found.ended)
-        for message in found.messages:
-            await store.write_notification(
-                connection,
-                look.organization_id,
-                channel_id=message.group.channel_id,
-                group_key=message.group.group_key,
-                dedup_key=dedup_key(look.organization_id, message.group),
-                kind=message.kind,
-                severity=message.group.severity,
-                content=content_of(message, at=look.at, case_link=look.case_link),
-            )
-        await store.mark(connection, look.organization_id, _LOOK, look.at)
-    return len(found.messages)
+def _count(found: Found, seconds: float) -> None:
+    metrics.ALERT_LOOK_SECONDS.observe(seconds)
+    metrics.ALERTS_JUDGED.inc(found.judged)
+    for alert in found.opened:
+        metrics.ALERTS_OPENED.labels(alert.kind, alert.severity).inc()
+    metrics.ALERTS_RESOLVED.inc(found.resolved)

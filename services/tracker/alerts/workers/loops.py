@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.tracker.alerts.domain.defaults import INSTALLATION
 from services.tracker.alerts.domain.pipeline import Fact
 from services.tracker.alerts.store.alerts import zones
-from services.tracker.alerts.workers.evaluating import look_at
+from services.tracker.alerts.workers.evaluating import Memory, look_at
 from services.tracker.alerts.workers.watching import PipelineWatch
 from shared import clock
 from shared.errors import UnavailableError
@@ -62,10 +62,13 @@ async def _look_until_lost(
     health: Health,
     stop: asyncio.Event,
 ) -> None:
+    memory: Memory = {}
     while not stop.is_set():
         health.beat(LOOP)
         at = clock.now()
-        await look_everywhere(engine, at=at, facts=await watch.facts(at), case_link=case_link, health=health)
+        await look_everywhere(
+            engine, at=at, facts=await watch.facts(at), case_link=case_link, health=health, memory=memory
+        )
         await sleep_unless(stop, LOOK_SECONDS)
 
 
@@ -76,6 +79,7 @@ async def look_everywhere(
     facts: Sequence[Fact],
     case_link: str | None,
     health: Health,
+    memory: Memory | None = None,
 ) -> None:
     """Look at the installation and at every organization once."""
     async with transaction(engine) as connection:
@@ -83,7 +87,9 @@ async def look_everywhere(
     for organization_id in (INSTALLATION, *organizations):
         health.beat(LOOP)
         try:
-            done = await look_at(engine, organization_id, at=at, facts=facts, case_link=case_link)
+            done = await look_at(
+                engine, organization_id, at=at, facts=facts, case_link=case_link, memory=memory
+            )
         except UnavailableError:
             raise
         except Exception:
@@ -99,3 +105,4 @@ async def look_everywhere(
                 released=done.resolved,
                 sent=done.messages,
             )
+    metrics.ALERTS_LOOKED_AT.set(at.timestamp())

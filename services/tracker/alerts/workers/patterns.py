@@ -3,7 +3,6 @@
 from collections import defaultdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,30 +11,36 @@ from services.tracker.alerts.domain.calendar import Calendar, start_of, today
 from services.tracker.alerts.domain.judging import names_payer
 from services.tracker.alerts.domain.jumps import Counts, Jump, Series, find_jumps
 from services.tracker.alerts.domain.rules import DenialJump, Rule
-from services.tracker.alerts.store.alerts import mark, marked_at
+from services.tracker.alerts.store.alerts import mark
 from services.tracker.alerts.store.candidates import counted_denials
+from services.tracker.alerts.workers.looking import Look
 
 _LATE = timedelta(days=14)
 """How much later than the payer's day a remittance may come to count in the oldest week."""
 
 
-async def look_for_jumps(
-    connection: AsyncConnection, organization_id: UUID, rule: Rule, *, at: datetime, calendar: Calendar
-) -> list[Alert] | None:
-    """Give the jumps that stand today; None when this version of the rule had its look today."""
+def jumps_mark(rule: Rule) -> str:
+    """Name the mark of when a version of a rule had its look."""
+    return f"jumps of {rule.rule_id} version {rule.version}"
+
+
+def jumps_due(seen_at: datetime | None, *, at: datetime, calendar: Calendar) -> bool:
+    """Tell whether a rule has not had its look today."""
+    return seen_at is None or seen_at < start_of(calendar, today(calendar, at))
+
+
+async def look_for_jumps(connection: AsyncConnection, look: Look, rule: Rule) -> list[Alert]:
+    """Give the jumps that stand today, and note that they were looked for."""
     settings = rule.settings
     assert isinstance(settings, DenialJump)  # noqa: S101  the caller asks for this kind
-    day = today(calendar, at)
-    name = f"jumps of {rule.rule_id} version {rule.version}"
-    seen_at = await marked_at(connection, organization_id, name)
-    if seen_at is not None and seen_at >= start_of(calendar, day):
-        return None
-    await mark(connection, organization_id, name, at)
+    calendar = look.calendar
+    day = today(calendar, look.at)
+    await mark(connection, look.organization_id, jumps_mark(rule), look.at)
     recent = day - timedelta(days=settings.recent_days)
     first = recent - timedelta(weeks=settings.history_weeks)
     rows = await counted_denials(
         connection,
-        organization_id,
+        look.organization_id,
         since=start_of(calendar, first) - _LATE,
         first_day=first + timedelta(days=1),
     )
@@ -63,7 +68,8 @@ async def look_for_jumps(
             "|".join(jump.series),
             severity=settings.severity,
             label=_label(jump, settings),
-            at=at,
+            at=look.at,
+            caught_up_at=look.caught_up_at,
             about={
                 "payer": about[jump.series].payer_name,
                 "payer_id": about[jump.series].payer_id,
