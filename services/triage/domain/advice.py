@@ -187,7 +187,8 @@ def _first_open(situation: Situation, states: States) -> Choice:
         return Choice(usual, _governing(ways.first, states))
     left = _left(ways.then, situation, states)
     if left is None:
-        return Choice("appeal" if first or usual == "obtain_referral" else usual)
+        disputes = {action for _, action in ways.then}
+        return Choice(usual if usual in disputes or (not first and usual != "obtain_referral") else "appeal")
     corrected = _governing(_CORRECTION, states)
     by_a_claim = _BY_A_CLAIM.get(situation.main.category)
     if left.exhausted and corrected is not None and by_a_claim is not None:

@@ -58,6 +58,7 @@ class Start(Struct, frozen=True, kw_only=True):
 
 _OF_THE_STAY: frozenset[Anchor] = frozenset(("admission", "discharge"))
 _OF_THE_SERVICE: frozenset[Anchor] = _OF_THE_STAY | {"dos_first", "dos_last", "claim_received"}
+_OF_THE_CLAIM: frozenset[Anchor] = frozenset(("claim_received", "coverage_known"))
 _NO_LINES: frozenset[tuple[date | None, date | None]] = frozenset()
 
 
@@ -117,7 +118,7 @@ def dates_of(
         service_source=event.service_date_source if served else "none",
         statement_from=event.statement_from if stay else None,
         statement_to=event.statement_to if stay else None,
-        claim_received_on=event.claim_received_on if "claim_received" in anchors else None,
+        claim_received_on=None if anchors.isdisjoint(_OF_THE_CLAIM) else event.claim_received_on,
         lines=frozenset([(one.service_from, one.service_to) for one in own]) if own else _NO_LINES,
         category=category,
         upheld=UPHELD in [one.reason for one in event.denied],
@@ -267,6 +268,21 @@ def _claim_received(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     )
 
 
+def _coverage_known(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
+    """Whoever sends a claim to a payer knows of the coverage by then: a bound from above."""
+    if told := _told("coverage_known", "coverage_known_at", dates):
+        return told
+    day, source = dates.claim_received_on, "the day the payer received the claim (DTM*050)"
+    if not sane(day):
+        day, source = (dates.paper.on if sane(dates.paper.on) else None), "the remittance's day"
+    return Start(
+        anchor="coverage_known",
+        latest=day,
+        source=f"{source}: who billed the payer knew of the coverage before",
+        missing="coverage_known_at",
+    )
+
+
 def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     now = _of_paper(dates.paper)
     if dates.first is None:
@@ -335,7 +351,7 @@ _FINDERS: dict[Anchor, Callable[[Dates, bool], Start]] = {
     "enrolment_month_end": _month_end,
     "provider_enrolled": _from_people("provider_enrolled", "provider_enrolled_date"),
     "filing_limit": _from_people("filing_limit", "filing_limit_date"),
-    "coverage_known": _from_people("coverage_known", "coverage_known_at"),
+    "coverage_known": _coverage_known,
     "claim_received": _claim_received,
     "remit_date": _remittance,
     "denial_letter": _letter,

@@ -307,6 +307,10 @@ def _clock(standing: Standing, start: Start | None, caps: Sequence[Start], calen
     )
 
 
+_UNKNOWN_PAYER = "no rule of this payer is known: ask the payer"
+_UNSAID = "the payer's page does not say whether or until when it permits this: ask the payer"
+
+
 def _permission(
     rule: ClockRule, known: Known, missing_to_concern: Sequence[FactKind], remarks: frozenset[str]
 ) -> Permission:
@@ -330,9 +334,8 @@ def _permission(
     if not entry.certain:
         # What might exclude the way is no fact to look for: only the payer's answer settles it.
         asked_for = (*missing_to_concern, *missing, *missing_any)
-        return Permission(
-            permitted=None, reasons=("no rule of this payer is known: ask the payer",), missing=asked_for
-        )
+        unsaid = _UNKNOWN_PAYER if rule.policy.default else _UNSAID
+        return Permission(permitted=None, reasons=(unsaid,), missing=asked_for)
     sure = bool(required) and excluded is False and bool(one_of) and not missing_to_concern
     if sure:
         return Permission(permitted=True, reasons=_unless(rule, known))

@@ -6,8 +6,9 @@ Each condition is true, false, or unknown with the fact that would settle it. Pe
 what the remittance itself proves.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import get_args
 
 from msgspec import Struct
@@ -36,6 +37,11 @@ LINES_OF_BUSINESS = {
     "CH": "tricare",
 }
 """What a claim filing indicator (CLP06) usually means. Payers misuse it: a person's fact overrides it."""
+
+OF_AN_HMO: Mapping[str, frozenset[str]] = {
+    "HM": frozenset(("commercial", "exchange", "medicaid", "medicare_advantage"))
+}
+"""HM says health maintenance organization, no more: plans of Medicaid and Medicare Advantage send it too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +79,14 @@ class Known(Struct, frozen=True, kw_only=True):
     """
     What is known about one claim, as far as it is asked: claims that are alike in it get the same answers.
 
-    `words` are people's facts. `emergency`: the remittance shows one.
+    `words` are people's facts. `emergency`: the remittance shows one. `lines_of_business`: those that CLP06
+    may mean, None where it says none.
     """
 
     category: Category
     words: tuple[tuple[FactKind, str], ...]
     emergency: bool
-    line_of_business: str | None
+    lines_of_business: frozenset[str] | None
     claim_status: str | None
     care: Care
 
@@ -103,7 +110,7 @@ def known_of(
         if facts.words
         else (),
         emergency=emergency and "urgency" in asked,
-        line_of_business=line_of_business(event.filing_indicator) if "line_of_business" in asked else None,
+        lines_of_business=_possible_lines(event.filing_indicator) if "line_of_business" in asked else None,
         claim_status=event.claim_status if "other_coverage_primary" in asked else None,
         care=care_of(event, questions.care) if questions.care else _NO_CARE,
     )
@@ -197,12 +204,23 @@ def line_of_business(filing_indicator: str | None) -> str | None:
     return LINES_OF_BUSINESS.get(filing_indicator or "")
 
 
+@lru_cache(maxsize=64)
+def _possible_lines(filing_indicator: str | None) -> frozenset[str] | None:
+    if filing_indicator in OF_AN_HMO:
+        return OF_AN_HMO[filing_indicator]
+    usual = line_of_business(filing_indicator)
+    return None if usual is None else frozenset((usual,))
+
+
 def _urgency(known: Known, words: Sequence[str]) -> bool | None:
     return "emergency" in words if known.emergency else None
 
 
 def _line_of_business(known: Known, words: Sequence[str]) -> bool | None:
-    return None if known.line_of_business is None else known.line_of_business in words
+    possible = known.lines_of_business
+    if possible is None or possible.isdisjoint(words):
+        return None if possible is None else False
+    return True if possible.issubset(words) else None
 
 
 def _service_category(known: Known, words: Sequence[str]) -> bool | None:

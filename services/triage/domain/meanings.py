@@ -93,7 +93,8 @@ CARC_MEANINGS: dict[str, Meaning] = {
         why="A time limit of the authorization had run out.",
         action="request_date_change",
         confidence=0.6,
-        human="302 may mean that the authorization had lapsed, or that the limit for asking had: check which",
+        human="302 may mean that the authorization had lapsed, or that the limit for asking had: check which, "
+        "and in the second case show that it was asked in time",
     ),
     "284": Meaning(
         category="authorization_not_for_service",
@@ -167,7 +168,7 @@ CARC_MEANINGS: dict[str, Meaning] = {
     # -- near authorization, but not it -------------------------------------------------------------------
     "40": _elsewhere(
         "medical_necessity",
-        "The payer does not see an emergency: the ED record can prove one.",
+        "The payer does not see an emergency: appeal with the ED record, as a prudent layperson would judge.",
         action="appeal",
     ),
     "50": _elsewhere("medical_necessity", "The payer does not see medical necessity.", action="appeal"),

@@ -15,7 +15,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from services.triage.domain.conditions import line_of_business
+from services.triage.domain.conditions import OF_AN_HMO, line_of_business
 from services.triage.domain.facts import Facts
 from services.triage.domain.policy import Policy, read_policy
 from shared.contracts.claim import ALIAS, Party
@@ -229,7 +229,10 @@ def _fits(policy: Policy, asked: Asked) -> bool | None:
     usual = line_of_business(asked.filing_indicator)
     if told is not None and asked.filing_indicator:
         return False
-    return None if usual is None else usual in match.lines_of_business and not match.filing_indicators
+    if usual is not None and usual in match.lines_of_business and not match.filing_indicators:
+        return True
+    perhaps = OF_AN_HMO.get(asked.filing_indicator or "", frozenset())
+    return None if usual is None or not perhaps.isdisjoint(match.lines_of_business) else False
 
 
 def _overlap(policies: Sequence[Policy]) -> bool:

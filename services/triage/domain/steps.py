@@ -8,7 +8,7 @@ from services.triage.domain.cues import NO_APPEAL, PEER_TO_PEER, RESEND
 from services.triage.domain.phases import SHUT, Phase
 from services.triage.domain.situation import Choice, Situation, States
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE, OWN_CLOCKS, ways_for
-from shared.contracts.decision import Action, ClockKind
+from shared.contracts.decision import Action, Category, ClockKind
 
 _NO_LIMIT = "no rule that we know states the time for it: read the payer's letter or manual today"
 _DISPUTES: frozenset[Action] = frozenset(("request_reconsideration", "appeal"))
@@ -30,8 +30,14 @@ _EMERGENCY = (
 _ABSENT = frozenset(("authorization_absent", "authorization_number_invalid"))
 _AT_ONCE = frozenset(("notify_payer", "check_authorization_on_file", *_DISPUTES))
 """What comes before the dispute of an emergency: a notice runs by the hour, a number may settle it."""
+_CORRECTIONS: frozenset[ClockKind] = frozenset(("corrected_claim",))
 _CURES: frozenset[ClockKind] = frozenset(("retro_authorization", "notification"))
 _LATE = frozenset(("authorization_untimely", "notification_untimely"))
+_IN_TIME = " (with proof that it came in time, or of what prevented it)"
+_IF_BILLED_WRONGLY: dict[Category, str] = {
+    "authorization_not_for_service": "If the claim is what is wrong: correct its codes or units instead",
+    "authorization_not_for_provider": "If the claim is what is wrong: correct its provider or site instead",
+}
 
 
 class Step(NamedTuple):
@@ -110,13 +116,29 @@ def _chosen(situation: Situation, choice: Choice, states: States) -> Iterator[St
         yield Step(_dispute_of(choice), _EMERGENCY)
     if action in {"search_existing_authorization", "review_patient_billing"}:
         return
+    limit = f"; {_NO_LIMIT}" if choice.governing is None and action in _DISPUTES else ""
+    yield Step(action, f"{_words_for(situation, action, resend=resend)}{limit}", choice.governing)
+    yield from _beside_the_cure(situation, choice, states, action)
+    if situation.found and not situation.cured and action in _MAY_CITE:
+        yield Step(action, "With it: the authorization that was found, if it covers what was denied")
+
+
+def _words_for(situation: Situation, action: Action, *, resend: bool) -> str:
     words = _FOUND.get(action, ACTION_WORDS[action]) if situation.cured else ACTION_WORDS[action]
     if resend and action == "send_corrected_claim":
         words += ", or a new one: the payer takes no appeal of this one"
-    limit = f"; {_NO_LIMIT}" if choice.governing is None and action in _DISPUTES else ""
-    yield Step(action, f"{words}{limit}", choice.governing)
-    if situation.found and not situation.cured and action in _MAY_CITE:
-        yield Step(action, "With it: the authorization that was found, if it covers what was denied")
+    if situation.main.category in _LATE and action in _DISPUTES:
+        words += _IN_TIME
+    return words
+
+
+def _beside_the_cure(situation: Situation, choice: Choice, states: States, action: Action) -> Iterator[Step]:
+    """Say where a corrected claim is the other half of the cure, or the cure itself."""
+    if action == "obtain_referral":
+        yield Step("send_corrected_claim", "Then put its number on a corrected claim", choice.governing)
+    wrongly = _IF_BILLED_WRONGLY.get(situation.main.category)
+    if wrongly and action == "amend_authorization" and _may_run(_CORRECTIONS, states):
+        yield Step("send_corrected_claim", wrongly)
 
 
 _FOUND: dict[Action, str] = {
@@ -189,7 +211,8 @@ def _if_refused(situation: Situation, choice: Choice, states: States) -> Iterato
     ways = ways_for(situation.main.category, situation.main.action)
     disputes = any(clock.kind in APPEALS for clock, _ in states)
     disputed = (choice.instead or choice.action) in _DISPUTES
-    if ways.first and not (_barred(situation) or disputes or choice.exhausted or disputed):
+    refusable = bool(ways.first) or choice.action == "obtain_referral" or choice.instead == "obtain_referral"
+    if refusable and not (_barred(situation) or disputes or choice.exhausted or disputed):
         yield Step("appeal", f"If the payer refuses: appeal with the clinical records; {_NO_LIMIT}")
 
 
