@@ -93,8 +93,8 @@ CARC_MEANINGS: dict[str, Meaning] = {
         why="A time limit of the authorization had run out.",
         action="request_date_change",
         confidence=0.6,
-        human="302 may mean that the authorization had lapsed, or that the limit for asking had: check which, "
-        "and in the second case show that it was asked in time",
+        human="302 may mean that the authorization had lapsed, or that the limit for asking had: check "
+        "which, and in the second case show that it was asked in time",
     ),
     "284": Meaning(
         category="authorization_not_for_service",
