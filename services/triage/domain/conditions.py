@@ -206,8 +206,9 @@ def line_of_business(filing_indicator: str | None) -> str | None:
 
 @lru_cache(maxsize=64)
 def _possible_lines(filing_indicator: str | None) -> frozenset[str] | None:
-    if filing_indicator in OF_AN_HMO:
-        return OF_AN_HMO[filing_indicator]
+    of_an_hmo = OF_AN_HMO.get(filing_indicator or "")
+    if of_an_hmo is not None:
+        return of_an_hmo
     usual = line_of_business(filing_indicator)
     return None if usual is None else frozenset((usual,))
 
