@@ -21,6 +21,7 @@ LABEL org.opencontainers.image.title="reprieve" \
 RUN groupadd --gid 10001 reprieve \
     && useradd --uid 10001 --gid reprieve --no-create-home --home-dir /nonexistent reprieve \
     && install --directory --owner reprieve --group reprieve --mode 0700 /var/lib/reprieve/raw \
+    && install --directory --owner reprieve --group reprieve --mode 0700 /var/lib/files \
     && install --directory --owner reprieve --group reprieve --mode 0770 /var/lib/drop
 COPY --from=build /opt/reprieve /opt/reprieve
 ENV PATH=/opt/reprieve/bin:$PATH \

@@ -87,6 +87,10 @@ Level = Annotated[int, typer.Option(min=1, max=9, help="Of an appeal.")]
 On = Annotated[datetime | None, typer.Option(formats=_DAY, help="The day it happened; today if left out.")]
 Later = Annotated[datetime | None, typer.Option(formats=_DAY, help="When to ask the payer again.")]
 Reference = Annotated[str | None, typer.Option(help="The payer's reference number.")]
+Sent = Annotated[
+    list[UUID] | None,
+    typer.Option("--file", help="A file of the case that went along (`cases files`); may be repeated."),
+]
 Note = Annotated[str | None, typer.Option(help="Your own words.")]
 As = Annotated[Role, typer.Option("--as", help="Whose key to use.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps its data (.reprieve).")]
@@ -101,7 +105,7 @@ def prepare(
 
     Next comes `submit`, once the papers that `reprieve cases show` lists are there.
     """
-    _make(case_id, {"kind": "prepare", "request": request, "level": level, "note": note}, data_dir)
+    make_step(case_id, {"kind": "prepare", "request": request, "level": level, "note": note}, data_dir)
 
 
 @steps.command("submit")
@@ -114,6 +118,7 @@ def submit(
     on: On = None,
     reference: Reference = None,
     sent: Annotated[str | None, typer.Option(help="What went along.")] = None,
+    file: Sent = None,
     follow_up_on: Later = None,
     again_because: Annotated[
         str | None, typer.Option(help="Why the same goes out a second time; without it that is refused.")
@@ -134,11 +139,12 @@ def submit(
         "channel": channel,
         "reference": reference,
         "sent": sent,
+        "files": [str(one) for one in file] if file else None,
         "follow_up_on": follow_up_on and _day(follow_up_on),
         "duplicate_reason": again_because,
         "note": note,
     }
-    _make(case_id, step, data_dir)
+    make_step(case_id, step, data_dir)
 
 
 @steps.command("asked")
@@ -163,7 +169,7 @@ def asked(
         "what": what,
         "due_on": due_on and _day(due_on),
     }
-    _make(case_id, step, data_dir)
+    make_step(case_id, step, data_dir)
 
 
 @steps.command("answered")
@@ -173,6 +179,7 @@ def answered(
     *,
     channel: Annotated[Channel, typer.Option(help="How it went out.")],
     sent: Annotated[str | None, typer.Option(help="What went out.")] = None,
+    file: Sent = None,
     level: Level = 1,
     on: On = None,
     reference: Reference = None,
@@ -186,9 +193,10 @@ def answered(
         "on": _day(on),
         "channel": channel,
         "sent": sent,
+        "files": [str(one) for one in file] if file else None,
         "reference": reference,
     }
-    _make(case_id, step, data_dir)
+    make_step(case_id, step, data_dir)
 
 
 @steps.command("peer-to-peer")
@@ -203,7 +211,7 @@ def peer_to_peer(
 ) -> None:
     """Say that a talk between physicians is arranged for a day, or was held and what came of it."""
     step = {"kind": "peer_to_peer", "outcome": outcome, "on": _day(on), "reference": reference, "note": note}
-    _make(case_id, step, data_dir)
+    make_step(case_id, step, data_dir)
 
 
 @steps.command("determine")
@@ -239,7 +247,7 @@ def determine(
         "units": units,
         "reason": reason,
     }
-    _make(case_id, step, data_dir)
+    make_step(case_id, step, data_dir)
 
 
 @steps.command("withdraw")
@@ -252,7 +260,7 @@ def withdraw(
     data_dir: DataDir = None,
 ) -> None:
     """Give a request up. The case stands where it would without it."""
-    _make(case_id, {"kind": "withdraw", "request": request, "level": level, "reason": reason}, data_dir)
+    make_step(case_id, {"kind": "withdraw", "request": request, "level": level, "reason": reason}, data_dir)
 
 
 @steps.command("corrected-claim")
@@ -277,7 +285,7 @@ def corrected_claim(
         "follow_up_on": follow_up_on and _day(follow_up_on),
         "note": note,
     }
-    _make(case_id, step, data_dir)
+    make_step(case_id, step, data_dir)
 
 
 @steps.command("follow-up")
@@ -303,7 +311,7 @@ def follow_up(
             "outcome": outcome,
             "next_on": _day(next_on) if next_on else None,
         }
-    _make(case_id, step, data_dir)
+    make_step(case_id, step, data_dir)
 
 
 @steps.command("note")
@@ -313,7 +321,7 @@ def note_down(
     data_dir: DataDir = None,
 ) -> None:
     """Keep a note in the case's timeline."""
-    _make(case_id, {"kind": "note", "note": words}, data_dir)
+    make_step(case_id, {"kind": "note", "note": words}, data_dir)
 
 
 @steps.command("tag")
@@ -325,7 +333,7 @@ def tag(
     data_dir: DataDir = None,
 ) -> None:
     """Put a tag on a case, or take it away."""
-    _make(case_id, {"kind": "untag" if remove else "tag", "tag": word}, data_dir)
+    make_step(case_id, {"kind": "untag" if remove else "tag", "tag": word}, data_dir)
 
 
 @steps.command("assign")
@@ -340,7 +348,7 @@ def assign(
 ) -> None:
     """Give a case to somebody who works here, by their principal id."""
     step = {"kind": "unassign"} if to is None else {"kind": "assign", "assignee_id": str(to)}
-    _make(case_id, step, data_dir, role=as_)
+    make_step(case_id, step, data_dir, role=as_)
 
 
 @steps.command("document")
@@ -353,7 +361,7 @@ def document(
 ) -> None:
     """Check a paper of the list, or take the check away."""
     kind = "document_unchecked" if missing else "document_checked"
-    _make(case_id, {"kind": kind, "document": name}, data_dir)
+    make_step(case_id, {"kind": kind, "document": name}, data_dir)
 
 
 @steps.command("close")
@@ -370,7 +378,7 @@ def close(
 
     What ends in no money (written_off, not_worth_pursuing) takes a supervisor (--as supervisor) and --note.
     """
-    _make(case_id, {"kind": "close", "reason": reason, "note": note}, data_dir, role=as_)
+    make_step(case_id, {"kind": "close", "reason": reason, "note": note}, data_dir, role=as_)
 
 
 @steps.command("reopen")
@@ -378,14 +386,15 @@ def reopen(
     case_id: Case, note: Annotated[str, typer.Argument(help="Why.")], *, data_dir: DataDir = None
 ) -> None:
     """Open a case again: it stands where it stood before, and its clocks matter."""
-    _make(case_id, {"kind": "reopen", "note": note}, data_dir)
+    make_step(case_id, {"kind": "reopen", "note": note}, data_dir)
 
 
 def _day(day: datetime | None) -> str:
     return (day or clock.now().astimezone()).date().isoformat()
 
 
-def _make(case_id: UUID, step: dict[str, Any], data_dir: Path | None, *, role: str = "biller") -> None:
+def make_step(case_id: UUID, step: dict[str, Any], data_dir: Path | None, *, role: str = "biller") -> None:
+    """Make a step, and say where the case is then."""
     told = {name: value for name, value in step.items() if value is not None}
     with Stack.find(data_dir).client("tracker", role) as tracker:
         answer = tracker.post(

@@ -1,6 +1,6 @@
 """
 `reprieve cases`: the tracker's list and one case, for people at a terminal. It reaches the tracker over HTTP
-only. What is done about a case stands in case_steps.py.
+only. What is done about a case stands in case_steps.py, its files in case_files.py.
 """
 
 import json
@@ -19,13 +19,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from services.case_files import files
 from services.case_steps import steps
 from services.queues import Where, export_cases, read_where
 from shared.http.client import Stack, raise_for_problem
-from shared.terminal import escape, print_table
+from shared.terminal import counted, escape, print_table
 
 cases = typer.Typer(no_args_is_help=True, help="The denials being worked.")
 cases.add_typer(steps)
+cases.add_typer(files)
 cases.command("export")(export_cases)
 
 _PAGE = 200
@@ -190,8 +192,10 @@ def _work(case: dict[str, Any]) -> Iterator[str]:
         yield f"request: {_words(request['kind'])}{level}: {_words(request['state'])}{reference}{again}"
     if case["documents_complete"] is not None:
         yield f"papers: {case['documents_complete']:.0%} there"
-        marks = {"missing": "[ ]", "checked": "[x]", "on_the_remittance": "[x]"}
-        yield from (f"    {marks[one['state']]} {one['document']}" for one in case["documents"])
+        marks = {"missing": "[ ]"}
+        yield from (
+            f"    {marks.get(one['state'], '[x]')} {one['document']}{_held(one)}" for one in case["documents"]
+        )
     if case["information_due_at"]:
         yield f"answer the payer by {_until(case)}"
     if case["follow_up_on"]:
@@ -205,6 +209,11 @@ def _work(case: dict[str, Any]) -> Iterator[str]:
         yield f"recovered: {payer} paid, {patient} left to the patient"
     if case["allowed_steps"]:
         yield f"now possible: {', '.join(_words(one) for one in case['allowed_steps'])}"
+
+
+def _held(document: dict[str, Any]) -> str:
+    count = len(document["file_ids"])
+    return f" ({counted(count, 'file')})" if count else ""
 
 
 def _until(case: dict[str, Any]) -> str:
@@ -253,13 +262,17 @@ def _happened(entry: dict[str, Any]) -> str:
         case "decision":
             return f"decision {told['decision_revision']}: {_words(told['category'])}"
         case "step":
-            said = [str(value) for name, value in told["told"].items() if name not in _UNSAID]
+            said = [_said(value) for name, value in told["told"].items() if name not in _UNSAID and value]
             return f"{told['made_role']}: {_words(told['kind'])}{': ' if said else ''}{', '.join(said)}"
         case _:
             return f"fact: {_words(told['kind'])} {told['value']} ({told['state']})"
 
 
-_UNSAID = frozenset({"level", "zone", "follow_up_on", "next_on"})
+_UNSAID = frozenset({"level", "zone", "follow_up_on", "next_on", "sha256"})
+
+
+def _said(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _difference(decision: dict[str, Any]) -> Iterator[str]:

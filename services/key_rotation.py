@@ -98,6 +98,15 @@ _WRAPPINGS = (
         more=", storage_key",
     ),
     _Wrapping(
+        "keys of cases' files",
+        "tracker.files",
+        "wrapped_key",
+        ("organization_id", "uuid"),
+        ("file_id", "uuid"),
+        lambda row: str(row.storage_key).encode(),
+        more=", storage_key",
+    ),
+    _Wrapping(
         "signing secrets",
         "ingest.feed_secrets",
         "wrapped_secret",

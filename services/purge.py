@@ -63,12 +63,15 @@ class Found(ingest.Found):
     Counts of what a purge would take, or took, with the bytes in which it is kept; for claims,
     before compression.
 
-    `claims` are keys of claims that ended; `parcels` are those of the events and facts that went to triage.
-    Decisions go out of their parcels with their claims.
+    `claims` are keys of claims that ended, `case_files` the files that people attached to their cases;
+    `parcels` are those of the events and facts that went to triage. Decisions go out of their parcels with
+    their claims.
     """
 
     claims: int
     claim_bytes: int
+    case_files: int
+    case_file_bytes: int
     parcels: int
     parcel_bytes: int
 
@@ -163,12 +166,14 @@ def _unowned(before: dict[UUID, date | None]) -> date | None:
 
 async def find_old(engine: AsyncEngine, scope: Scope) -> Found:
     """Count what is old."""
-    claims = claim_bytes = parcels = parcel_bytes = 0
+    claims = claim_bytes = case_files = case_file_bytes = parcels = parcel_bytes = 0
     for organization, day in scope.days():
         async with transaction(engine, organizations=[organization]) as connection:
             await _act_as(connection, "reprieve_tracker")
             count, size = await tracker.count_old_claims(connection, day)
+            files, file_bytes = await tracker.count_old_files(connection, day)
         claims, claim_bytes = claims + count, claim_bytes + size
+        case_files, case_file_bytes = case_files + files, case_file_bytes + file_bytes
     for table, role in _PARCELS:
         async with transaction(engine, organizations=scope.before) as connection:
             await _act_as(connection, role)
@@ -179,6 +184,8 @@ async def find_old(engine: AsyncEngine, scope: Scope) -> Found:
         **asdict(ours),
         claims=claims,
         claim_bytes=claim_bytes,
+        case_files=case_files,
+        case_file_bytes=case_file_bytes,
         parcels=parcels,
         parcel_bytes=parcel_bytes,
     )
@@ -309,6 +316,7 @@ def _say(found: Found, output: Format, *, done: bool) -> None:
         ("raw files", found.files, found.bytes),
         ("months whose names can be opened", found.months, None),
         ("claims that ended: what was said about them", found.claims, found.claim_bytes),
+        ("files attached to their cases", found.case_files, found.case_file_bytes),
         ("parcels in which that travelled", found.parcels, found.parcel_bytes),
     ):
         table.add_row(what, f"{count:,}", "" if size is None else f"{size:,}")

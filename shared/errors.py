@@ -4,6 +4,8 @@ What can go wrong, and whose turn it is.
     ReprieveError
     ├── InvalidInputError     what was sent is wrong: repeating it cannot help
     │   ├── UnreadableError   these bytes are not what they should be (a file, a record)
+    │   ├── TooLargeError     there is more of it than may be
+    │   ├── MediaTypeError    it is of a kind that is not taken here
     │   ├── NotFoundError     there is no such thing, or none that the caller may see
     │   ├── DeniedError       the caller is known and may not do this
     │   └── UnauthenticatedError  the caller is not known
@@ -52,6 +54,20 @@ class UnreadableError(InvalidInputError):
     """The bytes are not what they should be."""
 
     slug = "unreadable"
+
+
+class TooLargeError(InvalidInputError):
+    """There is more of it than may be."""
+
+    status = 413
+    slug = "too-large"
+
+
+class MediaTypeError(InvalidInputError):
+    """The body is of a kind that the door does not take."""
+
+    status = 415
+    slug = "unsupported-media-type"
 
 
 class NotFoundError(InvalidInputError):

@@ -6,7 +6,7 @@ The data folder of one machine: what lies where, who works on it, which secrets 
       up.json        addresses and development keys, for scripts
       up.lock        held by the `reprieve up` that works here
       drop/local/local/inbound/   files laid here are taken in
-      pg/  raw/  logs/
+      pg/  raw/  files/  logs/
 """
 
 import base64
@@ -50,9 +50,10 @@ class DataFolder:
         """Make the folder where it is missing."""
         folder = cls(path.expanduser().resolve())
         try:
-            for each in (folder.path, folder.logs, folder.raw, folder.drop / "local" / "local"):
+            for each in (folder.path, folder.logs, folder.raw, folder.files, folder.drop / "local" / "local"):
                 each.mkdir(parents=True, exist_ok=True)
             folder.raw.chmod(0o700)
+            folder.files.chmod(0o700)
             folder.drop.chmod(0o700)
         except OSError as error:
             raise UnreadableError(
@@ -68,6 +69,10 @@ class DataFolder:
     @property
     def raw(self) -> Path:
         return self.path / "raw"
+
+    @property
+    def files(self) -> Path:
+        return self.path / "files"
 
     @property
     def drop(self) -> Path:

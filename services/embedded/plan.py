@@ -91,6 +91,8 @@ def _settings(
         settings["REPRIEVE_MASTER_KEY"] = secrets.master_key
     if service == "ingest":
         settings["REPRIEVE_RAW_DIR"] = str(folder.raw)
+    if process == "tracker-api":
+        settings["REPRIEVE_FILES_DIR"] = str(folder.files)
     if process == "ingest-worker":
         settings["REPRIEVE_DROP_DIR"] = str(folder.drop)
     return settings

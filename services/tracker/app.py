@@ -33,6 +33,8 @@ from services.tracker.api.cases import cases_router
 from services.tracker.api.events import events_router
 from services.tracker.api.exports import exports_router
 from services.tracker.api.facts import facts_router
+from services.tracker.api.file_content import file_content_router
+from services.tracker.api.files import FILES, Cabinet, files_router
 from services.tracker.api.listing import listing_router
 from services.tracker.api.reconciliation import reconciliation_router
 from services.tracker.api.saved_views import saved_views_router
@@ -42,12 +44,14 @@ from services.tracker.api.timeline import timeline_router
 from services.tracker.api.worklist import worklist_router
 from services.tracker.domain.observations import VIEWS
 from services.tracker.settings import (
+    ApiSettings,
     allowed_hosts,
     read_alert_settings,
     read_api_settings,
     read_worker_settings,
 )
 from services.tracker.store.outboxes import FACTS, OUTBOX
+from services.tracker.workers.clearing import clear_files
 from services.tracker.workers.recording import GROUP, TOPICS, record_batch
 from services.tracker.workers.sweeping import sweep_deadlines
 from shared.http.app import create_app
@@ -63,6 +67,7 @@ from shared.postgres import create_engine
 from shared.security.key_check import checked_master_key
 from shared.security.keyring import Keyring
 from shared.security.sealing import MasterKey
+from shared.storage.vault import Vault
 
 API_PORT = 8083
 WORKER_PORT = 8093
@@ -168,21 +173,48 @@ async def run_api(stop: asyncio.Event) -> None:
         statement_timeout_seconds=settings.statement_timeout_seconds,
     ) as engine:
         key = settings.master_key.get_secret_value()
-        async with checked_master_key(engine, MasterKey.from_text(key), stop):
+        master_key, health = MasterKey.from_text(key), Health()
+        async with checked_master_key(engine, master_key, stop), asyncio.TaskGroup() as running:
             network = Network(allow_hosts=allowed_hosts(settings.alerts_allow_hosts))
-            app = api_app(engine, master_key=key, health=Health(), network=network)
-            await serve(app, settings.host, settings.port or API_PORT, stop)
+            cabinet = await asyncio.to_thread(_cabinet, settings, master_key)
+            app = api_app(engine, master_key=key, health=health, network=network, cabinet=cabinet)
+            if cabinet is not None:
+                running.create_task(clear_files(engine, cabinet.vault, health=health, stop=stop))
+            running.create_task(serve(app, settings.host, settings.port or API_PORT, stop))
+
+
+def _cabinet(settings: ApiSettings, master_key: MasterKey) -> Cabinet | None:
+    place = settings.files_url or settings.files_dir
+    if place is None:
+        return None
+    return Cabinet(
+        Vault(place, master_key),
+        file_bytes_max=settings.file_bytes_max,
+        case_bytes_max=settings.case_files_bytes_max,
+    )
 
 
 def api_app(
-    engine: AsyncEngine, *, master_key: str, health: Health, network: Network | None = None
+    engine: AsyncEngine,
+    *,
+    master_key: str,
+    health: Health,
+    network: Network | None = None,
+    cabinet: Cabinet | None = None,
 ) -> FastAPI:
     """
     Assemble the app of tracker-api. `master_key` is base64; it opens identifiers and signs cursors.
 
-    `network` judges destinations of alerts; by default it lets through what is public.
+    `network` judges destinations of alerts; by default it lets through what is public. Without a `cabinet` no
+    files of cases are taken or given.
     """
-    app = create_app(title="Reprieve tracker", version=version("reprieve"), engine=engine, health=health)
+    app = create_app(
+        title="Reprieve tracker",
+        version=version("reprieve"),
+        engine=engine,
+        health=health,
+        streaming_routes=[("POST", FILES)],
+    )
     keyring = Keyring(engine, MasterKey.from_text(master_key))
     app.include_router(listing_router(engine, keyring, cursor_key(master_key)))
     app.include_router(cases_router(engine, keyring))
@@ -193,6 +225,8 @@ def api_app(
     app.include_router(timeline_router(engine))
     app.include_router(facts_router(engine))
     app.include_router(steps_router(engine))
+    app.include_router(files_router(engine, keyring, cabinet))
+    app.include_router(file_content_router(engine, keyring, cabinet))
     app.include_router(summary_router(engine))
     app.include_router(exports_router(engine, keyring))
     app.include_router(saved_views_router(engine))

@@ -1,5 +1,7 @@
 """What the tracker's processes are told from outside: REPRIEVE_* in the environment."""
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -19,7 +21,12 @@ class WorkerSettings(BaseSettings):
 
 
 class ApiSettings(BaseSettings):
-    """tracker-api. The master key (base64) opens sealed identifiers and signs cursors."""
+    """
+    tracker-api. The master key (base64) opens sealed identifiers and signs cursors.
+
+    Files of cases are kept at `files_url`, which may be an object store, else in `files_dir`: all processes
+    of it must see the same. Without either none are taken.
+    """
 
     model_config = SettingsConfigDict(env_prefix="REPRIEVE_", frozen=True, extra="ignore")
 
@@ -29,6 +36,10 @@ class ApiSettings(BaseSettings):
     port: int | None = None
     statement_timeout_seconds: float = 10.0
     alerts_allow_hosts: str = ""
+    files_dir: Path | None = None
+    files_url: str | None = None
+    file_bytes_max: int = Field(default=25 * 1024 * 1024, ge=1)
+    case_files_bytes_max: int = Field(default=250 * 1024 * 1024, ge=1)
 
 
 class AlertSettings(BaseSettings):

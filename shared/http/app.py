@@ -7,6 +7,7 @@ log line. /openapi.json is behind it too; there are no documentation pages.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Collection
 from uuid import UUID, uuid4
@@ -39,7 +40,7 @@ BODY_BYTES_PER_SECOND = 1024
 """A body may take the grace, and then so much longer as this pace allows; the slowest modem was faster."""
 
 RouteName = tuple[str, str]
-"""A method and a path without parameters, as in ("POST", "/v1/remittances")."""
+"""A method and a path as the route declares it, as in ("POST", "/v1/cases/{case_id}/files")."""
 
 
 def create_app(
@@ -82,15 +83,24 @@ class Door:
 
     def __init__(self, app: ASGIApp, *, streaming_routes: frozenset[RouteName] = frozenset()) -> None:
         self._app = app
-        self._streaming_routes = streaming_routes
+        self._streaming_routes = [(method, _pattern(path)) for method, path in streaming_routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        streams = (scope["method"], scope["path"]) in self._streaming_routes
+        streams = any(
+            method == scope["method"] and pattern.fullmatch(scope["path"])
+            for method, pattern in self._streaming_routes
+        )
         visit = _Visit(self._app, scope, receive, send, body_bytes_max=None if streams else BODY_BYTES_MAX)
         await visit.run()
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Make a pattern of a declared path: a parameter is anything up to the next slash."""
+    parts = re.split(r"(\{\w+\})", path)
+    return re.compile("".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts))
 
 
 class _Visit:

@@ -53,12 +53,14 @@ async def answer_once(
     *,
     table: str,
     key: str | None,
+    digest: bytes | None = None,
 ) -> Response:
     """
     Do `work` in one transaction and give its answer; under a key that was used for it before, the kept one.
 
-    `table` keeps the answers (organization_id, principal_id, key, digest, status, answer, kept_at). Raises
-    InvalidInputError where the key was used for another request.
+    `table` keeps the answers (organization_id, principal_id, key, digest, status, answer, kept_at). `digest`
+    names the request where its body was streamed and is gone. Raises InvalidInputError where the key was used
+    for another request.
     """
     async with transaction(engine, **scope_of(principal)) as connection:
         if key is None:
@@ -67,7 +69,7 @@ async def answer_once(
             "organization_id": principal.organization_id,
             "principal_id": principal.principal_id,
             "key": key,
-            "digest": await _digest(request),
+            "digest": digest or await _digest(request),
         }
         kept = await _recall(connection, table, asked)
         if kept is not None:

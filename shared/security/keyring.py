@@ -68,6 +68,11 @@ class Keyring:
         sealer = await self._sealer(organization_id, sealing.month_of(sealed), make=False)
         return sealing.open_person(sealed, sealer)
 
+    async def open_text(self, organization_id: UUID, sealed: str) -> str:
+        """Open a sealed text. Raises as open_person() does."""
+        sealer = await self._sealer(organization_id, sealing.month_of(sealed), make=False)
+        return sealer.open(sealed).decode()
+
     async def _sealer(self, organization_id: UUID, month: date, *, make: bool) -> Sealer:
         kept = self._kept.get((organization_id, month))
         if kept is not None and kept.until > time.monotonic():

@@ -9,7 +9,9 @@ from shared.storage.vault import StoredFile, Vault, VaultWriter
 _GATHERED_BYTES = 256 * 1024  # hashed and sealed in one go off the event loop
 
 
-async def seal_stream(blocks: AsyncIterable[bytes], vault: Vault) -> tuple[bytes, StoredFile]:
+async def seal_stream(
+    blocks: AsyncIterable[bytes], vault: Vault, *, storage_key: str | None = None
+) -> tuple[bytes, StoredFile]:
     """
     Hash, seal and keep all blocks; gives the SHA-256 and where the file lies, once it is durable.
 
@@ -21,7 +23,7 @@ async def seal_stream(blocks: AsyncIterable[bytes], vault: Vault) -> tuple[bytes
     writer: VaultWriter | None = None
 
     def seal(part: bytes) -> VaultWriter:
-        begun = writer or vault.writer()
+        begun = writer or vault.writer(storage_key)
         try:
             digest.update(part)
             begun.write(part)

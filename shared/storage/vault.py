@@ -38,6 +38,11 @@ class StoredFile:
     size_bytes: int
 
 
+def new_storage_key() -> str:
+    """Make the name of a file that is to come."""
+    return uuid4().hex
+
+
 class Vault:
     """Sealed files in a folder (a Path) or an object store (a URL). All methods block."""
 
@@ -45,9 +50,9 @@ class Vault:
         self.objects = Objects(where)
         self._master_key = master_key
 
-    def writer(self) -> "VaultWriter":
-        """Begin a new file under a generated name."""
-        return VaultWriter(self.objects, self._master_key)
+    def writer(self, storage_key: str | None = None) -> "VaultWriter":
+        """Begin a new file, under a name of new_storage_key() where that was needed before."""
+        return VaultWriter(self.objects, self._master_key, storage_key or new_storage_key())
 
     def open(self, stored: StoredFile) -> "VaultReader":
         """
@@ -85,8 +90,8 @@ class VaultWriter:
     Raises StorageFullError when the disk is full; nothing of the file is left then.
     """
 
-    def __init__(self, objects: Objects, master_key: MasterKey) -> None:
-        self.storage_key = uuid4().hex
+    def __init__(self, objects: Objects, master_key: MasterKey, storage_key: str) -> None:
+        self.storage_key = storage_key
         self.size_bytes = 0
         key = secrets.token_bytes(32)
         self._wrapped_key = master_key.wrap(key, context=self.storage_key.encode())

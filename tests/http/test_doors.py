@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.app import api_app as ingest_app
 from services.ingest.settings import IngestSettings
+from services.tracker.api.files import Cabinet
 from services.tracker.app import api_app as tracker_app
 from services.triage.app import api as triage_app
 from services.triage.policies import shipped_policies
@@ -100,6 +101,9 @@ DOORS: dict[str, dict[str, set[str] | frozenset[str] | None]] = {
         "POST /v1/cases/{case_id}/facts": {"biller", "supervisor", "admin"},
         "GET /v1/cases/{case_id}/steps": PEOPLE,
         "POST /v1/cases/{case_id}/steps": {"biller", "supervisor", "admin"},
+        "GET /v1/cases/{case_id}/files": PEOPLE,
+        "POST /v1/cases/{case_id}/files": {"biller", "supervisor", "admin"},
+        "GET /v1/cases/{case_id}/files/{file_id}/content": {"biller", "supervisor", "admin"},
         "GET /v1/events": PEOPLE,
         "GET /v1/events/stream": PEOPLE,
         "GET /v1/cases.csv": PEOPLE,
@@ -229,7 +233,14 @@ async def open_services(database: Database, folder: Path) -> AsyncIterator[Servi
         apps = {
             "ingest": ingest_app(settings, engines["ingest"], vault=vault, health=Health()),
             "triage": triage_app(engines["triage"], shipped_policies()),
-            "tracker": tracker_app(engines["tracker"], master_key=MASTER_KEY_TEXT, health=Health()),
+            "tracker": tracker_app(
+                engines["tracker"],
+                master_key=MASTER_KEY_TEXT,
+                health=Health(),
+                cabinet=Cabinet(
+                    Vault(folder / "files", MasterKey.from_text(MASTER_KEY_TEXT)), 10_000, 20_000
+                ),
+            ),
         }
         clients = {
             service: await opened.enter_async_context(

@@ -44,7 +44,8 @@ CLAIMS = ("WALLED-1", "WALLED-2", "WALLED-3", "WALLED-4", "WALLED-5", "WALLEDPAY
 POLICY = "walledplan"
 FEED = "walledfeed"
 WORDS = "walled words"
-MARKS = (*PATIENT, *CLAIMS, POLICY, FEED, WORDS, "WALLEDTRACE")
+FILE_NAME = "walledfile.txt"
+MARKS = (*PATIENT, *CLAIMS, POLICY, FEED, WORDS, FILE_NAME, "WALLEDTRACE")
 PLANTED = "PLANTEDDOE"
 
 A_FILE = remittance(
@@ -264,6 +265,13 @@ async def _fill(
     ):
         done = await _as(site, "tracker", "biller", "POST", path, body)
         assert done.status_code == 201, done.text
+    headers = {
+        "Authorization": f"Bearer {site.keys['A']['biller']}",
+        "Content-Type": "text/plain",
+        "Content-Disposition": f'attachment; filename="{FILE_NAME}"',
+    }
+    file = await site.clients["tracker"].post(f"{place}/files", content=WORDS, headers=headers)
+    assert file.status_code == 201, file.text
     view = await _as(site, "tracker", "admin", "PUT", "/v1/views", {"name": WORDS})
     assert view.is_success, view.text
     return {
@@ -278,6 +286,7 @@ async def _fill(
         "policy_id": POLICY,
         "number": str(number),
         "case_id": case["case_id"],
+        "file_id": file.json()["file"]["file_id"],
         "alert_id": alert["alert_id"],
         "view_id": view.json()["view_id"],
         **alerting,
@@ -473,4 +482,4 @@ async def test_nothing_that_was_sent_wrongly_comes_back_or_goes_into_a_log(
                     assert PLANTED not in answer.text + str(answer.headers), (service, route, answer.text)
     logged = capsys.readouterr().err
     assert "request_served" in logged
-    assert not [word for word in (PLANTED, *PATIENT, *CLAIMS, WORDS) if word in logged]
+    assert not [word for word in (PLANTED, *PATIENT, *CLAIMS, WORDS, FILE_NAME) if word in logged]

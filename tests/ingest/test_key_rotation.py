@@ -17,6 +17,10 @@ from services.ingest.store.sftp_pulls import SftpPlace
 from services.key_rotation import rotate
 from services.tracker.alerts.domain.notification import Secret
 from services.tracker.alerts.store import channels
+from services.tracker.domain.steps import FileAttached, Made
+from services.tracker.store import files as case_files
+from services.tracker.store.ledger import ClaimKey
+from shared import clock
 from shared.contracts.claim_denied import ClaimDenied
 from shared.errors import InvalidInputError
 from shared.postgres import rows, transaction
@@ -47,6 +51,7 @@ async def fill(site: Site, files: int = 3) -> None:
     await sftp_pulls.set_pull(
         site.engine, OLD, **ids, place=place, secret_kind="password", secret=b"a password"
     )
+    await keep_case_file(site)
     channel = {"organization_id": site.organization_id, "channel_id": uuid4()}
     async with transaction(site.owner, organizations=[site.organization_id]) as connection:
         await channels.add_channel(
@@ -57,6 +62,31 @@ async def fill(site: Site, files: int = 3) -> None:
             settings={},
             sealed_secret=channels.seal_secret(OLD, Secret(current="a secret"), **channel),
             rate_per_minute=None,
+        )
+
+
+async def keep_case_file(site: Site) -> None:
+    """Keep a file of a case, as tracker-api does."""
+    writer = site.vault.writer()
+    writer.write(b"a paper")
+    stored = await asyncio.to_thread(writer.keep)
+    step = FileAttached(
+        kind="file_attached", file_id=uuid4(), sha256="0" * 64, media_type="text/plain", size_bytes=7
+    )
+    made = Made(
+        step_id=uuid4(),
+        case_id=uuid4(),
+        number=1,
+        step=step,
+        evidence=uuid4(),
+        made_at=clock.now(),
+        made_by=uuid4(),
+        made_role="biller",
+    )
+    async with transaction(site.owner, organizations=[site.organization_id]) as connection:
+        await case_files.begin_upload(connection, site.organization_id, stored.storage_key)
+        await case_files.add_file(
+            connection, ClaimKey(site.organization_id, uuid4()), made, step, stored=stored, sealed_name="s1"
         )
 
 
@@ -75,6 +105,10 @@ async def opens(site: Site, master_key: MasterKey) -> bool:
         for row in found:
             with vault.open(StoredFile(row.storage_key, row.wrapped_key, row.size_bytes)) as reader:
                 assert reader.read(0, 3) == b"ISA"
+        async with transaction(site.owner, organizations=[site.organization_id]) as connection:
+            (file,) = await rows(connection, "select storage_key, wrapped_key, size_bytes from tracker.files")
+        with vault.open(StoredFile(file.storage_key, file.wrapped_key, file.size_bytes)) as reader:
+            assert reader.read(0, 7) == b"a paper"
         ids = {"submitter_id": site.submitter_id, "feed": "main"}
         assert len(await feed_secrets.secrets_of_feed(site.engine, master_key, **ids)) == 1
         (pull,) = await sftp_pulls.all_pulls(site.engine)
@@ -97,7 +131,7 @@ async def test_after_a_rotation_the_new_key_opens_everything_and_the_old_one_not
     done = await rotate(site.owner, BOTH, show=ignore)
 
     assert (await opens(site, OLD), await opens(site, NEW), await opens(site, BOTH)) == (False, True, True)
-    assert list(done.rewrapped.values()) == [1, 1, 3, 1, 1, 1]
+    assert list(done.rewrapped.values()) == [1, 1, 3, 1, 1, 1, 1]
     assert done.lost == {}
     with pytest.raises(InvalidInputError):
         await check_master_key(site.engine, OLD)
@@ -125,7 +159,7 @@ async def test_a_rotation_that_is_stopped_anywhere_goes_on_when_it_is_repeated(
     while await stopped_after(site, stops):
         stops += 1
         assert await opens(site, BOTH)
-    assert stops > 7
+    assert stops > 8
     assert await opens(site, NEW)
 
 

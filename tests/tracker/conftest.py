@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.tracker.api.files import Cabinet
 from services.tracker.app import api_app
 from services.tracker.domain.observations import observe
 from services.tracker.workers.recording import record_decisions
@@ -18,8 +19,9 @@ from shared.postgres import create_engine, rows, transaction
 from shared.security.administration import create_organization, create_principal_with_key
 from shared.security.keyring import Keyring
 from shared.security.sealing import MasterKey
+from shared.storage.vault import Vault
 from tests.support.database import Database
-from tests.tracker.site import MASTER_KEY, ROLES, Site
+from tests.tracker.site import CASE_BYTES_MAX, FILE_BYTES_MAX, MASTER_KEY, ROLES, Site
 from tests.tracker.support import ORGANIZATION, denial
 
 
@@ -50,7 +52,7 @@ def select(engine: AsyncEngine):
 
 
 @pytest.fixture
-async def site(database, engine) -> AsyncIterator[Site]:
+async def site(database, engine, tmp_path) -> AsyncIterator[Site]:
     owner = create_engine(database.owner, name="test")
     master_key = MasterKey.from_text(MASTER_KEY)
     mine, theirs = [
@@ -64,7 +66,8 @@ async def site(database, engine) -> AsyncIterator[Site]:
     keys["stranger"] = await create_principal_with_key(owner, role="admin", name="s", organization_id=theirs)
     keys["operator"] = await create_principal_with_key(owner, role="operator", name="o")
     await owner.dispose()
-    app = api_app(engine, master_key=MASTER_KEY, health=Health())
+    cabinet = Cabinet(Vault(tmp_path / "files", master_key), FILE_BYTES_MAX, CASE_BYTES_MAX)
+    app = api_app(engine, master_key=MASTER_KEY, health=Health(), cabinet=cabinet)
     clients = {
         role: httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),
@@ -73,7 +76,7 @@ async def site(database, engine) -> AsyncIterator[Site]:
         )
         for role, key in keys.items()
     }
-    yield Site(mine, theirs, clients, Keyring(engine, master_key))
+    yield Site(mine, theirs, clients, Keyring(engine, master_key), cabinet.vault)
     for client in clients.values():
         await client.aclose()
 

@@ -9,8 +9,10 @@ import httpx2
 from shared.contracts.person import Person
 from shared.security.keyring import Keyring
 from shared.security.sealing import seal_person
+from shared.storage.vault import Vault
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+FILE_BYTES_MAX, CASE_BYTES_MAX = 300_000, 500_000
 JAN, FEB = date(2026, 1, 10), date(2026, 2, 10)
 ADA = Person(last="Byron", first="Ada", member_id="MEMBER-77")
 
@@ -23,6 +25,7 @@ class Site:
     stranger: UUID
     clients: dict[str, httpx2.AsyncClient]
     keyring: Keyring
+    vault: Vault
 
     def __getitem__(self, role: str) -> httpx2.AsyncClient:
         return self.clients[role]

@@ -16,18 +16,11 @@ from services.ingest.intake.registrar import Registrar
 from services.ingest.store import receipts
 from services.ingest.store.receipts import NewReceipt
 from shared.clock import now
-from shared.errors import InvalidInputError
+from shared.errors import InvalidInputError, TooLargeError
 from shared.storage.sealing import seal_stream
 from shared.storage.vault import StoredFile, Vault
 
 log = structlog.get_logger()
-
-
-class TooLargeError(InvalidInputError):
-    """The file is larger than this installation takes."""
-
-    status = 413
-    slug = "too-large"
 
 
 @dataclass(frozen=True, slots=True)

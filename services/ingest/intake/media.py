@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from shared.errors import InvalidInputError
+from shared.errors import MediaTypeError
 
 Encoding = Literal["identity", "gzip", "zstd"]
 
@@ -44,13 +44,6 @@ def encoding_by_look(beginning: bytes) -> Encoding:
     """Tell from its first four bytes how a file was compressed; nothing that is an 835 begins like that."""
     found = (encoding for magic, encoding in _BEGINNINGS.items() if beginning.startswith(magic))
     return next(found, "identity")
-
-
-class MediaTypeError(InvalidInputError):
-    """The body is of a kind that the door does not take."""
-
-    status = 415
-    slug = "unsupported-media-type"
 
 
 def check_media_type(content_type: str | None) -> None:

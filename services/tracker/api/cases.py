@@ -1,6 +1,6 @@
 """GET /v1/cases/{case_id}."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from services.tracker.api.views import (
     observation_view,
 )
 from services.tracker.domain.allowed import allowed_steps
+from services.tracker.domain.files import AttachedFile, files_there
 from services.tracker.domain.lifecycle import stand
 from services.tracker.domain.observations import DecisionEvent, in_order, observe
 from services.tracker.domain.requests import Request
@@ -30,6 +31,7 @@ from services.tracker.domain.states import ENDED_BY_ITSELF, StepKind
 from services.tracker.store.audit import audit
 from services.tracker.store.ledger import decisions_of
 from services.tracker.store.search import find_case
+from services.tracker.store.steps import made_of, steps_of_case
 from shared import clock
 from shared.contracts.claim import SealedPerson
 from shared.contracts.denial_triaged import DenialTriaged
@@ -62,6 +64,7 @@ def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
         async with transaction(engine, **scope_of(principal)) as connection:
             row, decisions = await _case_with_decisions(connection, organization_of(principal), case_id)
             lead = _lead(row, decisions)
+            files = await _files(connection, row)
             if reveal:
                 await audit(connection, principal, "identifiers_opened", case_id=case_id)
         # Opened only after the audit row is committed: nobody reads a name of which nothing is written.
@@ -70,9 +73,16 @@ def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
             for name in ("patient", "subscriber", "corrected_patient")
         }
         response.headers["ETag"] = f'"{row["version"]}"'
-        return _detail(row, decisions, lead, persons)
+        return _detail(row, decisions, lead, persons, files)
 
     return router
+
+
+async def _files(connection: AsyncConnection, row: Mapping[str, Any]) -> list[AttachedFile]:
+    if not row["steps_count"] or row["purged_at"]:
+        return []
+    steps = await steps_of_case(connection, claim_key=row["claim_key"], case_id=row["case_id"])
+    return list(files_there(map(made_of, steps)).values())
 
 
 async def _case_with_decisions(
@@ -82,6 +92,13 @@ async def _case_with_decisions(
     if row is None:
         raise no_such_case()
     return row, [one.event for one in await decisions_of(connection, organization_id, row["event_ids"])]
+
+
+async def checklist_of(connection: AsyncConnection, row: Mapping[str, Any]) -> list[str]:
+    """Name the papers of a case's list, for a row of tracker.cases."""
+    found = await decisions_of(connection, row["organization_id"], row["event_ids"])
+    lead = _lead(row, [one.event for one in found])
+    return [one.document for one in document_views(lead, row["documents_checked"])]
 
 
 def steps_allowed(row: Mapping[str, Any]) -> list[StepKind]:
@@ -104,13 +121,14 @@ def _detail(
     decisions: Sequence[DecisionEvent],
     lead: DenialTriaged | None,
     persons: Mapping[str, PersonView | None],
+    files: Iterable[AttachedFile],
 ) -> CaseDetail:
     at = clock.now()
     by_version = {_version(event): event for event in decisions}
     newest = in_order(map(observe, decisions))
     standing = stand(newest)
     current = [by_version[_version(one)] for one in standing.denials] if standing else []
-    documents = document_views(lead, row["documents_checked"])
+    documents = document_views(lead, row["documents_checked"], files)
     return CaseDetail.model_validate(
         {
             **case_summary(row, at=at),

@@ -9,14 +9,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.api.access import no_such_case, organization_of
-from services.tracker.domain.allowed import check_duplicate, check_step
+from services.tracker.domain.allowed import check_duplicate, check_files, check_step
 from services.tracker.domain.cases import Case
 from services.tracker.domain.completing import completed
 from services.tracker.domain.states import ENDED_BY_ITSELF
-from services.tracker.domain.steps import Assign, Made, Step
+from services.tracker.domain.steps import Assign, FileRemoved, Made, Step
 from services.tracker.store.audit import audit
 from services.tracker.store.claims import load_claim
 from services.tracker.store.feed import announce
+from services.tracker.store.files import remove_file
 from services.tracker.store.folding import write_folded
 from services.tracker.store.ledger import ClaimKey
 from services.tracker.store.search import find_case
@@ -55,8 +56,8 @@ async def take_step(
     allow the step, and DeniedError where the principal may not make it.
     """
     organization_id = organization_of(principal)
-    key, row = await _locked(connection, organization_id, case_id)
-    _check_row(row, version)
+    key, row = await lock_case(connection, organization_id, case_id)
+    check_row(row, version)
     claim = await load_claim(connection, key)
     case, denied = claim.by_id.get(case_id), claim.denied(case_id)
     if case is None or denied is None:
@@ -68,6 +69,7 @@ async def take_step(
         )
     check_step(case, step, role=principal.role, by=principal.principal_id)
     check_duplicate(step, claim.steps)
+    check_files(step, claim.steps_of(case_id), role=principal.role)
     if isinstance(step, Assign):
         await _check_assignee(connection, organization_id, step.assignee_id)
     at = max([clock.now(), *(made.made_at for made in claim.steps)])
@@ -82,6 +84,8 @@ async def take_step(
         made_role=principal.role,
     )
     await add_step(connection, key, made)
+    if isinstance(step, FileRemoved):
+        await remove_file(connection, step.file_id)
     folded = claim.folded(made)
     changes = await write_folded(connection, folded, claim.by_id, at=at, steps={case_id: step.kind})
     await audit(
@@ -98,7 +102,7 @@ async def take_step(
     return Taken(made, next(one for one in folded if one.case_id == case_id), after)
 
 
-async def _locked(
+async def lock_case(
     connection: AsyncConnection, organization_id: UUID, case_id: UUID
 ) -> tuple[ClaimKey, Mapping[str, Any]]:
     """Wait for whoever moves the case, and give it as it stands then."""
@@ -113,7 +117,8 @@ async def _locked(
     return key, row
 
 
-def _check_row(row: Mapping[str, Any], version: int | None) -> None:
+def check_row(row: Mapping[str, Any], version: int | None) -> None:
+    """Raise StaleError where a case is not `version` any more, ConflictError where it takes no step."""
     if version is not None and row["version"] != version:
         raise StaleError(
             f"The case is version {row['version']} now, not {version}.",

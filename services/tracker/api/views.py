@@ -1,6 +1,6 @@
 """What the tracker shows of a case. Amounts are US dollars, as strings; names and member ids are masked."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 
 from services.tracker.domain.amounts import in_cents
 from services.tracker.domain.clocks import ClockStatus, day_of, days_between, read_clock
+from services.tracker.domain.files import AttachedFile
 from services.tracker.domain.observations import DecisionEvent
 from services.tracker.domain.states import ClosedReason, RequestState, State, StepKind
 from services.tracker.domain.steps import RequestKind
@@ -233,10 +234,11 @@ class RequestView(View):
 
 
 class DocumentView(View):
-    """A paper of the decision's list. What the remittance answers needs no check."""
+    """A paper of the decision's list, and the files that are it. What the remittance answers is there."""
 
     document: str
-    state: Literal["on_the_remittance", "checked", "missing"]
+    state: Literal["on_the_remittance", "attached", "checked", "missing"]
+    file_ids: list[UUID] = []
 
 
 class CaseDetail(CaseSummary):
@@ -284,17 +286,30 @@ def case_summary(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
 ON_THE_REMITTANCE = "From the remittance"
 
 
-def document_views(decision: DenialTriaged | None, checked: Collection[str]) -> list[DocumentView]:
-    """List the papers of a decision, and those that somebody checked though it does not ask for them."""
+def document_views(
+    decision: DenialTriaged | None, checked: Collection[str], files: Iterable[AttachedFile] = ()
+) -> list[DocumentView]:
+    """
+    List the papers of a decision, and those that somebody checked though it does not ask for them.
+
+    `checked` are papers that are there, by word or by file.
+    """
     asked = decision.documents if decision else ()
+    attached: dict[str, list[UUID]] = {}
+    for file in files:
+        for document in file.documents:
+            attached.setdefault(document, []).append(file.file_id)
     return [
         DocumentView(
             document=one,
             state="on_the_remittance"
             if one.startswith(ON_THE_REMITTANCE)
+            else "attached"
+            if one in attached
             else "checked"
             if one in checked
             else "missing",
+            file_ids=attached.get(one, []),
         )
         for one in dict.fromkeys((*asked, *checked))
     ]

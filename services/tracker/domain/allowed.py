@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from services.tracker.domain.cases import Case
+from services.tracker.domain.files import FILES_MAX, files_there, sent_files
 from services.tracker.domain.requests import Request, key_of, running
 from services.tracker.domain.states import CLOSINGS, MOVES, PeoplesReason, State, StepKind
-from services.tracker.domain.steps import Assign, Close, Made, Step, Submit
-from shared.errors import ConflictError, DeniedError
+from services.tracker.domain.steps import Assign, Close, FileAttached, FileRemoved, Made, Step, Submit
+from shared.errors import ConflictError, DeniedError, InvalidInputError
 
 LEADERS = frozenset({"supervisor", "admin"})
 
@@ -69,6 +70,33 @@ def check_duplicate(step: Step, steps: Iterable[Made]) -> None:
         raise ConflictError(
             f"The same was submitted for this claim before, on {max(before)}.",
             remedy="Look at the timeline. If it must go out again, say why in `duplicate_reason`.",
+        )
+
+
+def check_files(step: Step, steps: Iterable[Made], *, role: str) -> None:
+    """
+    Raise InvalidInputError for a step that names a file that is not there, DeniedError for a role that may
+    not remove what a payer has, ConflictError for one file too many.
+
+    `steps` are those of the case before.
+    """
+    steps = list(steps)
+    there = files_there(steps)
+    if isinstance(step, FileAttached) and step.file_id not in there and len(there) >= FILES_MAX:
+        raise ConflictError(
+            f"This case has {FILES_MAX} files, as many as one may have.",
+            remedy="Remove those that are not needed, or put papers together in one file.",
+        )
+    named = {step.file_id} if isinstance(step, FileRemoved) else sent_files(step)
+    if named - there.keys():
+        raise InvalidInputError(
+            "The case has no such file.", remedy="`GET /v1/cases/{case_id}/files` lists those that it has."
+        )
+    sent = {one for made in steps for one in sent_files(made.step)}
+    if isinstance(step, FileRemoved) and step.file_id in sent and role not in LEADERS:
+        raise DeniedError(
+            "This file was sent to the payer: it is kept as the evidence of that.",
+            remedy="Ask a supervisor or an admin to remove it.",
         )
 
 

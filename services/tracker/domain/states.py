@@ -62,6 +62,8 @@ StepKind = Literal[
     "unassign",
     "document_checked",
     "document_unchecked",
+    "file_attached",
+    "file_removed",
 ]
 STATES: tuple[State, ...] = get_args(State)
 ENDED_BY_ITSELF: frozenset[ClosedReason] = frozenset({"merged", "withdrawn"})

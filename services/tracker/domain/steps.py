@@ -36,6 +36,9 @@ Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Day = Annotated[date, Field(ge=date(1990, 1, 1), le=date(2100, 12, 31))]
 
 
+Files = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=100)]
+
+
 class _Step(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,7 +72,7 @@ class Prepare(_RequestStep):
 
 class Submit(_RequestStep):
     """
-    A request went to the payer on a day. `sent` names what went along.
+    A request went to the payer on a day. `sent` names what went along, `files` those of the case among it.
 
     `follow_up_on` is when to ask after it; left out, the payer's interval counts. `duplicate_reason` says why
     the same was submitted again.
@@ -80,6 +83,7 @@ class Submit(_RequestStep):
     channel: Channel
     reference: Reference | None = None
     sent: Text | None = None
+    files: Files | None = None
     follow_up_on: Day | None = None
     duplicate_reason: Text | None = None
 
@@ -117,6 +121,7 @@ class InformationSent(_RequestStep):
     on: Day
     channel: Channel
     sent: Text | None = None
+    files: Files | None = None
     reference: Reference | None = None
     follow_up_on: Day | None = None
 
@@ -223,6 +228,29 @@ class DocumentUnchecked(_Step):
     document: Text
 
 
+class FileAttached(_Step):
+    """
+    A file came to the case, or is further papers of the checklist. Made by the route that takes its bytes.
+
+    `sha256` is that of its content, in hex. Its name may name a patient, and is sealed elsewhere.
+    """
+
+    kind: Literal["file_attached"]
+    file_id: UUID
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    media_type: Annotated[str, StringConstraints(max_length=100)]
+    size_bytes: int = Field(gt=0)
+    documents: tuple[Text, ...] = ()
+
+
+class FileRemoved(_Step):
+    """A file does not belong here: its bytes and its name are destroyed; that it was here stays."""
+
+    kind: Literal["file_removed"]
+    file_id: UUID
+    reason: Text
+
+
 class Close(_Step):
     """The case is over, for a reason. What ends in no money needs words."""
 
@@ -241,7 +269,7 @@ class Reopen(_Step):
     note: Text
 
 
-Step = (
+PeoplesStep = (
     Prepare
     | Submit
     | InformationRequested
@@ -259,11 +287,14 @@ Step = (
     | Unassign
     | DocumentChecked
     | DocumentUnchecked
+    | FileRemoved
     | Close
     | Reopen
 )
-AnyStep = Annotated[Step, Field(discriminator="kind")]
-_adapter: TypeAdapter[Step] = TypeAdapter(AnyStep)
+AnyStep = Annotated[PeoplesStep, Field(discriminator="kind")]
+"""A step as people tell it."""
+Step = PeoplesStep | FileAttached
+_adapter: TypeAdapter[Step] = TypeAdapter(Annotated[Step, Field(discriminator="kind")])
 
 
 def read_step(body: str | bytes) -> Step:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+from services.tracker.domain.files import files_there
 from services.tracker.domain.lifecycle import Standing
 from services.tracker.domain.requests import Request, key_of, requests_of
 from services.tracker.domain.states import LIVE_STATES, ClosedReason, State
@@ -132,13 +133,15 @@ def _tags(steps: Sequence[Made]) -> tuple[str, ...]:
 
 
 def _documents(steps: Sequence[Made]) -> tuple[str, ...]:
+    """Name the papers that are there: somebody said so, or a file of the case is one."""
     checked: dict[str, None] = {}
     for made in steps:
         if isinstance(made.step, DocumentChecked):
             checked[made.step.document] = None
         elif isinstance(made.step, DocumentUnchecked):
             checked.pop(made.step.document, None)
-    return tuple(checked)
+    attached = [one for file in files_there(steps).values() for one in file.documents]
+    return tuple(dict.fromkeys((*checked, *attached)))
 
 
 def _follow_up(steps: Sequence[Made]) -> date | None:

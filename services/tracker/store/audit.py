@@ -16,6 +16,7 @@ Action = Literal[
     "patient_searched",
     "cases_exported",
     "step_made",
+    "file_opened",
     "alert_acknowledged",
     "alert_unacknowledged",
     "alert_rule_changed",
@@ -30,12 +31,17 @@ Action = Literal[
     "channel_disabled",
     "channel_tested",
     "notification_resent",
+    "reconciliation_told",
 ]
 
 _ADD = text("""
     insert into tracker.audit_log (organization_id, principal_id, action, subject_id, detail)
     values (:organization_id, :principal_id, :action, :subject_id, cast(:detail as jsonb))
 """)
+
+
+NOBODY = UUID(int=0)
+"""Acts where no person did."""
 
 
 async def audit(
@@ -47,13 +53,24 @@ async def audit(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one row. `detail` names things by id and kind, and never holds what it is about."""
-    await connection.execute(
-        _ADD,
-        {
-            "organization_id": principal.organization_id,
-            "principal_id": principal.principal_id,
-            "action": action,
-            "subject_id": case_id,
-            "detail": msgspec.json.encode(detail or {}).decode(),
-        },
-    )
+    entry = _entry(principal.organization_id, principal.principal_id, action=action, detail=detail)
+    await connection.execute(_ADD, entry | {"subject_id": case_id})
+
+
+async def audit_nobodys(
+    connection: AsyncConnection, organization_id: UUID, action: Action, *, detail: Mapping[str, Any]
+) -> None:
+    """Write one row of what happened by itself. `detail` as in audit()."""
+    await connection.execute(_ADD, _entry(organization_id, NOBODY, action=action, detail=detail))
+
+
+def _entry(
+    organization_id: UUID | None, principal_id: UUID, *, action: Action, detail: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "organization_id": organization_id,
+        "principal_id": principal_id,
+        "action": action,
+        "subject_id": None,
+        "detail": msgspec.json.encode(detail or {}).decode(),
+    }

@@ -27,6 +27,11 @@ class KnownClaim:
     def by_id(self) -> dict[UUID, Case]:
         return {case.case_id: case for case in self.cases}
 
+    def steps_of(self, case_id: UUID) -> list[Made]:
+        """Give the steps of a case and of those that turned out to be parts of it."""
+        owners = {case.case_id: case.merged_into or case.case_id for case in self.cases}
+        return [made for made in self.steps if owners.get(made.case_id) == case_id]
+
     def denied(self, case_id: UUID) -> Denied | None:
         """Give the claim behind a case; None where the case has ended."""
         found = denied_claims(self.observations, self.cases, first_ordinal=self.first_ordinal)

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.tracker.store.files import shred_files_of_claims
 from shared.http.idempotency import EXPIRED
 from shared.postgres import lock_shards
 from shared.postgres.bundles import empty_payloads
@@ -54,12 +55,20 @@ _OLD = """
             where c.claim_key = l.claim_key and (c.closed_at is null or c.closed_at >= :day
                 or exists (
                     select 1 from tracker.facts f where f.case_id = c.case_id and f.settled_at is null)))
+        and not exists (
+            select 1 from tracker.files f
+            where f.claim_key = l.claim_key and f.attached_at >= :day and f.wrapped_key is not null)
 """
 _PAGE = text(f"{_OLD.format(which='l.claim_key > :after')} order by l.claim_key limit {CLAIMS_AT_ONCE}")
 _STILL = text(_OLD.format(which="l.claim_key = any (cast(:claim_keys as uuid[]))"))
 _COUNT = text(f"""
     select count(*) as claims, coalesce(sum(bytes), 0) as bytes
     from ({_OLD.format(which="true")}) as old
+""")
+_COUNT_FILES = text(f"""
+    select count(*) as files, coalesce(sum(size_bytes), 0) as bytes from tracker.files
+    where wrapped_key is not null
+        and claim_key in (select claim_key from ({_OLD.format(which="true")}) as old)
 """)
 _EMPTY_FACTS = text("""
     update tracker.facts f set value = '', note = null from tracker.cases c
@@ -76,12 +85,17 @@ _EMPTY_STEPS = text("""
     update tracker.steps set body = '{}' where claim_key = any (cast(:claim_keys as uuid[])) and body <> '{}'
 """)
 _FORGET_ANSWERS = text(f"delete from tracker.idempotency where {EXPIRED}")
-# Persons are sealed under the key of the month in which their remittance was received.
+# Persons are sealed under the key of the month in which their remittance was received, names of files under
+# that of the month in which they were attached.
 _MONTHS = text(f"""
+    with old as materialized ({_OLD.format(which="true")})
     select distinct cast(date_trunc('month', received_on) as date) as month
     from tracker.ledger
-    where recorded_at < :until and bundle_id is not null
-        and claim_key not in (select claim_key from ({_OLD.format(which="true")}) as old)
+    where recorded_at < :until and bundle_id is not null and claim_key not in (select claim_key from old)
+    union
+    select to_date(substr(sealed_name, 4, 6), 'YYYYMM')
+    from tracker.files
+    where attached_at < :until and sealed_name is not null and claim_key not in (select claim_key from old)
 """)
 
 
@@ -89,6 +103,12 @@ async def count_old_claims(connection: AsyncConnection, day: date) -> tuple[int,
     """Count the claim keys whose payloads may go, and their bytes; of the one organization in scope."""
     found = (await connection.execute(_COUNT, {"day": day})).one()
     return found.claims, int(found.bytes)
+
+
+async def count_old_files(connection: AsyncConnection, day: date) -> tuple[int, int]:
+    """Count the files of those claims, and their bytes."""
+    found = (await connection.execute(_COUNT_FILES, {"day": day})).one()
+    return found.files, int(found.bytes)
 
 
 async def old_claims(connection: AsyncConnection, day: date, *, after: UUID) -> OldClaims:
@@ -110,6 +130,7 @@ async def empty_claims(connection: AsyncConnection, claim_keys: Collection[UUID]
     """Destroy what is kept in words about these claims."""
     asked = {"claim_keys": list(claim_keys)}
     await empty_payloads(connection, "tracker.ledger", of="claim_key", keys=claim_keys)
+    await shred_files_of_claims(connection, claim_keys)
     for statement in (_EMPTY_FACTS, _EMPTY_STEPS, _EMPTY_CASES):
         await connection.execute(statement, asked)
     await connection.execute(_FORGET_ANSWERS)
