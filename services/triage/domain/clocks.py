@@ -179,10 +179,21 @@ def _standing(
         return found
     own = [one for one in found if one.rule.entry.kind == _RETRO]
     hangs = any(one.permission.permitted is None and one.rule.entry.certain for one in own)
-    if not own or (hangs and not any(one.permission.permitted for one in own)):
+    if not own or (hangs and not any(one.permission.permitted for one in own) and not _covers_all(own)):
         lent = [_stands(rule, known, remarks) for rule in _lendable(match, kinds)]
         found += [one._replace(lent=PERHAPS if own else SILENT) for one in lent if one is not None]
     return found
+
+
+def _covers_all(standings: Sequence[Standing]) -> bool:
+    """Tell whether one window hangs on a fact alone, another on its opposite: one is the claim's."""
+    hanging = {
+        one.rule.entry.when[0]
+        for one in standings
+        if len(one.rule.entry.when) == 1
+        and not (one.rule.requires or one.rule.requires_any or one.rule.excludes)
+    }
+    return any("!=" in text and text.replace("!=", "=") in hanging for text in hanging)
 
 
 def _counts_of_a_delegate(rule: ClockRule) -> bool:

@@ -235,7 +235,7 @@ def _window(span: Span, file: PolicyFile, kept: ClosedDays, off_day: Span | None
     """Make a window; where the policy does not say which holidays the payer keeps, with both readings."""
     counts = off_day is not None or span.unit == "business_days" or span.roll != "none"
     perhaps = None
-    if counts and file.holidays is None and not file.states:
+    if counts and file.holidays is None:
         usual = replace(kept, usual_only=True)
         perhaps = Window(span=span, zone=file.zone, kept=usual, off_day=off_day)
     return Window(span=span, zone=file.zone, kept=kept, off_day=off_day, perhaps=perhaps)
