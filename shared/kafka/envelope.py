@@ -1,5 +1,6 @@
 """The CloudEvents 1.0 envelope in Kafka's binary mode: attributes are headers, the value is JSON."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -12,6 +13,7 @@ from shared.errors import UnreadableError
 Headers = list[tuple[str, bytes]]
 
 _SOURCE_PREFIX = "reprieve/"
+_EVENT_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}:[0-9]{1,9}")
 
 
 class Envelope(Struct, frozen=True):
@@ -80,20 +82,26 @@ def read_headers(headers: Iterable[tuple[str, bytes]]) -> Envelope:
     try:
         trace_parent = found.get("traceparent")
         envelope = Envelope(
-            event_id=found["ce_id"].decode(),
+            event_id=_event_id(found["ce_id"]),
             type=found["ce_type"].decode(),
             source=found["ce_source"].decode(),
             time=found["ce_time"].decode(),
             organization_id=_organization(found["ce_organizationid"]),
             trace_parent=trace_parent.decode() if trace_parent else None,
         )
-        _ = envelope.message_id, envelope.revision
     except (KeyError, ValueError) as error:
         raise UnreadableError(
             "A record has no CloudEvents envelope that can be read.",
             remedy="Find out who else writes to this topic.",
         ) from error
     return envelope
+
+
+def _event_id(told: bytes) -> str:
+    event_id = told.decode()
+    if not _EVENT_ID.fullmatch(event_id):
+        raise ValueError
+    return event_id
 
 
 @lru_cache(maxsize=1024)

@@ -7,8 +7,9 @@ parked. `migrations/parcels.py` makes the tables, `relay.py` sends parcels, `sta
 messages. Every statement here runs within the organizations of its transaction.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
 from typing import Any, NamedTuple, Self
@@ -19,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zstandard import ZstdCompressor
 
 from shared.contracts.base import Event, encode
-from shared.postgres.arrays import array_of, arrays
+from shared.postgres.arrays import array_of, arrays, columns
 from shared.values import shard_of
 
 PARCEL_MESSAGES_MAX = 200
@@ -91,19 +92,24 @@ class Message:
         return MessageId(self.organization_id, self.message_id, self.revision)
 
 
+@dataclass(slots=True)
+class _Filling:
+    parcel: list[int] = field(default_factory=list)
+    bytes: int = 0
+
+
 def pack(messages: Sequence[Message]) -> list[list[int]]:
     """Put messages into parcels, in their order: gives for each parcel where in `messages` its own stand."""
     parcels: list[list[int]] = []
-    filling: dict[tuple[UUID, int, str], tuple[list[int], int]] = {}
+    filling: dict[tuple[UUID, int, str], _Filling] = defaultdict(_Filling)
     for at, message in enumerate(messages):
-        to = (message.organization_id, message.shard, message.topic)
-        parcel, size = filling.get(to, ([], 0))
-        size += len(message.payload)
-        if not parcel or len(parcel) == PARCEL_MESSAGES_MAX or size > PARCEL_BYTES_MAX:
-            parcel, size = [], len(message.payload)
-            parcels.append(parcel)
-        parcel.append(at)
-        filling[to] = (parcel, size)
+        to = filling[message.organization_id, message.shard, message.topic]
+        size = len(message.payload)
+        if len(to.parcel) in (0, PARCEL_MESSAGES_MAX) or to.bytes + size > PARCEL_BYTES_MAX:
+            to.parcel, to.bytes = [], 0
+            parcels.append(to.parcel)
+        to.parcel.append(at)
+        to.bytes += size
     return parcels
 
 
@@ -124,23 +130,23 @@ async def insert_messages(
     if not messages:
         return 0
     own = extra or {}
-    parcels = pack(messages)
-    order = [at for parcel in parcels for at in parcel]
-    inserted = await connection.execute(
-        _insert(table, tuple((name, sql_type) for name, (sql_type, _) in own.items())),
-        {
-            **{name: array_of([values[at] for at in order]) for name, (_, values) in own.items()},
-            **_parcels([[messages[at] for at in parcel] for parcel in parcels]),
-            "staged_for": staged_for,
-        },
-    )
-    return sum(inserted.scalars())
+    packed = pack(messages)
+    parcels = [[messages[at] for at in parcel] for parcel in packed]
+    told = {**_parcels(parcels), "staged_for": staged_for}
+    if table.receipted:
+        order = [at for parcel in packed for at in parcel]
+        told |= {name: array_of([values[at] for at in order]) for name, (_, values) in own.items()}
+        told |= _messages(parcels)
+        statement = _insert(table, tuple((name, sql_type) for name, (sql_type, _) in own.items()))
+    else:
+        told["ids"] = array_of([array_of([one.message_id for one in parcel]) for parcel in parcels])
+        statement = _insert_parcels(table)
+    return sum((await connection.execute(statement, told)).scalars())
 
 
 def _parcels(parcels: Sequence[Sequence[Message]]) -> dict[str, Any]:
-    """Give the parameters that tell of parcels, and of each message, parcel by parcel."""
+    """Give the parameters that tell of parcels."""
     joined = [join_payloads([message.payload for message in parcel]) for parcel in parcels]
-    inside = [message for parcel in parcels for message in parcel]
     return {
         "organizations": [parcel[0].organization_id for parcel in parcels],
         "shards": [parcel[0].shard for parcel in parcels],
@@ -151,6 +157,13 @@ def _parcels(parcels: Sequence[Sequence[Message]]) -> dict[str, Any]:
             f"{name}s": array_of([array_of([getattr(one, name) for one in parcel]) for parcel in parcels])
             for name, _ in _SENT
         },
+    }
+
+
+def _messages(parcels: Sequence[Sequence[Message]]) -> dict[str, str]:
+    """Give the parameters that tell of each message, parcel by parcel."""
+    inside = [message for parcel in parcels for message in parcel]
+    return {
         "numbers": array_of([number for number, parcel in enumerate(parcels, 1) for _ in parcel]),
         "places": array_of([place for parcel in parcels for place in range(1, len(parcel) + 1)]),
         "sizes": array_of([len(one.payload) for one in inside]),
@@ -185,6 +198,23 @@ _EACH = (
 """Of each message: the number of its parcel, its place there, its size and its key."""
 
 
+_SEVERAL = (*((f"{name}s", sql_type) for name, sql_type in _SENT), ("ends", "integer"))
+_LISTED = ", ".join(name for name, _ in _SEVERAL)
+_READ = ", ".join(f"cast({name} as {sql_type}[]) as {name}" for name, sql_type in _SEVERAL)
+_GIVEN = f"""
+    cast(:organizations as uuid[]), cast(:shards as smallint[]), cast(:topics as text[]),
+    cast(:payloads as bytea[]), {arrays(**dict.fromkeys((name for name, _ in _SEVERAL), "text"))}
+"""
+_MADE = f"organization_id, shard, topic, payloads, {_LISTED}"
+_COLUMNS = f"""
+    organization_id, parcel_id, shard, topic, staged_for, due_at, messages, open_messages, open_bytes,
+    payloads, message_ids, {_LISTED}
+"""
+_STAGED = """
+    cast(:staged_for as uuid), case when cast(:staged_for as uuid) is null then now() else 'infinity' end
+"""
+
+
 @cache
 def _insert(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
     """
@@ -193,28 +223,21 @@ def _insert(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
     A message that was there already has no id at its place; a parcel in which nothing is new is not made.
     """
     names = "".join(f", {name}" for name, _ in own)
-    kept = f"""
-        insert into {table.name} (organization_id, message_id, revision, parcel_id, place, size {names})
-        select organization_id, message_id, revision, parcel_id, place, size {names}
-        from message join parcel using (number)
-        on conflict do nothing
-        returning parcel_id, place
-    """
-    every = "select parcel_id, place from message join parcel using (number)"
-    several = [*((f"{name}s", sql_type) for name, sql_type in _SENT), ("ends", "integer")]
-    listed = ", ".join(name for name, _ in several)
-    literals = arrays(**dict.fromkeys((name for name, _ in several), "text"))
-    read = ", ".join(f"cast({name} as {sql_type}[])" for name, sql_type in several)
     return text(f"""
         with parcel as materialized (
             select *, nextval('{table.parcels}_parcel_id_seq') as parcel_id
-            from unnest(cast(:organizations as uuid[]), cast(:shards as smallint[]), cast(:topics as text[]),
-                cast(:payloads as bytea[]), {literals})
-                with ordinality as made(organization_id, shard, topic, payloads, {listed}, number)
+            from unnest({_GIVEN}) with ordinality as made({_MADE}, number)
         ), message as materialized (
-            select * from unnest({arrays(**dict(_EACH), **dict(own))})
-                as given(number, place, size, message_id, revision {names})
-        ), kept as ({kept if table.receipted else every}), counted as (
+            select numbers as number, places as place, sizes as size, message_ids as message_id,
+                message_revisions as revision {names}
+            from ({columns(**dict(_EACH), **dict(own))}) as given
+        ), kept as (
+            insert into {table.name} (organization_id, message_id, revision, parcel_id, place, size {names})
+            select organization_id, message_id, revision, parcel_id, place, size {names}
+            from message join parcel using (number)
+            on conflict do nothing
+            returning parcel_id, place
+        ), counted as (
             select parcel.parcel_id, count(kept.place) as messages,
                 sum(message.size) filter (where kept.place is not null) as bytes,
                 array_agg(case when kept.place is not null then message_id end order by message.place) as ids
@@ -224,12 +247,26 @@ def _insert(table: OutboxTable, own: tuple[tuple[str, str], ...]) -> TextClause:
             group by parcel.parcel_id
             having count(kept.place) > 0
         )
-        insert into {table.parcels} (organization_id, parcel_id, shard, topic, staged_for, due_at, messages,
-            open_messages, open_bytes, payloads, message_ids, {listed})
-        select organization_id, parcel_id, shard, topic, cast(:staged_for as uuid),
-            case when cast(:staged_for as uuid) is null then now() else 'infinity' end,
-            messages, messages, bytes, payloads, ids, {read}
+        insert into {table.parcels} ({_COLUMNS})
+        select organization_id, parcel_id, shard, topic, {_STAGED}, messages, messages, bytes,
+            payloads, ids, {_READ}
         from parcel join counted using (parcel_id)
+        returning messages
+    """)
+
+
+@cache
+def _insert_parcels(table: OutboxTable) -> TextClause:
+    """Write parcels whose messages have no rows of their own: all of them are sent."""
+    return text(f"""
+        insert into {table.parcels} ({_COLUMNS})
+        select organization_id, nextval('{table.parcels}_parcel_id_seq'), shard, topic, {_STAGED}, messages,
+            messages, ends[messages], payloads, message_ids, {_LISTED}
+        from (
+            select organization_id, shard, topic, payloads, cast(ids as uuid[]) as message_ids, {_READ},
+                cardinality(cast(ids as uuid[])) as messages
+            from unnest({_GIVEN}, cast(cast(:ids as text) as text[])) as made({_MADE}, ids)
+        ) as parcel
         returning messages
     """)
 

@@ -17,6 +17,17 @@ def arrays(**types: str) -> str:
     return ", ".join(f"cast(cast(:{name} as text) as {type_}[])" for name, type_ in types.items())
 
 
+def columns(**types: str) -> str:
+    """
+    Write the query that gives parameters made by array_of() as rows, a column of its type for each name.
+
+    Quicker than unnest() in from, which lays every column into a store of its own before it gives a row.
+    """
+    return "select " + ", ".join(
+        f"unnest(cast(cast(:{name} as text) as {type_}[])) as {name}" for name, type_ in types.items()
+    )
+
+
 def array_of(values: Sequence[Any]) -> str:
     """
     Write texts, ids, numbers, days, instants or booleans, with None for null.

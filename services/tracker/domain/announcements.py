@@ -64,21 +64,27 @@ def receipts_for(decisions: Iterable[Observation], *, batch_id: UUID) -> list[Ev
     One message per organization, producer and shard. Repeated decisions get their receipts again, since a
     receipt may have been lost with its broker.
     """
-    groups: dict[tuple[UUID, Producer, int], dict[tuple[UUID, int], None]] = defaultdict(dict)
+    groups: dict[tuple[UUID, int], list[Observation]] = defaultdict(list)
     for event in decisions:
-        shard = shard_of(event.claim_key)
-        groups[event.organization_id, "ingest", shard][event.event_id, event.revision] = None
-        groups[event.organization_id, "triage", shard][event.decision_id, event.decision_revision] = None
-    return [
-        EventsReceipted(
-            organization_id=organization_id,
-            batch_id=derived(batch_id, f"{organization_id}:{producer}:{shard}"),
-            producer=producer,
-            shard=shard,
-            receipts=tuple(
-                Receipt(message_id=message_id, revision=revision, outcome="settled")
-                for message_id, revision in messages
-            ),
-        )
-        for (organization_id, producer, shard), messages in groups.items()
-    ]
+        groups[event.organization_id, shard_of(event.claim_key)].append(event)
+    receipts: list[EventsReceipted] = []
+    for (organization_id, shard), events in groups.items():
+        kept: dict[Producer, list[Receipt]] = {
+            "ingest": [_settled(event.event_id, event.revision) for event in events],
+            "triage": [_settled(event.decision_id, event.decision_revision) for event in events],
+        }
+        receipts += [
+            EventsReceipted(
+                organization_id=organization_id,
+                batch_id=derived(batch_id, f"{organization_id}:{producer}:{shard}"),
+                producer=producer,
+                shard=shard,
+                receipts=tuple(settled),
+            )
+            for producer, settled in kept.items()
+        ]
+    return receipts
+
+
+def _settled(message_id: UUID, revision: int) -> Receipt:
+    return Receipt(message_id=message_id, revision=revision, outcome="settled")

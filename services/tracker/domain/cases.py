@@ -95,6 +95,11 @@ def case_id_of(organization_id: UUID, claim_key: UUID, ordinal: int) -> UUID:
     return derived(organization_id, f"{claim_key}:{ordinal}")
 
 
+def next_deadline(case: Case, at: datetime) -> datetime | None:
+    """Give the first deadline that has not passed at an instant."""
+    return next((deadline for deadline in case.deadlines if deadline > at), None)
+
+
 def make_case(claim: Claim, standing: Standing, work: Work, *, ordinal: int) -> Case:
     """Describe a denied claim by its leading decision, sums over all parts of the denial, and work."""
     lead, parts = standing.denials[0], standing.denials

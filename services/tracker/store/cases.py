@@ -2,28 +2,23 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.domain.cases import Case
 from services.tracker.domain.states import LIVE_STATES
-from services.tracker.store.case_columns import COLUMNS, ROWS, columns_of
+from services.tracker.store.case_columns import COLUMNS, FOLDED, ROWS, columns_of
 from services.tracker.store.ledger import ClaimKey
 from shared.postgres import transaction
 
+FIRST_VERSION = 1
+
 _KEY = ("organization_id", "case_id")
 _decode = msgspec.json.Decoder(Case).decode
-
-
-class Written(NamedTuple):
-    """What the database adds to a case: its version, and the first deadline that has not passed."""
-
-    version: int
-    next_deadline_at: datetime | None
 
 
 async def known_cases(connection: AsyncConnection, keys: Collection[ClaimKey]) -> dict[ClaimKey, list[Case]]:
@@ -68,36 +63,33 @@ _PURGED = text("""
 """)
 
 
-async def insert_cases(connection: AsyncConnection, cases: Sequence[Case]) -> dict[UUID, Written]:
-    """Insert new cases; gives what the database adds, by case id. The shards must be locked."""
-    return await _write(connection, _INSERT, cases)
+async def insert_cases(connection: AsyncConnection, cases: Sequence[Case], *, at: datetime) -> None:
+    """Insert new cases, each in its first version, as they are `at` an instant. The shards must be locked."""
+    if cases:
+        await connection.execute(_INSERT, _bound(cases, at))
 
 
-async def replace_cases(connection: AsyncConnection, cases: Sequence[Case]) -> dict[UUID, Written]:
-    """Replace known cases; gives what the database adds, by case id. The shards must be locked."""
-    return await _write(connection, _REPLACE, cases)
-
-
-async def _write(
-    connection: AsyncConnection, statement: TextClause, cases: Sequence[Case]
-) -> dict[UUID, Written]:
+async def replace_cases(
+    connection: AsyncConnection, cases: Sequence[Case], *, at: datetime
+) -> dict[UUID, int]:
+    """Replace known cases as they are `at` an instant; gives their versions. The shards must be locked."""
     if not cases:
         return {}
-    written = await connection.execute(statement, {**columns_of(cases), "live": sorted(LIVE_STATES)})
+    replaced = await connection.execute(_REPLACE, _bound(cases, at))
     # The driver has a class of its own for ids, which takes long to compare with ours.
-    return {UUID(int=row.case_id.int): Written(row.version, row.next_deadline_at) for row in written}
+    return {UUID(int=row.case_id.int): row.version for row in replaced}
 
 
-_NEXT_DEADLINE = "(select min(d) from unnest({row}.deadlines) as d where d > now())"
+def _bound(cases: Sequence[Case], at: datetime) -> dict[str, Any]:
+    return {**columns_of(cases, at=at), "live": sorted(LIVE_STATES)}
+
 
 _INSERT_ROWS = f"""
-    insert into tracker.cases ({", ".join(COLUMNS)}, version, next_deadline_at, closed_at)
-    select {", ".join(COLUMNS)}, 1, {_NEXT_DEADLINE.format(row="folded")},
-        case when state <> all (cast(:live as text[])) then now() end
+    insert into tracker.cases ({", ".join(FOLDED)}, version, closed_at)
+    select {", ".join(FOLDED)}, {FIRST_VERSION}, case when state <> all (cast(:live as text[])) then now() end
     from ({ROWS}) as folded
 """
-_RETURNING = "returning case_id, version, next_deadline_at"
-_INSERT = text(_INSERT_ROWS + _RETURNING)
+_INSERT = text(_INSERT_ROWS)
 _REPLACE = text(f"""
     {_INSERT_ROWS}
     on conflict (organization_id, case_id) do update set
@@ -107,7 +99,7 @@ _REPLACE = text(f"""
         updated_at = now(),
         closed_at = case when excluded.closed_at is not null
             then coalesce(cases.closed_at, excluded.closed_at) end
-    {_RETURNING}
+    returning case_id, version
 """)
 
 
@@ -131,9 +123,10 @@ async def roll_deadlines(engine: AsyncEngine, *, limit: int = 500) -> int:
 _PASSED = text("select organization_id, case_id from tracker.passed_deadlines(:limit)")
 
 # Rows that somebody has locked are being folded anew at this moment, which rolls them as well.
-_ROLL = text(f"""
+_ROLL = text("""
     with passed as (
-        select c.organization_id, c.case_id, {_NEXT_DEADLINE.format(row="c")} as next_deadline_at
+        select c.organization_id, c.case_id,
+            (select min(d) from unnest(c.deadlines) as d where d > now()) as next_deadline_at
         from unnest(cast(:organization_ids as uuid[]), cast(:case_ids as uuid[]))
             as wanted(organization_id, case_id)
         join tracker.cases c using (organization_id, case_id)

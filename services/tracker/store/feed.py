@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.store.outboxes import OUTBOX
-from shared.contracts.base import Event, encode
+from shared.contracts.base import Event
 from shared.contracts.case_events import CaseEvent
 from shared.kafka.outbox import Message, insert_messages
 from shared.postgres import transaction
@@ -45,17 +45,23 @@ class Told(NamedTuple):
 async def announce(
     connection: AsyncConnection, changes: Sequence[CaseEvent], others: Sequence[Event] = ()
 ) -> None:
-    """Tell the changes to the topic and the feed, and the `others` to their topic. Do it last."""
-    await insert_messages(connection, OUTBOX, [Message.of(one) for one in (*changes, *others)])
-    by_organization: dict[UUID, list[CaseEvent]] = defaultdict(list)
-    for one in changes:
+    """
+    Tell the changes to the topic and the feed, and the `others` to their topic. Do it last.
+
+    Among the others is no order, so they go together, to one partition.
+    """
+    told = [Message.of(one) for one in changes]
+    lane = others[0].message_id if others else None
+    await insert_messages(connection, OUTBOX, [*told, *(Message.of(one, lane) for one in others)])
+    by_organization: dict[UUID, list[Message]] = defaultdict(list)
+    for one in told:
         by_organization[one.organization_id].append(one)
     for organization_id in sorted(by_organization):  # in one order, so that nobody waits in a circle
         await _enter(connection, organization_id, by_organization[organization_id])
 
 
-async def _enter(connection: AsyncConnection, organization_id: UUID, changes: Sequence[CaseEvent]) -> None:
-    told = [b"%s %s" % (type(one).__name__.encode(), encode(one)) for one in changes]
+async def _enter(connection: AsyncConnection, organization_id: UUID, changes: Sequence[Message]) -> None:
+    told = [b"%s %s" % (one.type.encode(), one.payload) for one in changes]
     await connection.execute(_LOCK, {"organization_id": str(organization_id)})
     await connection.execute(
         _ENTER, {"organization_id": organization_id, "events": len(told), "contents": join(told)}

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.announcements import case_event
-from services.tracker.domain.cases import WORK_FIELDS, Case
+from services.tracker.domain.cases import WORK_FIELDS, Case, next_deadline
 from services.tracker.store import cases
 from services.tracker.store.case_work import write_work
 from shared.contracts.case_events import CaseEvent
@@ -27,26 +27,27 @@ async def write_folded(
     `steps` names, by case, the step of a person that moved it; the others a remittance or a decision moved.
     The shards must be locked.
     """
-    changed = [case for case in folded if case.case_id in stored and stored[case.case_id] != case]
-    opened = [case for case in folded if case.case_id not in stored]
-    written = await cases.insert_cases(connection, opened) | await cases.replace_cases(connection, changed)
-    await write_work(connection, [case for case in (*opened, *changed) if _worked(case, stored)])
+    # To look up an id takes longer than most of what is done with a case that is not stored yet.
+    known = [stored.get(case.case_id) for case in folded] if stored else [None] * len(folded)
+    moved = [(case, before) for case, before in zip(folded, known, strict=True) if case != before]
+    await cases.insert_cases(connection, [case for case, before in moved if before is None], at=at)
+    changed = [case for case, before in moved if before is not None]
+    versions = await cases.replace_cases(connection, changed, at=at)
+    await write_work(connection, [case for case, before in moved if _worked(case, before)])
     return [
         case_event(
             case,
-            stored.get(case.case_id),
+            before,
             at=at,
-            version=written[case.case_id].version,
-            next_deadline_at=written[case.case_id].next_deadline_at,
-            step=(steps or {}).get(case.case_id),
+            version=versions[case.case_id] if before else cases.FIRST_VERSION,
+            next_deadline_at=next_deadline(case, at),
+            step=steps.get(case.case_id) if steps else None,
         )
-        for case in folded
-        if case.case_id in written
+        for case, before in moved
     ]
 
 
-def _worked(case: Case, stored: Mapping[UUID, Case]) -> bool:
-    before = stored.get(case.case_id)
+def _worked(case: Case, before: Case | None) -> bool:
     if before is None:
         return bool(case.steps_count or case.closed_reason == "recovered")
     return any(getattr(before, name) != getattr(case, name) for name in WORK_FIELDS)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.tracker.domain.observations import DecisionEvent, Observation
 from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
 from shared.contracts.denial_triaged import DenialTriaged
-from shared.postgres.arrays import array_of
+from shared.postgres.arrays import array_of, columns
 from shared.postgres.bundles import bundle, payload_of
 
 
@@ -46,7 +46,7 @@ Decisions = Mapping[LedgerKey, tuple[Observation, bytes]]
 
 async def record(
     connection: AsyncConnection, decisions: Decisions
-) -> tuple[Collection[LedgerKey], dict[ClaimKey, list[bytes]]]:
+) -> tuple[list[Observation], dict[ClaimKey, list[bytes]]]:
     """
     Write decisions, and give which of them are new.
 
@@ -65,7 +65,9 @@ async def record(
             before.setdefault(ClaimKey(row.organization_id, row.claim_key), []).append(payload)
         elif row.event_id is not None:
             new.append(LedgerKey(row.organization_id, row.event_id, row.revision, row.decision_revision))
-    return decisions.keys() if new_rows == len(decisions) else new, before
+    if new_rows == len(decisions):
+        return [event for event, _ in decisions.values()], before
+    return [decisions[key][0] for key in new], before
 
 
 def _columns(decisions: Decisions) -> dict[str, Any]:
@@ -74,22 +76,39 @@ def _columns(decisions: Decisions) -> dict[str, Any]:
     payloads = [payload for _, payload in decisions.values()]
     bundled = bundle(organizations, payloads)
     return {
-        **bundled,
-        "numbers": array_of(bundled["numbers"]),
-        "places": array_of(bundled["places"]),
-        "organization_ids": array_of(organizations),
-        "event_ids": array_of([event.event_id for event in events]),
-        "revisions": array_of([event.revision for event in events]),
-        "decision_revisions": array_of([event.decision_revision for event in events]),
-        "decision_ids": array_of([event.decision_id for event in events]),
-        "claim_keys": array_of([event.claim_key for event in events]),
-        "types": array_of([_type_of(event) for event in events]),
-        "charge_amounts": array_of([event.charge_amount for event in events]),
-        "denied_amounts": array_of([event.denied_amount for event in events]),
-        "received": array_of([event.received_on for event in events]),
-        "sizes": array_of([len(payload) for payload in payloads]),
+        **{name: bundled[name] for name in ("bundle_organizations", "bundle_ids", "bundles")},
+        "number": array_of(bundled["numbers"]),
+        "place": array_of(bundled["places"]),
+        "organization_id": array_of(organizations),
+        "event_id": array_of([event.event_id for event in events]),
+        "revision": array_of([event.revision for event in events]),
+        "decision_revision": array_of([event.decision_revision for event in events]),
+        "decision_id": array_of([event.decision_id for event in events]),
+        "claim_key": array_of([event.claim_key for event in events]),
+        "type": array_of([_type_of(event) for event in events]),
+        "charge_amount": array_of([event.charge_amount for event in events]),
+        "denied_amount": array_of([event.denied_amount for event in events]),
+        "received_on": array_of([event.received_on for event in events]),
+        "size": array_of([len(payload) for payload in payloads]),
         "given": len(events),
     }
+
+
+_GIVEN = {
+    "organization_id": "uuid",
+    "event_id": "uuid",
+    "revision": "integer",
+    "decision_revision": "integer",
+    "decision_id": "uuid",
+    "claim_key": "uuid",
+    "type": "text",
+    "charge_amount": "numeric",
+    "denied_amount": "numeric",
+    "received_on": "date",
+    "size": "integer",
+    "number": "integer",
+    "place": "smallint",
+}
 
 
 def _type_of(event: Observation) -> str:
@@ -100,22 +119,13 @@ def _type_of(event: Observation) -> str:
 # Mostly all are new, and then it is enough to count them.
 # The lateral join looks each key up; a join that the planner may choose would read the whole organization.
 # The wall names the organization already: saying it twice misleads the planner to just that (see cases.py).
-_RECORD = text("""
+_RECORD = text(f"""
     with inserted as (
         insert into tracker.ledger (organization_id, event_id, revision, decision_revision, decision_id,
             claim_key, type, charge_amount, denied_amount, received_on, size, bundle_id, place)
         select organization_id, event_id, revision, decision_revision, decision_id, claim_key, type,
             charge_amount, denied_amount, received_on, size, (cast(:bundle_ids as uuid[]))[number], place
-        from unnest(cast(cast(:organization_ids as text) as uuid[]),
-            cast(cast(:event_ids as text) as uuid[]), cast(cast(:revisions as text) as integer[]),
-            cast(cast(:decision_revisions as text) as integer[]), cast(cast(:decision_ids as text) as uuid[]),
-            cast(cast(:claim_keys as text) as uuid[]), cast(cast(:types as text) as text[]),
-            cast(cast(:charge_amounts as text) as numeric[]),
-            cast(cast(:denied_amounts as text) as numeric[]), cast(cast(:received as text) as date[]),
-            cast(cast(:sizes as text) as integer[]), cast(cast(:numbers as text) as integer[]),
-            cast(cast(:places as text) as smallint[]))
-            as given(organization_id, event_id, revision, decision_revision, decision_id, claim_key, type,
-                charge_amount, denied_amount, received_on, size, number, place)
+        from ({columns(**_GIVEN)}) as given
         on conflict do nothing
         returning organization_id, event_id, revision, decision_revision, claim_key, bundle_id
     ),

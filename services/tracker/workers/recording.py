@@ -15,7 +15,6 @@ from services.tracker.domain.announcements import receipts_for
 from services.tracker.domain.cases import Case, first_case
 from services.tracker.domain.fold import fold
 from services.tracker.domain.observations import Observation, read_observation
-from services.tracker.domain.steps import Made
 from services.tracker.store import cases, ledger
 from services.tracker.store.feed import announce
 from services.tracker.store.folding import write_folded
@@ -50,7 +49,7 @@ async def record_decisions(engine: AsyncEngine, decisions: Sequence[tuple[Observ
     ) as connection:
         await lock_shards(connection, "tracker", {shard_of(event.claim_key) for event in events})
         new, before = await ledger.record(connection, once)
-        changes = await _fold(connection, [once[key][0] for key in new], before)
+        changes = await _fold(connection, new, before)
         receipts = receipts_for(events, batch_id=uuid4())
         await settle_facts(connection, _weighed_facts(events))
         await announce(connection, changes, receipts)
@@ -71,32 +70,20 @@ async def _fold(
     worked = {key for key, some in known.items() if any(case.steps_count for case in some)}
     steps = await steps_of_keys(connection, worked)
     stored = {case.case_id: case for some in known.values() for case in some}
-    folded = [
-        case
-        for key, events in arrived.items()
-        for case in _cases_of(
-            events,
-            before.get(key, ()),
+    folded: list[Case] = []
+    for key, events in arrived.items():
+        earlier = before.get(key, ()) if before else ()
+        if not earlier and len(events) == 1 and events[0].is_denial:  # most, and to be fast
+            folded.append(first_case(events[0]))
+            continue
+        observations = [*events, *(read_observation(one) for one in earlier if one)]
+        folded += fold(
+            observations,
             known.get(key, ()),
             steps=steps.get(key, ()),
             first_ordinal=first_ordinals.get(key, 0),
         )
-    ]
     return await write_folded(connection, folded, stored, at=clock.now())
-
-
-def _cases_of(
-    events: Sequence[Observation],
-    before: Sequence[bytes],
-    known: Sequence[Case],
-    *,
-    steps: Sequence[Made],
-    first_ordinal: int,
-) -> list[Case]:
-    if len(events) == 1 and not before and events[0].is_denial:
-        return [first_case(events[0])]
-    observations = [*events, *(read_observation(one) for one in before if one)]
-    return fold(observations, known, steps=steps, first_ordinal=first_ordinal)
 
 
 def _weighed_facts(events: Iterable[Observation]) -> dict[UUID, set[UUID]]:
