@@ -49,6 +49,9 @@ _JOIN_SECONDS = 40
 _LEAVE_SECONDS = 5
 _ANSWER_SECONDS = 15
 _FETCH_BYTES_PER_PARTITION = 2 * 1024 * 1024  # a larger record comes alone
+# A batch costs as much as dozens of records: those that come one after the other are waited for a moment.
+_FETCH_BYTES_MIN = 256 * 1024
+_FETCH_WAIT_MS = 100
 
 log = structlog.get_logger()
 
@@ -117,6 +120,8 @@ def _consumer(
         max_poll_records=max_records,
         max_partition_fetch_bytes=_FETCH_BYTES_PER_PARTITION,
         fetch_max_bytes=MAX_RECORD_BYTES * 2,
+        fetch_min_bytes=_FETCH_BYTES_MIN,
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
         session_timeout_ms=session_seconds * 1000,
         heartbeat_interval_ms=session_seconds * 1000 // 3,
         metadata_max_age_ms=30_000,

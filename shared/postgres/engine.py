@@ -60,6 +60,8 @@ def create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
+        # The connection that was used last knows plans and catalogs; ten in turn learn them ten times.
+        pool_use_lifo=True,
         connect_args={"server_settings": settings, "timeout": 10},
     )
 
