@@ -11,6 +11,7 @@ from pathlib import Path
 
 FRESH = {
     "REPRIEVE_MASTER_KEY": lambda: base64.b64encode(secrets.token_bytes(32)).decode(),
+    "REPRIEVE_ALERTS_METRICS_KEY": lambda: f"rpv_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}",
     "KAFKA_CLUSTER_ID": lambda: base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
 }
 

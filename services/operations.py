@@ -23,7 +23,7 @@ db = typer.Typer(
 )
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics. Needs REPRIEVE_KAFKA_BOOTSTRAP_SERVERS.")
 
-_BENCHES = ("reading", "memory", "doors", "deciding", "recording", "worklist", "end_to_end")
+_BENCHES = ("reading", "memory", "doors", "deciding", "recording", "worklist", "alerting", "end_to_end")
 
 
 def _from_environment(name: str, meaning: str) -> str:
@@ -56,7 +56,8 @@ def upgrade(
     Migrate up, then give the services' roles their passwords.
 
     Roles whose REPRIEVE_INGEST_PASSWORD, REPRIEVE_TRIAGE_PASSWORD or REPRIEVE_TRACKER_PASSWORD is set
-    may log in with it afterwards; the others stay as they are.
+    may log in with it afterwards; the others stay as they are. The key in REPRIEVE_ALERTS_METRICS_KEY is
+    registered as an operator's, with which tracker-alerts reads the metrics of the others.
     """
     from shared.postgres import migrate  # noqa: PLC0415  Alembic takes a while to load
 
@@ -69,7 +70,20 @@ def upgrade(
         if (password := os.environ.get(f"REPRIEVE_{service.upper()}_PASSWORD"))
     }
     asyncio.run(migrate.let_roles_log_in(url, passwords))
+    if revision == "head" and (key := os.environ.get("REPRIEVE_ALERTS_METRICS_KEY")):
+        asyncio.run(_register(url, key))
     typer.echo(f"Migrated to {revision}; {len(passwords)} of 3 roles were given a password.")
+
+
+async def _register(url: str, key: str) -> None:
+    from shared.postgres import create_engine  # noqa: PLC0415  as above
+    from shared.security.administration import register_key  # noqa: PLC0415
+
+    engine = create_engine(url, name="reprieve-db", pool_size=1)
+    try:
+        await register_key(engine, key, role="operator", name="tracker-alerts")
+    finally:
+        await engine.dispose()
 
 
 @db.command()
@@ -98,7 +112,7 @@ def create() -> None:
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[reading|memory|doors|deciding|recording|worklist|end_to_end]…"),
+        typer.Argument(metavar="[reading|memory|doors|deciding|recording|worklist|alerting|end_to_end]…"),
     ] = None,
 ) -> None:
     """

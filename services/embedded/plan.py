@@ -1,5 +1,6 @@
 """Which processes run on one machine, and with which settings. Everything listens on the loopback address."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ _WINDOW_BYTES = 16 * 1024 * 1024
 
 # Data keys open only for these two; triage has no use for them.
 _MASTER_KEY_HOLDERS = ("ingest", "tracker")
+
+# Whose metrics say how the pipeline is.
+_WATCHED = ("ingest-worker", "triage-worker", "tracker-worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +59,31 @@ def service_children(
     kafka: Kafka,
     ports: Mapping[str, int],
     log_level: str,
+    metrics_key: str,
 ) -> list[Child]:
-    """The processes of the three services."""
+    """The processes of the three services. `metrics_key` is an operator's: the workers' metrics need one."""
+    watching = {
+        "REPRIEVE_ALERTS_METRICS_URLS": ",".join(f"http://{HOST}:{ports[one]}" for one in _WATCHED),
+        "REPRIEVE_ALERTS_METRICS_KEY": metrics_key,
+    }
     return [
         Child(
             name=process,
             arguments=("services.cli", "serve", process),
             environment=_settings(process, folder, secrets, postgres, kafka=kafka, port=ports[process])
-            | {"REPRIEVE_LOG_LEVEL": log_level},
+            | {"REPRIEVE_LOG_LEVEL": log_level}
+            | (_given_for_alerts() if process.startswith("tracker-") else {})
+            | (watching if process == "tracker-alerts" else {}),
             log=folder.logs / f"{process}.log",
             url=f"http://{HOST}:{ports[process]}",
         )
         for process in PROCESSES
     ]
+
+
+def _given_for_alerts() -> dict[str, str]:
+    """What the caller's environment says about alerts: where they may go, what links stand in them."""
+    return {name: value for name, value in os.environ.items() if name.startswith("REPRIEVE_ALERTS_")}
 
 
 def _settings(

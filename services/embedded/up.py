@@ -105,7 +105,13 @@ def _run(folder: DataFolder, *, tether: int, demo: bool, kafka: str | None, log_
             postgres=postgres,
             broker=None if kafka else broker_child(folder, ports=ports),
             services=service_children(
-                folder, secrets, postgres, kafka=used, ports=ports, log_level=log_level
+                folder,
+                secrets,
+                postgres,
+                kafka=used,
+                ports=ports,
+                log_level=log_level,
+                metrics_key=site.keys["operator"],
             ),
             content=content,
             ports_bound=choosing.close,

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
+import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -44,6 +45,7 @@ from services.tracker.api.timeline import timeline_router
 from services.tracker.api.worklist import worklist_router
 from services.tracker.domain.observations import VIEWS
 from services.tracker.settings import (
+    AlertSettings,
     ApiSettings,
     allowed_hosts,
     read_alert_settings,
@@ -68,6 +70,8 @@ from shared.security.key_check import checked_master_key
 from shared.security.keyring import Keyring
 from shared.security.sealing import MasterKey
 from shared.storage.vault import Vault
+
+log = structlog.get_logger()
 
 API_PORT = 8083
 WORKER_PORT = 8093
@@ -148,10 +152,7 @@ async def run_alerts(stop: asyncio.Event) -> None:
             attempt_seconds=2 * settings.alerts_timeout_seconds,
             runbooks_url=settings.alerts_runbooks_url,
         )
-        key = settings.alerts_metrics_key
-        watch = PipelineWatch(
-            allowed_hosts(settings.alerts_metrics_urls), key.get_secret_value() if key else None
-        )
+        watch = _watch(settings)
         app = create_app(title="tracker-alerts", version=version("reprieve"), engine=engine, health=health)
         async with checked_master_key(engine, master_key, stop), asyncio.TaskGroup() as running:
             for loop in (
@@ -161,6 +162,15 @@ async def run_alerts(stop: asyncio.Event) -> None:
                 serve(app, settings.host, settings.port or ALERTS_PORT, stop),
             ):
                 running.create_task(loop)
+
+
+def _watch(settings: AlertSettings) -> PipelineWatch:
+    """Watch the pipeline by the metrics of other processes; without a key none of them would answer."""
+    key, urls = settings.alerts_metrics_key, allowed_hosts(settings.alerts_metrics_urls)
+    if not key or not urls:
+        log.warning("pipeline_unwatched")
+        return PipelineWatch((), None)
+    return PipelineWatch(urls, key.get_secret_value())
 
 
 async def run_api(stop: asyncio.Event) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.errors import ConflictError, InvalidInputError, NotFoundError
 from shared.postgres import rows, transaction
-from shared.security.api_keys import new_api_key
+from shared.security.api_keys import new_api_key, read_api_key
 from shared.security.key_check import check_owned_master_key
 from shared.security.keyring import index_key_context
 from shared.security.payee_numbers import check_npi, plain_payee
@@ -236,6 +236,28 @@ async def create_principal_with_key(
     )
 
 
+async def register_key(engine: AsyncEngine, key: str, *, role: str, name: str) -> None:
+    """
+    Let in a key that was made elsewhere, for a principal of the installation; a known one stays as it is.
+
+    Raises UnauthenticatedError when the text is no key.
+    """
+    check_place(role, None, None)
+    prefix, secret_hash = read_api_key(key)
+    place = {"name": clean_name(name), "role": role, "organization": None, "submitter": None}
+    async with transaction(engine) as connection:
+        if await connection.scalar(_KNOWN_KEY, {"prefix": prefix}):
+            return
+        principal_id = await connection.scalar(_FIND_PRINCIPAL, place)
+        if principal_id is None:
+            principal_id = await connection.scalar(_ADD_PRINCIPAL, {"id": uuid4(), **place})
+        await connection.execute(
+            _ADD_KEY,
+            {"prefix": prefix, "hash": secret_hash, "principal": principal_id, "expires_at": None},
+        )
+        await note(connection, "key_registered", prefix=prefix, role=role, principal_id=str(principal_id))
+
+
 async def revoke_key(engine: AsyncEngine, *, prefix: str) -> None:
     """
     Let a key open nothing any more; doing it twice changes nothing.
@@ -346,6 +368,7 @@ _ADD_KEY = text("""
     insert into access.api_keys (prefix, secret_hash, principal_id, expires_at)
     values (:prefix, :hash, :principal, :expires_at)
 """)
+_KNOWN_KEY = text("select exists (select from access.api_keys where prefix = :prefix)")
 _REVOKE = text("""
     update access.api_keys set revoked_at = coalesce(revoked_at, now())
     where prefix = :prefix returning prefix

@@ -1,17 +1,22 @@
 """The one-machine stack as a person runs it: started, used, ended, started again, killed."""
 
+import asyncio
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from services.serve import PROCESSES
+from services.tracker.alerts.workers.watching import PipelineWatch
+from shared import clock
 from shared.security.administration import ROLES
 from tests.support.stack import REPRIEVE, Up, machine_folder, wait_until
 
@@ -96,6 +101,26 @@ def test_every_process_answers_its_probes(demo: Up) -> None:
         assert httpx2.get(f"{url}/livez").status_code == 200
         assert httpx2.get(f"{url}/readyz").status_code == 200
         assert httpx2.get(f"{url}/metrics").status_code == 401
+
+
+async def test_the_workers_metrics_say_how_the_pipeline_is(demo: Up) -> None:
+    """The ones that tracker-alerts asks, with the addresses and the key that it was given."""
+    given = psutil.Process(demo.pid("tracker-alerts")).environ()
+    watch = PipelineWatch(
+        given["REPRIEVE_ALERTS_METRICS_URLS"].split(","), given["REPRIEVE_ALERTS_METRICS_KEY"]
+    )
+    at = clock.now()
+    known = {fact.kind: fact for fact in await watch.facts(at)}
+    async with AIOKafkaProducer(bootstrap_servers=demo.up_file["kafka_bootstrap_servers"]) as producer:
+        await producer.send_and_wait("claim-decisions", b"{}", key=b"k")
+    deadline = time.monotonic() + 30
+    while not (dead := [one for one in await watch.facts(at) if one.kind == "dead_letters" and one.value]):
+        assert time.monotonic() < deadline, "the message that nobody can read was not laid aside"
+        at += timedelta(seconds=30)
+        await asyncio.sleep(0.3)
+
+    assert known.keys() >= {"silent_feed", "quarantined_claims", "unsettled_events", "consumer_lag"}
+    assert dead[0].label.startswith("1 message of claim-decisions laid aside by ")
 
 
 def test_nothing_listens_beyond_this_machine(demo: Up) -> None:

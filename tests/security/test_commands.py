@@ -23,6 +23,7 @@ from shared.errors import (
     UnavailableError,
 )
 from shared.postgres import create_engine, rows, transaction
+from shared.security.api_keys import new_api_key
 from shared.security.commands import keys, orgs, submitters
 from shared.security.payee_numbers import check_npi
 from shared.security.people_commands import people
@@ -312,3 +313,19 @@ def test_what_operators_do_to_keys_and_people_is_in_the_chained_log(
         "key_revoked",
         "person_added",
     ]
+
+
+def test_the_key_that_reads_the_metrics_is_let_in_by_the_migration_and_stays_revoked(
+    command: Command, fresh_database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    key = new_api_key()
+    monkeypatch.setenv("REPRIEVE_ALERTS_METRICS_KEY", key.text)
+    command(db, "upgrade")
+    command(db, "upgrade")
+    assert who(fresh_database, key.text).role == "operator"
+
+    command(keys, "revoke", key.prefix)
+    command(db, "upgrade")
+
+    with pytest.raises(UnauthenticatedError):
+        who(fresh_database, key.text)

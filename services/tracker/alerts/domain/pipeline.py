@@ -38,26 +38,49 @@ class Fact:
 
 class _Meaning(NamedTuple):
     kind: str
-    label: str
+    one: str
+    many: str
     growing: bool = False
 
 
 MEANINGS: Mapping[str, _Meaning] = {
-    "reprieve_feed_silent": _Meaning("silent_feed", "feed {feed}"),
-    "reprieve_quarantined_claims": _Meaning("quarantined_claims", "{value:.0f} claims wait in quarantine"),
+    "reprieve_feed_silent": _Meaning("silent_feed", "feed {feed} is silent", "feed {feed} is silent"),
+    "reprieve_quarantined_claims": _Meaning(
+        "quarantined_claims", "1 claim waits in quarantine", "{value:,.0f} claims wait in quarantine"
+    ),
     "reprieve_records_dead_total": _Meaning(
-        "dead_letters", "{value:.0f} messages of {topic} laid aside within the hour", growing=True
+        "dead_letters",
+        "1 message of {topic} laid aside by {group} within the hour",
+        "{value:,.0f} messages of {topic} laid aside by {group} within the hour",
+        growing=True,
     ),
     "reprieve_outbox_oldest_seconds": _Meaning(
-        "unsettled_events", "{table}: the oldest event is unsettled for {minutes:.0f} minutes"
+        "unsettled_events",
+        "{table}: the oldest event is unsettled for a moment",
+        "{table}: the oldest event is unsettled for {minutes:,.0f} minutes",
     ),
-    "reprieve_consumer_lag": _Meaning("consumer_lag", "{group} is {value:.0f} records behind on {topic}"),
+    "reprieve_consumer_lag": _Meaning(
+        "consumer_lag",
+        "{group} is 1 record behind on {topic}",
+        "{group} is {value:,.0f} records behind on {topic}",
+    ),
 }
 """By metric: the kind of rule that looks at it, and what to say. `growing` compares with an hour ago."""
 
 
 Snapshot = tuple[datetime, Mapping[tuple[str, str], float]]
 """When it was, and the values by metric and subject."""
+
+
+def together(samples: Iterable[Sample]) -> list[Sample]:
+    """Make one of what several processes say of a thing: the sum of what they count, else the worst."""
+    said: dict[tuple[str, str], list[Sample]] = {}
+    for sample in samples:
+        said.setdefault((sample.name, subject_of(sample)), []).append(sample)
+    return [
+        same[0]._replace(value=(sum if MEANINGS[name].growing else max)(one.value for one in same))
+        for (name, _), same in said.items()
+    ]
 
 
 def facts_in(samples: Iterable[Sample], hour: Sequence[Snapshot]) -> list[Fact]:
@@ -71,10 +94,12 @@ def facts_in(samples: Iterable[Sample], hour: Sequence[Snapshot]) -> list[Fact]:
         past = tuple((at, seen[key]) for at, seen in hour if (key := (sample.name, subject)) in seen)
         value = sample.value
         if meaning.growing:
-            earlier = past[0][1] if past else value
+            # Whose first value came within the hour began at nothing; of a first look nothing is known.
+            earlier = hour[0][1].get((sample.name, subject), 0) if hour else value
             value = value - earlier if value >= earlier else value  # a counter that began anew
-        said = meaning.label.format(value=value, minutes=value / 60, **_known(dict(sample.labels)))
-        facts.append(Fact(meaning.kind, subject, said, value, past))
+        said = meaning.one if value == 1 else meaning.many
+        label = said.format(value=value, minutes=value / 60, **_known(dict(sample.labels)))
+        facts.append(Fact(meaning.kind, subject, label, value, past))
     return facts
 
 
