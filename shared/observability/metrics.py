@@ -136,4 +136,8 @@ NOTIFICATION_OLDEST_SECONDS = Gauge(
     "reprieve_notification_oldest_seconds", "How long the oldest undelivered notification has been due."
 )
 CHANNELS_FAILING = Gauge("reprieve_channels_failing", "Active alert channels whose last attempt failed.")
+CHANNELS_PAUSED = Gauge(
+    "reprieve_channels_paused",
+    "Active alert channels whose circuit is open: nothing is tried before a while.",
+)
 CHANNELS_DISABLED = Gauge("reprieve_channels_disabled", "Alert channels that are disabled.")

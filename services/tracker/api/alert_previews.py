@@ -17,6 +17,7 @@ from services.tracker.alerts.store.alerts import (
     active_targets,
     forget_mark,
     mark,
+    marked_at,
     open_alerts,
 )
 from services.tracker.alerts.store.settings import chosen_by, silence_of, silences_of
@@ -31,6 +32,7 @@ from services.tracker.api.alerts import (
     wall_of,
 )
 from services.tracker.api.views import Dollars, View
+from services.tracker.store.audit import audit
 from shared import clock
 from shared.errors import InvalidInputError
 from shared.http.auth import scope_of
@@ -120,12 +122,17 @@ def alert_previews_router(engine: AsyncEngine) -> APIRouter:
     )
     async def tell_reconciliation(principal: AlertEditor, run: Annotated[ReconciliationRun, Body()]) -> None:
         """Tell what a run of the reconciliation found; rules of the kind reconciliation_failed look at it."""
-        wall = wall_of(principal)
-        async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
-            if run.agrees:
-                await forget_mark(connection, wall, RECONCILIATION)
-            else:
+        wall, walled = wall_of(principal), behind_wall(principal)
+        async with transaction(engine, **scope_of(walled)) as connection:
+            failed_at = await marked_at(connection, wall, RECONCILIATION)
+            if not run.agrees:
                 await mark(connection, wall, RECONCILIATION, clock.now())
+            elif failed_at is not None:
+                await forget_mark(connection, wall, RECONCILIATION)
+            if run.agrees == (failed_at is not None):
+                await audit(
+                    connection, walled, "reconciliation_agreed" if run.agrees else "reconciliation_failed"
+                )
 
     return router
 

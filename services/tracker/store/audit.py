@@ -31,7 +31,8 @@ Action = Literal[
     "channel_disabled",
     "channel_tested",
     "notification_resent",
-    "reconciliation_told",
+    "reconciliation_failed",
+    "reconciliation_agreed",
 ]
 
 _ADD = text("""

@@ -4,11 +4,16 @@ import asyncio
 import time
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import text
+
 from services.tracker.alerts.store import channels, notifications
 from services.tracker.alerts.workers.delivering import deliver
-from services.tracker.alerts.workers.keeping import count_waiting, delete_old
+from services.tracker.alerts.workers.keeping import count_waiting, forget
+from shared.http.probes import Health
 from shared.observability import metrics
-from shared.postgres import transaction
+from shared.postgres import create_engine, transaction
+from shared.security.administration import set_retention
 from tests.tracker.alerts.illness import DRIP, HANG, RESET, Answer, FakeServer
 from tests.tracker.support import ORGANIZATION
 
@@ -152,6 +157,8 @@ async def test_a_channel_that_is_gone_is_disabled_and_another_one_tells_so(
 
     (row,) = await select("select state, disabled_reason from tracker.channels where name = 'billing'")
     assert tuple(row) == ("disabled", "gone")
+    (entry,) = await select("select principal_id, action, detail ->> 'reason' as why from tracker.audit_log")
+    assert (entry.principal_id.int, entry.action, entry.why) == (0, "channel_disabled", "gone")
     assert len(receiver.requests) == 1
     heard_of = other.requests[0].json["data"]
     assert (
@@ -256,8 +263,58 @@ async def test_a_destination_is_asked_no_oftener_than_its_rate(add_webhook, tell
     assert len(receiver.requests) == 2
 
 
+@pytest.fixture
+async def organization(database):
+    """The tests' organization as the installation knows it."""
+    async with transaction(owner := create_engine(database.owner, name="test")) as connection:
+        await connection.execute(
+            text(
+                "insert into access.organizations (organization_id, name, time_zone, wrapped_index_key)"
+                " values (:id, 'Mine', 'UTC', 'x')"
+            ),
+            {"id": ORGANIZATION},
+        )
+    yield owner
+    await owner.dispose()
+
+
+async def test_what_alerts_leave_behind_goes_when_it_is_old(organization, engine, select):
+    tables = {
+        "alerts": "alert_id, rule_id, rule_version, kind, rule_name, subject, tier, severity, opened_at, resolved_at",
+        "silences": "silence_id, match, maintenance, reason, starts_at, ends_at, made_by, made_by_name",
+        "missed_deadlines": "case_id, deadline_at",
+        "alert_marks": "name, marked_at",
+    }
+    values = {
+        "alerts": "gen_random_uuid(), :rule, 1, 'clock', 'r', n::text, 't', 'info', {at}, {at}",
+        "silences": "gen_random_uuid(), '{{}}', false, 'r', {at} - interval '1 hour', {at}, :rule, 'n'",
+        "missed_deadlines": "gen_random_uuid(), {at}",
+        "alert_marks": "'jumps of ' || n, {at}",
+    }
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        for table, columns in tables.items():
+            at = "now() - make_interval(days => n)"
+            await connection.execute(
+                text(
+                    f"insert into tracker.{table} (organization_id, {columns})"
+                    f" select cast(:o as uuid), {values[table].format(at=at)}"
+                    " from unnest(array[10, 50, 100, 200]) as n"
+                ).bindparams(**({"rule": ORGANIZATION} if ":rule" in values[table] else {}), o=ORGANIZATION)
+            )
+
+    async def left() -> dict[str, int]:
+        return {table: (await select(f"select count(*) as n from tracker.{table}"))[0].n for table in tables}
+
+    await forget(engine, keep_days=90, health=Health(), stop=asyncio.Event())
+    assert await left() == {"alerts": 2, "silences": 2, "missed_deadlines": 3, "alert_marks": 2}
+
+    await set_retention(organization, organization_id=ORGANIZATION, days=31)
+    await forget(engine, keep_days=90, health=Health(), stop=asyncio.Event())
+    assert await left() == {"alerts": 1, "silences": 1, "missed_deadlines": 3, "alert_marks": 1}
+
+
 async def test_old_notifications_go_and_what_waits_stays(
-    add_webhook, tell, receiver, delivery, engine, states, select
+    organization, add_webhook, tell, receiver, delivery, engine, states, select
 ):
     channel = await add_webhook(receiver)
     await tell(channel)
@@ -268,7 +325,7 @@ async def test_old_notifications_go_and_what_waits_stays(
 
     await count_waiting(engine)
     assert metrics.NOTIFICATIONS_WAITING._value.get() == 1
-    assert await delete_old(engine, keep_days=90) == 1
+    await forget(engine, keep_days=90, health=Health(), stop=asyncio.Event())
 
     assert await states() == {waiting: "due"}
     assert await select("select 1 from tracker.delivery_attempts") == []

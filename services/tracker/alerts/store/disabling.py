@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.tracker.alerts.domain.content import Content, Kind
 from services.tracker.alerts.store import channels, notifications
 from services.tracker.alerts.store.channels import Channel
+from services.tracker.store.audit import audit_nobodys
 
 RUNBOOK = "channel_failing"
 _RULE = "channel_disabled"
@@ -24,6 +25,12 @@ async def disable(connection: AsyncConnection, channel: Channel, *, reason: str)
     """Disable a channel, end what waits for it, and tell so through another one that works."""
     await channels.disable_channel(connection, channel.channel_id, reason=reason)
     dropped = await notifications.drop_waiting(connection, channel.channel_id, reason="channel_disabled")
+    await audit_nobodys(
+        connection,
+        channel.organization_id,
+        "channel_disabled",
+        detail={"channel_id": str(channel.channel_id), "reason": reason, "dropped": dropped},
+    )
     log.warning(
         "channel_disabled",
         channel=channel.kind,

@@ -118,10 +118,6 @@ _TOLD_AND_OPEN = text("""
     select distinct on (channel_id) channel_id, kind from tracker.notifications
     where dedup_key = :dedup_key order by channel_id, position desc
 """)
-_OLD = text("select * from tracker.old_notifications(:before, :limit)")
-_DELETE = text("""
-    delete from tracker.notifications where notification_id = any (cast(:ids as uuid[])) and state <> 'due'
-""")
 _WAITING = text("select * from tracker.waiting_notifications()")
 
 
@@ -270,19 +266,6 @@ async def channels_told(connection: AsyncConnection, dedup_key: str) -> Sequence
     """Give the channels in which this group stands open."""
     found = await connection.execute(_TOLD_AND_OPEN, {"dedup_key": dedup_key})
     return [UUID(bytes=row.channel_id.bytes) for row in found if row.kind != "resolved"]
-
-
-async def old_notifications(
-    connection: AsyncConnection, *, before: datetime, limit: int
-) -> list[tuple[UUID, UUID]]:
-    """Look over all walls for ended notifications from before an instant: organization and id."""
-    found = await connection.execute(_OLD, {"before": before, "limit": limit})
-    return [(UUID(bytes=row[0].bytes), UUID(bytes=row[1].bytes)) for row in found]
-
-
-async def delete_notifications(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
-    """Delete ended notifications with their attempts."""
-    await connection.execute(_DELETE, {"ids": list(ids)})
 
 
 async def waiting(connection: AsyncConnection) -> Any:
