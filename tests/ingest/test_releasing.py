@@ -265,6 +265,7 @@ async def test_a_dismissed_claim_waits_no_more_and_is_counted_apart_until_it_is_
 
     assert (await dismiss(site, one["quarantine_id"], "viewer", **why)).status_code == 403
     assert (await dismiss(site, one["quarantine_id"])).status_code == 422
+    assert (await dismiss(site, one["quarantine_id"], reason="a\x00b")).status_code == 422
     told = (await dismiss(site, one["quarantine_id"], **why)).json()
     assert (told["state"], told["reason"]) == ("dismissed", why["reason"])
     assert told["dismissed_at"] is not None

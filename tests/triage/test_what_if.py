@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.triage.api.supposing import read_policies
 from shared.contracts.base import encode
 from shared.contracts.claim import Party
+from shared.errors import InvalidInputError
 from tests.triage.messages import denial, fact
 from tests.triage.policies import policy_text
 from tests.triage.test_publishing import Site, site
@@ -221,3 +223,29 @@ async def test_reevaluations_are_listed_with_their_progress(site: Site):
 
     assert (waiting["state"], finished["state"], finished["changed"]) == ("waiting", "finished", 1)
     assert theirs == []
+
+
+TOO_MUCH = {
+    "too deep": "x = " + "\n".join("[" * 1000 for _ in range(20)),
+    "too long a line": "a" + ".a" * 10_000 + " = 1",
+    "too long": "# nothing\n" * 10_000,
+}
+
+
+@pytest.mark.parametrize("text", TOO_MUCH.values(), ids=TOO_MUCH.keys())
+async def test_a_policy_that_takes_minutes_to_read_is_refused(site: Site, text: str):
+    answer = await site.call("POST", "/v1/simulations", "biller", policies={"a.toml": text})
+
+    assert answer.status_code == 422, answer.text
+
+
+def test_of_a_policy_of_mistakes_the_first_ones_are_told():
+    with pytest.raises(InvalidInputError) as refused:
+        read_policies({"a.toml": "\n".join(f"[[clocks]]\nk{number} = 1" for number in range(2_000))})
+
+    assert 100 <= len(refused.value.errors) <= 200
+
+
+def test_policies_that_are_too_long_together_are_refused():
+    with pytest.raises(InvalidInputError, match="together"):
+        read_policies({f"{number}.toml": "# nothing\n" * 5_000 for number in range(41)})

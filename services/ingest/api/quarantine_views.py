@@ -24,7 +24,9 @@ from services.ingest.store.quarantine import State
 _Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"^[ -~]+$")
 ]
-_Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500)]
+_Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500, pattern=r"^[^\x00]+$")
+]
 _PLAIN = re.compile(r"-?\d{1,8}(\.\d{1,2})?", re.ASCII)
 
 

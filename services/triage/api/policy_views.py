@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.triage.domain.policy import TEXT_CHARACTERS_MAX
 from services.triage.domain.policy_file import ClockEntry, PolicyFile
 from services.triage.store.policy_versions import PolicyVersion
 from services.triage.store.reevaluations import Reevaluation
@@ -111,7 +112,7 @@ class NewVersion(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    content: str = Field(min_length=1, max_length=500_000)
+    content: str = Field(min_length=1, max_length=TEXT_CHARACTERS_MAX)
     reason: Reason
     based_on: int = Field(ge=0)
 

@@ -1,5 +1,6 @@
 """POST /v1/decisions/preview: a decision on any denial, set of policies, facts and day. Nothing is stored."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.triage.api.supposing import PolicyText, over, today_of
+from services.triage.api.supposing import PolicyText, over, read_policies, today_of
 from services.triage.domain.decide import decide
 from services.triage.domain.example_checks import fact_is_readable
 from services.triage.domain.histories import NO_OTHERS, Others, others_of
@@ -75,12 +76,13 @@ def preview_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             event, stored, facts, others = await _asked_about(connection, organization, asked, today)
         texts = asked.policies
         named = texts if isinstance(texts, dict) else {str(n): text for n, text in enumerate(texts)}
-        policies = over(in_force.of(organization), named)
+        supposed = await asyncio.to_thread(read_policies, named)
         told = (*facts, *_facts(event, asked.facts))
-        decision = decide(
+        decision = await asyncio.to_thread(  # a denial of one's own may have any number of lines
+            decide,
             event,
             told,
-            policies,
+            over(in_force.of(organization), supposed),
             calendar,
             today,
             history=others.seen,

@@ -4,6 +4,7 @@ POST /v1/simulations and GET /v1/coverage: what stands decided, gone through whi
 Both stream one JSON object a line: `begun` with the `total` of decisions, `progress`, and what was found.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.triage.api.supposing import PolicyText, over, today_of
+from services.triage.api.supposing import PolicyText, over, read_policies, today_of
 from services.triage.domain.coverage import Coverage
 from services.triage.domain.decide import decide
 from services.triage.domain.policies import Policies
@@ -83,12 +84,13 @@ def simulating_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         `changed` is one denial (ids, dollars, deadlines, actions; not for the operator), `summary` the end.
         """
         organizations = await _organizations(engine, principal)
+        policies = await asyncio.to_thread(read_policies, asked.policies)
         async with transaction(engine, organizations=organizations) as connection:
             in_force = await sets.in_force(connection)
             supposed = {
                 one: Supposed(
                     in_force.of(one),
-                    over(in_force.of(one), asked.policies),
+                    over(in_force.of(one), policies),
                     asked.as_of or await today_of(connection, one),
                 )
                 for one in organizations

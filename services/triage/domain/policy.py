@@ -5,6 +5,7 @@ The form of the file is policy_file.py; finding the policy of a claim is policie
 """
 
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import time
@@ -26,6 +27,11 @@ from services.triage.domain.policy_reading import apart_from, located, read_tabl
 from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window
 from shared.calendars import ClosedDays, state_is_known
 from shared.contracts.decision import ClockKind
+
+TEXT_CHARACTERS_MAX = 60_000
+"""Ten times the longest of the shipped files."""
+_LINE_CHARACTERS_MAX = 4_000
+_MISTAKES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,9 +86,12 @@ def read_policy(text: bytes, mistakes: list[str], *, in_force: bool = False) -> 
     then left out: it changes no decision, and must not stop one.
     """
     try:
-        table = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = tomllib.loads(_bounded(text.decode()) if not in_force else text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, _TooLargeError) as error:
         mistakes.append(f"is no TOML: {error}")
+        return None
+    except RecursionError:
+        mistakes.append("is no TOML: lists or tables stand in each other too deep")
         return None
     found: list[str] = []
     file: PolicyFile = read_table(table, PolicyFile, at="", mistakes=found)
@@ -90,9 +99,24 @@ def read_policy(text: bytes, mistakes: list[str], *, in_force: bool = False) -> 
     policy = _policy(file, later)
     if not in_force:
         later += _mistyped(file)
+    del found[_MISTAKES_MAX:], later[_MISTAKES_MAX:]  # what follows compares each with each
     found += apart_from(found, later)
     mistakes += located(found, text.decode()) if found else ()
     return None if found else policy
+
+
+class _TooLargeError(ValueError):
+    """Longer than what anybody writes, and slow to read."""
+
+
+def _bounded(text: str) -> str:
+    """Give the text. Raises _TooLargeError where a parser would be at it for minutes."""
+    if len(text) > TEXT_CHARACTERS_MAX:
+        raise _TooLargeError(f"it is longer than {TEXT_CHARACTERS_MAX:,} characters")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > _LINE_CHARACTERS_MAX:
+            raise _TooLargeError(f"line {number} is longer than {_LINE_CHARACTERS_MAX:,} characters")
+    return text
 
 
 def _policy(file: PolicyFile, mistakes: list[str]) -> Policy:
@@ -127,11 +151,9 @@ def _check_policy(file: PolicyFile, mistakes: list[str]) -> None:
         mistakes.append("effective_to: lies before effective_from")
     if not file.examples:
         mistakes.append("examples: give at least one denial worked out by hand")
-    labels = [(entry.kind, entry.label) for entry in file.clocks]
+    labels = Counter((entry.kind, entry.label) for entry in file.clocks)
     mistakes += [
-        f"clocks: {kind} {label!r} stands twice"
-        for kind, label in dict.fromkeys(labels)
-        if labels.count((kind, label)) > 1
+        f"clocks: {kind} {label!r} stands twice" for (kind, label), times in labels.items() if times > 1
     ]
 
 
