@@ -58,7 +58,7 @@ _AUDIT = ("entry_id", "organization_id", "at", "principal_id", "action", "subjec
 LOGS = (
     Log("ingest.audit_log", _AUDIT),
     Log("triage.audit_log", _AUDIT, of_installation=True),
-    Log("tracker.audit_log", _AUDIT),
+    Log("tracker.audit_log", _AUDIT, of_installation=True),  # of alerts that are the operator's
     Log(
         "access.operations_log",
         ("position", "at", "done_by", "action", "detail"),

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from services.audit import Verdict, audit, verdicts
+from services.audit import INSTALLATION, Verdict, audit, verdicts
 from services.tracker.store.audit import audit as write_entry
 from shared.postgres import create_engine, transaction
 from shared.postgres.migrate import downgrade, upgrade
@@ -68,6 +68,16 @@ async def test_what_was_only_written_is_whole(tracker: AsyncEngine, owner: Async
 
     assert [(one.entries, one.fault) for one in (found[MINE], found[THEIRS])] == [(3, None), (1, None)]
     assert found[MINE].head != found[THEIRS].head
+
+
+async def test_what_the_operator_did_about_alerts_is_a_chain_too(tracker: AsyncEngine, owner: AsyncEngine):
+    await write(tracker, INSTALLATION, entries=2)
+    assert (await judged(owner))[INSTALLATION].entries == 2
+
+    async with transaction(owner, organizations=[INSTALLATION]) as connection:
+        await connection.execute(text("alter table tracker.audit_log disable trigger chain"))
+        await connection.execute(text("delete from tracker.audit_log where chain_position = 1"))
+    assert (await judged(owner))[INSTALLATION].fault == "is missing"
 
 
 async def test_writers_at_once_make_one_chain(tracker: AsyncEngine, owner: AsyncEngine):
