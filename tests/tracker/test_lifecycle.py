@@ -7,6 +7,8 @@ from typing import get_args
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.tracker.domain.allowed import allowed_steps, check_duplicate, check_step
 from services.tracker.domain.completing import completed
@@ -25,9 +27,10 @@ from services.tracker.domain.states import (
     StepKind,
 )
 from services.tracker.domain.steps import Made, Step, read_step, write_step
+from services.tracker.domain.work import LATE_PART
 from shared.contracts.decision import FollowUp
 from shared.errors import ConflictError, DeniedError
-from tests.tracker.support import clock, denial, outcome
+from tests.tracker.support import DEADLINE, clock, denial, line, outcome
 
 JAN, FEB, MAR, APR = (date(2026, month, 10) for month in (1, 2, 3, 4))
 RETRO = {"request": "retro_authorization"}
@@ -367,3 +370,67 @@ def test_asking_goes_on_while_something_waits_and_ends_with_the_answer():
     story.does(step("determine", **RETRO, on=FEB, outcome="denied"))
     assert story.case.follow_up_on is None
     assert completed(asked, story.case, denied.standing).next_on is None
+
+
+def part(name: str, **given):
+    """A part of a claim that one remittance denies in two."""
+    return denial(on=JAN, event=name, **given)
+
+
+def test_a_late_part_of_a_denial_adds_to_the_case_and_takes_no_work_away():
+    story = Story(part("first")).does(submit())
+    story.arrives(part("second", charge=50))
+
+    assert story.stands == ("submitted", None)
+    assert (story.case.denied_amount, story.case.amount_at_stake) == (150, 150)
+    assert [one.state for one in story.case.requests] == ["submitted"]
+    assert (story.case.needs_human, story.case.needs_human_reasons) == (True, (LATE_PART,))
+
+
+def test_the_clocks_of_a_late_part_run_until_somebody_acts_on_it():
+    retro, later = clock(), clock(DEADLINE + timedelta(days=3))
+    story = Story(part("first", clocks=(retro,))).does(submit())
+    assert story.case.deadlines == ()
+
+    story.arrives(part("second", clocks=(later,)))
+    assert story.case.deadlines == (later.deadline_at,)
+    story.does(submit(on="2026-01-20", duplicate_reason="for the part that came late as well"))
+
+    assert (story.case.deadlines, story.case.needs_human) == ((), False)
+
+
+def test_what_a_person_closed_before_a_late_part_came_is_open_again():
+    closed = Story(part("first")).does(step("close", reason="not_permitted"))
+    assert closed.arrives(part("second")).stands == ("open", None)
+
+    sent = Story(part("first")).does(submit()).does(step("close", reason="expired"))
+    assert sent.arrives(part("second")).stands == ("submitted", None)
+
+
+def test_a_part_that_changes_where_the_money_stands_sets_the_case_anew():
+    story = Story(part("first", lines=(line(1, "A"),)), outcome("paid", on=FEB, lines=(line(1, "A"),)))
+    assert story.stands == ("closed", "recovered")
+
+    assert story.arrives(part("second", lines=(line(1, "B"),))).stands == ("open", None)
+
+
+def test_the_late_part_of_a_payment_leaves_the_work_for_the_rest_as_it_is():
+    story = Story(denial(on=JAN), outcome("paid", on=FEB, paid=20, event="one")).does(
+        submit(request="appeal")
+    )
+    assert story.stands == ("submitted", None)
+
+    story.arrives(outcome("paid", on=FEB, paid=30, event="two"))
+    assert (story.stands, story.case.paid_amount) == (("submitted", None), 50)
+    assert story.arrives(outcome("paid", on=MAR, paid=60)).stands == ("closed", "recovered")
+
+
+@given(order=st.permutations(["first", "second", "third"]))
+def test_in_whatever_order_parts_come_the_work_stands(order):
+    first, *later = [part(name, charge=10 * number) for number, name in enumerate(order, 1)]
+    story = Story(first).does(submit())
+    for one in later:
+        story.arrives(one)
+
+    assert story.stands == ("submitted", None)
+    assert fold(story.observations, steps=story.steps) == story.cases

@@ -275,3 +275,28 @@ async def test_a_fact_that_is_sent_twice_under_one_key_is_stated_once(site, case
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
     assert len((await site["biller"].get(f"{case}/facts")).json()["data"]) == 1
+
+
+async def test_a_late_part_of_the_denial_keeps_the_work_and_the_timeline_says_what_it_adds(
+    site, deny, record, select
+):
+    first = await deny(claim_number="L-1", event="first")
+    case = f"/v1/cases/{(await only(site))['case_id']}"
+    await made(site["biller"], case, SUBMIT)
+    await deny(claim_number="L-1", event="second", charge=50)
+
+    after = (await site["viewer"].get(case)).json()
+    entries = (await site["viewer"].get(f"{case}/timeline")).json()["data"]
+
+    assert (after["state"], after["amount_at_stake"], after["needs_human"]) == ("submitted", "150.00", True)
+    decisions = [one["decision"] for one in entries if one["kind"] == "decision"]
+    assert decisions[0]["event_id"] == str(first.event_id)
+    assert [one["said"] for one in decisions[0]["because"]] == []
+    assert [one["said"] for one in decisions[1]["because"]] == [
+        "a further part of the denial of 2026-01-10, which came later: the work on it goes on"
+    ]
+    assert [(one["field"], one["before"], one["after"]) for one in decisions[1]["changes"]] == [
+        ("denied_amount", "100.00", "150.00"),
+        ("amount_at_stake", "100.00", "150.00"),
+    ]
+    assert [one["state"] for one in entries if one["state"]] == ["open", "submitted"]

@@ -21,7 +21,7 @@ from services.tracker.api.cases import CaseId
 from services.tracker.api.facts import FactView
 from services.tracker.api.steps import StepView, step_view
 from services.tracker.api.views import ObservationView, View, observation_view
-from services.tracker.domain.history import Change, KnownFact, changes, reasons
+from services.tracker.domain.history import KnownFact, changes, late_part, reasons
 from services.tracker.domain.observations import DecisionEvent, observe
 from services.tracker.domain.replay import Move, Told, moves
 from services.tracker.domain.states import ENDED_BY_ITSELF, ClosedReason, State
@@ -56,7 +56,8 @@ class DecisionMade(View):
     """
     A decision, how it differs from the one before on the same remittance, and why there is a new one.
 
-    The first has neither changes nor reasons.
+    The first has neither changes nor reasons; but on a further part of a denial, which came later, it says
+    what that adds to the case.
     """
 
     event_id: UUID
@@ -157,17 +158,38 @@ def _remittances_and_decisions(entries: list[Entry], facts: Mapping[UUID, KnownF
                 TimelineEntry(at=event.received_at, kind="remittance", remittance=observation_view(event))
             )
         if isinstance(event, DenialTriaged):
-            found.append(_decision(event, before, facts, at=entry.recorded_at))
+            parts = [] if before else _parts_before(entry, entries)
+            found.append(_decision(event, before, facts, parts=parts, at=entry.recorded_at))
         latest[event.event_id] = event
     return found
 
 
+def _parts_before(entry: Entry, entries: Iterable[Entry]) -> list[DenialTriaged]:
+    """Give the newest decisions on other denials of the same remittance that were recorded earlier."""
+    remittance = observe(entry.event).remittance
+    parts = {
+        one.event.event_id: one.event
+        for one in entries
+        if one.recorded_at < entry.recorded_at
+        and isinstance(one.event, DenialTriaged)
+        and one.event.event_id != entry.event.event_id
+        and observe(one.event).remittance == remittance
+    }
+    return list(parts.values())
+
+
 def _decision(
-    event: DenialTriaged, before: DecisionEvent | None, facts: Mapping[UUID, KnownFact], *, at: datetime
+    event: DenialTriaged,
+    before: DecisionEvent | None,
+    facts: Mapping[UUID, KnownFact],
+    *,
+    parts: Sequence[DenialTriaged],
+    at: datetime,
 ) -> TimelineEntry:
     earlier = before if isinstance(before, DenialTriaged) else None
-    moved: list[Change] = changes(earlier, event) if earlier else []
-    because = reasons(earlier, event, facts) if earlier else []
+    moved, because = late_part(parts, event)
+    if earlier:
+        moved, because = changes(earlier, event), reasons(earlier, event, facts)
     made = DecisionMade(
         event_id=event.event_id,
         decision_id=event.decision_id,

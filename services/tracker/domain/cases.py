@@ -103,7 +103,8 @@ def next_deadline(case: Case, at: datetime) -> datetime | None:
 def make_case(claim: Claim, standing: Standing, work: Work, *, ordinal: int) -> Case:
     """Describe a denied claim by its leading decision, sums over all parts of the denial, and work."""
     lead, parts = standing.denials[0], standing.denials
-    reasons = {reason for one in parts for reason in one.needs_human_reasons} | set(standing.reasons)
+    reasons = {reason for one in parts for reason in one.needs_human_reasons}
+    reasons |= {*standing.reasons, *work.reasons}
     if claim.uncertain:
         reasons.add(UNCERTAIN)
     recovered = work.closed_reason == "recovered"
@@ -118,10 +119,12 @@ def make_case(claim: Claim, standing: Standing, work: Work, *, ordinal: int) -> 
         denied_amount=sum((one.denied_amount for one in parts), ZERO),
         amount_at_stake=sum((one.amount_at_stake for one in parts), ZERO),
         paid_amount=standing.paid_amount,
-        clocks=[clock for one in parts for clock in one.clocks if clock.kind not in work.met],
+        clocks=[clock for one in parts for clock in one.clocks if (one.event_id, clock.kind) not in work.met],
         priority=max(one.priority for one in parts),
         confidence=min(one.confidence for one in parts),
-        needs_human=any(one.needs_human for one in parts) or claim.uncertain or bool(standing.reasons),
+        needs_human=any(one.needs_human for one in parts)
+        or claim.uncertain
+        or bool(standing.reasons or work.reasons),
         needs_human_reasons=reasons,
         steps_count=work.steps_count,
         requests=work.requests,

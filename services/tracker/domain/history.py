@@ -1,11 +1,13 @@
 """What a newer decision changed, and why there is one, in words that a biller reads."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from services.tracker.domain.amounts import in_cents
+from services.tracker.domain.copies import without_copies
+from services.tracker.domain.observations import ZERO, in_order, observe
 from shared.contracts.decision import Clock, ToldBefore
 from shared.contracts.denial_triaged import DenialTriaged
 
@@ -104,6 +106,24 @@ def _by_remittance(before: ToldBefore | None, after: ToldBefore | None) -> Itera
     else:
         said = f"an earlier denial of {after.first_on}, perhaps of the same claim, bounds the clocks"
     yield Reason("remittance", said)
+
+
+def late_part(before: Sequence[DenialTriaged], part: DenialTriaged) -> tuple[list[Change], list[Reason]]:
+    """
+    Say what a denial adds to those `before` it in the same remittance, where it came later than they did.
+
+    Nothing, where it is a copy of one of them.
+    """
+    views = [observe(one) for one in (*before, part)]
+    if not before or len(without_copies(in_order(views))[0]) < len(views):
+        return [], []
+    *known, added = views
+    moved = []
+    for name in ("denied_amount", "amount_at_stake"):
+        amount = sum((getattr(one, name) for one in known), ZERO)
+        moved.append(Change(name, in_cents(amount), in_cents(amount + getattr(added, name))))
+    said = f"a further part of the denial of {part.payer_date}, which came later: the work on it goes on"
+    return moved, [Reason("remittance", said)]
 
 
 def changes(before: DenialTriaged, after: DenialTriaged) -> list[Change]:

@@ -20,9 +20,11 @@ copies of one remittance that differ one stands (copies.py). What the patient ow
 coinsurance, copayment) counts beside what the payer paid, and is told apart from it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain, combinations, product
+from math import prod
 from uuid import UUID
 
 from services.tracker.domain.copies import COPIES, without_copies
@@ -52,16 +54,25 @@ class Standing:
     `evident` is the state by the money alone, whatever triage thinks of the denial. `patient_amount` is what
     the adjudications that paid leave to the patient. `evidence` names what all this rests on: it changes when
     a remittance brings a denial, a payment or a reversal that counts, and not with a mere re-decision.
+    `earlier` are the evidences before late parts of the same remittances came, each with the denials that it
+    knew: what people did then was done about the same words of the payer.
     """
 
     state: State
     closed_reason: ClosedReason | None
     evident: State
     evidence: UUID
+    earlier: Mapping[UUID, frozenset[UUID]]
     denials: tuple[Observation, ...]
     paid_amount: Decimal
     patient_amount: Decimal
     reasons: tuple[str, ...]
+
+    def known(self, evidence: UUID) -> frozenset[UUID]:
+        """Name the denials that an evidence knew; none where the payer has said something else since."""
+        if evidence == self.evidence:
+            return frozenset(one.event_id for one in self.denials)
+        return self.earlier.get(evidence, frozenset())
 
 
 def stand(members: Sequence[Observation]) -> Standing | None:
@@ -121,6 +132,9 @@ def stand(members: Sequence[Observation]) -> Standing | None:
         closed_reason=closed_reason,
         evident=state,
         evidence=_evidence(state, current, [*_flat(answers), *taken_back.values()]),
+        earlier=_without_late_parts(
+            state, current, answers=answers, reversals=list(taken_back.values()), reversed_=not standing
+        ),
         denials=tuple(current),
         paid_amount=paid,
         patient_amount=patient,
@@ -157,6 +171,48 @@ def _net(payments: Sequence[Observation], replaced: Sequence[Observation], amoun
 def _evidence(state: State, current: Sequence[Observation], since: Sequence[Observation]) -> UUID:
     told, since_then = (sorted({str(one.event_id) for one in some}) for some in (current, since))
     return derived(current[0].claim_key, f"{state}:{','.join(told)}:{','.join(since_then)}")
+
+
+_WAYS_MAX = 64
+"""In which the parts of a claim may have come. One of more parts is folded as if none had come late."""
+
+
+def _without_late_parts(
+    state: State,
+    current: Sequence[Observation],
+    *,
+    answers: Mapping[UUID, Sequence[Observation]],
+    reversals: Sequence[Observation],
+    reversed_: bool,
+) -> dict[UUID, frozenset[UUID]]:
+    """Give the evidences of the same state that some parts alone make, of each remittance one at least."""
+    counted = _distinct([*current, *_flat(answers)])
+    remittances: dict[Hashable, list[Observation]] = {}
+    for one in counted:
+        remittances.setdefault((one.is_denial, one.remittance), []).append(one)
+    if (
+        len(remittances) == len(counted)
+        or prod(2 ** len(one) - 1 for one in remittances.values()) > _WAYS_MAX
+    ):
+        return {}
+    found: dict[UUID, frozenset[UUID]] = {}
+    for way in product(*map(_some, remittances.values())):
+        known = {one.event_id for some in way for one in some}
+        denials = [one for one in current if one.event_id in known]
+        answered = {
+            one.event_id: [answer for answer in answers[one.event_id] if answer.event_id in known]
+            for one in denials
+        }
+        payments = _distinct(one for one in _flat(answered) if one.pays)
+        if _state(denials, answered, payments, reversed_=reversed_) == state:
+            evidence = _evidence(state, denials, [*_flat(answered), *reversals])
+            found[evidence] = frozenset(one.event_id for one in denials)
+    return found
+
+
+def _some(parts: Sequence[Observation]) -> Iterable[tuple[Observation, ...]]:
+    """Give every choice of some of these, and of all."""
+    return chain.from_iterable(combinations(parts, count) for count in range(1, len(parts) + 1))
 
 
 def _flat(answers: Mapping[UUID, Sequence[Observation]]) -> list[Observation]:

@@ -2,7 +2,9 @@
 Where a case stands: what the remittances say, moved on by the steps that people made on that evidence.
 
 New evidence (a denial, a payment, a reversal) sets the state anew; steps made before it stay in the history
-and no longer move it. A mere re-decision by triage is no evidence: people's steps stand over it.
+and no longer move it. A mere re-decision by triage is no evidence: people's steps stand over it. Nor is a
+part of a remittance that comes late: work goes on, but a closing was for what was known, and the clocks of
+the part are met by nothing that was asked before.
 """
 
 from collections.abc import Sequence
@@ -38,7 +40,11 @@ from services.tracker.domain.steps import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is kept of a case because people worked on it. `met` are kinds of clocks that were met in time."""
+    """
+    What is kept of a case because people worked on it.
+
+    `met` are clocks that were met, each the event of a denial and a kind. `reasons` are for a person to look.
+    """
 
     state: State
     closed_reason: ClosedReason | None
@@ -49,14 +55,18 @@ class Work:
     documents_checked: tuple[str, ...] = ()
     follow_up_on: date | None = None
     information_due_at: datetime | None = None
-    met: frozenset[str] = frozenset()
+    met: frozenset[tuple[UUID, str]] = frozenset()
+    reasons: tuple[str, ...] = ()
+
+
+LATE_PART = "a further part of the denial came after the work on it: see whether that covers it"
 
 
 def work_of(standing: Standing, steps: Sequence[Made]) -> Work:
     """Say where a case stands, from the evidence and its steps in order."""
     if not steps:
         return Work(state=standing.state, closed_reason=standing.closed_reason)
-    state, reason = _state(standing, steps)
+    state, reason, is_late = _state(standing, steps)
     requests = requests_of(steps)
     live = state in LIVE_STATES
     due = [one.information_due_at for one in requests if one.information_due_at and not one.superseded]
@@ -71,20 +81,29 @@ def work_of(standing: Standing, steps: Sequence[Made]) -> Work:
         follow_up_on=_follow_up(steps) if live else None,
         information_due_at=min(due, default=None) if live else None,
         met=_met(standing, steps, requests),
+        reasons=(LATE_PART,) if is_late and live else (),
     )
 
 
-def _state(standing: Standing, steps: Sequence[Made]) -> tuple[State, ClosedReason | None]:
-    moving = [one.step for one in steps if one.evidence == standing.evidence and one.step.move.to is not None]
+def _state(standing: Standing, steps: Sequence[Made]) -> tuple[State, ClosedReason | None, bool]:
+    """Give state and reason, and whether a part of the denial came after what people did last."""
+    moving = [one for one in steps if one.step.move.to is not None and _stands(one, standing)]
     if not moving:
-        return standing.state, standing.closed_reason
-    for last in _standing_steps(moving)[-1:]:
+        return standing.state, standing.closed_reason, False
+    is_late = moving[-1].evidence != standing.evidence
+    for last in _standing_steps([one.step for one in moving])[-1:]:
         to = last.move.to
         if isinstance(last, Close):
-            return "closed", last.reason
+            return "closed", last.reason, False
         if to is not None and to != "before":
-            return to, None
-    return (standing.evident if standing.evident in LIVE_STATES else "open"), None
+            return to, None, is_late
+    return (standing.evident if standing.evident in LIVE_STATES else "open"), None, is_late
+
+
+def _stands(made: Made, standing: Standing) -> bool:
+    if isinstance(made.step, Close):
+        return made.evidence == standing.evidence
+    return bool(standing.known(made.evidence))
 
 
 def _standing_steps(moving: Sequence[Step]) -> list[Step]:
@@ -100,17 +119,21 @@ def _standing_steps(moving: Sequence[Step]) -> list[Step]:
     return left
 
 
-def _met(standing: Standing, steps: Sequence[Made], requests: Sequence[Request]) -> frozenset[str]:
-    """Name the clocks that people's requests met, on the evidence that counts now."""
-    met = {
-        f"appeal_level_{one.level}" if one.kind == "appeal" else one.kind
+def _met(
+    standing: Standing, steps: Sequence[Made], requests: Sequence[Request]
+) -> frozenset[tuple[UUID, str]]:
+    """Name the clocks that people's requests met, of the denials that they knew."""
+    asked = [
+        (f"appeal_level_{one.level}" if one.kind == "appeal" else one.kind, one.submitted_evidence)
         for one in requests
-        if one.submitted_evidence == standing.evidence
-    }
-    sent = any(
-        isinstance(one.step, CorrectedClaimSent) and one.evidence == standing.evidence for one in steps
+    ]
+    sent = [("corrected_claim", one.evidence) for one in steps if isinstance(one.step, CorrectedClaimSent)]
+    return frozenset(
+        (event_id, kind)
+        for kind, evidence in (*asked, *sent)
+        if evidence is not None
+        for event_id in standing.known(evidence)
     )
-    return frozenset(met | ({"corrected_claim"} if sent else set()))
 
 
 def _assignee(steps: Sequence[Made]) -> UUID | None:
