@@ -1,10 +1,8 @@
 """`reprieve cases attach`, `files`, `download`, `remove-file`: the papers of a case, at a terminal."""
 
 from collections.abc import Iterator
-from email.message import Message
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 from uuid import UUID
 
 import typer
@@ -14,6 +12,7 @@ from rich.table import Table
 from services.case_steps import As, Case, DataDir, Role, make_step
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
+from shared.http.dispositions import attachment, file_name_in
 from shared.terminal import escape, print_table
 
 files = typer.Typer()
@@ -51,7 +50,7 @@ def attach(
         )
     headers = {
         "Content-Type": kind,
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+        "Content-Disposition": attachment(file.name.replace('"', "").replace("\\", "")),
         "Content-Length": str(file.stat().st_size),
     }
     with Stack.find(data_dir).client("tracker", as_) as tracker:
@@ -122,7 +121,8 @@ def download(
         tracker.stream("GET", f"/v1/cases/{case_id}/files/{file_id}/content") as answer,
     ):
         raise_for_problem(answer)
-        place = to or Path(_name_in(answer.headers["content-disposition"]))
+        named = file_name_in(answer.headers["content-disposition"])
+        place = to or Path(Path(named or "document").name)
         if to is None and place.exists():
             raise InvalidInputError(f"{place} is there already.", remedy="Name another with --to.")
         part = place.with_name(f"{place.name}.part")  # a cut file must never pass for a whole one
@@ -131,12 +131,6 @@ def download(
                 written.write(block)
     part.replace(place)
     typer.echo(f"Wrote {place}.")
-
-
-def _name_in(content_disposition: str) -> str:
-    header = Message()
-    header["Content-Disposition"] = content_disposition
-    return Path(header.get_filename("document")).name
 
 
 @files.command("remove-file")

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated
-from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Path
@@ -21,6 +20,7 @@ from services.tracker.store.files import find_file
 from services.tracker.store.search import find_case
 from shared.errors import ConflictError, NotFoundError
 from shared.http.auth import scope_of
+from shared.http.dispositions import attachment
 from shared.http.problems import described
 from shared.postgres import transaction
 from shared.security.keyring import Keyring, ShreddedError
@@ -71,7 +71,7 @@ def file_content_router(engine: AsyncEngine, keyring: Keyring, cabinet: Cabinet 
         except ShreddedError:
             name = clean_name(None, row["media_type"])
         headers = {
-            "Content-Disposition": _attachment(name),
+            "Content-Disposition": attachment(name),
             "Content-Length": str(row["size_bytes"]),
             "Content-Type": row["media_type"],  # media_type= would add a character set that we do not know
             "Content-Security-Policy": "sandbox",
@@ -85,9 +85,3 @@ def _begin(vault: Vault, stored: StoredFile) -> tuple[bytes, Iterator[bytes]]:
     """Open a file and its first part, so that one that is damaged is told of before the answer begins."""
     blocks = vault.open(stored).blocks()
     return next(blocks), blocks
-
-
-def _attachment(name: str) -> str:
-    """Name a download in both of the forms of RFC 6266; a cleaned name holds no quotes."""
-    plain = name.encode("ascii", "replace").decode().replace("?", "_")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -8,7 +8,6 @@ proxies write down: it may name a patient.
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
-from email.message import Message
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -42,6 +41,7 @@ from services.tracker.store.steps import made_of, steps_of_case
 from shared import clock
 from shared.errors import InvalidInputError, MediaTypeError, ReprieveError, TooLargeError, UnavailableError
 from shared.http.auth import scope_of
+from shared.http.dispositions import file_name_in
 from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import transaction
 from shared.security.keyring import Keyring, ShreddedError
@@ -261,7 +261,7 @@ class _Upload:
         media_type = kind_of(request.headers.get("content-type"))
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise MediaTypeError("The body is encoded.", remedy="Send it without Content-Encoding.")
-        cleaned = clean_name(_name_in(name), media_type)
+        cleaned = clean_name(file_name_in(name), media_type)
         announced = request.headers.get("content-length", "")
         room.check(int(announced) if announced.isdecimal() else 0)
         sealer = await self.keyring.sealer(organization_of(self.principal), clock.now().date())
@@ -361,22 +361,6 @@ async def _checked(blocks: AsyncIterator[bytes], media_type: str, room: _Room) -
     if not total:
         raise InvalidInputError("The request has no body.", remedy="Send the file's bytes as the body.")
     check_beginning(media_type, beginning)
-
-
-def _name_in(content_disposition: str | None) -> str | None:
-    """Read the file's name from the header (RFC 6266); None where there is none."""
-    if not content_disposition:
-        return None
-    header = Message()
-    try:
-        # Many clients write UTF-8 as it is; a header's bytes are told as if they were Latin-1.
-        header["Content-Disposition"] = content_disposition.encode("latin-1").decode()
-    except ValueError:
-        header["Content-Disposition"] = content_disposition
-    try:
-        return header.get_filename()
-    except (LookupError, ValueError):  # a character set that nobody knows
-        return None
 
 
 async def _check_documents(

@@ -57,7 +57,7 @@ def clean_name(name: str | None, media_type: str) -> str:
     endings = KINDS[media_type].endings
     text = unicodedata.normalize("NFC", name or "").replace("\\", "/").rpartition("/")[2]
     shown = "".join(" " if one in _UNFIT or not _is_visible(one) else one for one in text)
-    stem = " ".join(shown.split()).strip(". ")
+    stem = " ".join(shown.split()).rstrip(". ")
     ending = next((one for one in endings if stem.lower().endswith(one)), None)
     stem = stem[: -len(ending)] if ending else stem
     stem = stem[: NAME_LENGTH_MAX - len(endings[0]) - 1].strip(". ") or "document"
