@@ -7,6 +7,7 @@ late, not permitted, paid and taken back, denied twice.
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -92,6 +93,10 @@ class Office:
     def types(self, *words: str) -> str:
         return self.up.run("cases", *words).stdout
 
+    def papers(self, name: str) -> list[dict[str, Any]]:
+        path = f"/v1/cases/{self.case(name)['case_id']}"
+        return self.call("GET", "tracker", path).json()["documents"]
+
     def timeline(self, name: str) -> list[dict[str, Any]]:
         path = f"/v1/cases/{self.case(name)['case_id']}/timeline"
         return self.call("GET", "tracker", path, "auditor").json()["data"]
@@ -111,13 +116,25 @@ class Office:
                 ) as connection:
                     return await rows(
                         connection,
-                        "select detail from tracker.audit_log where subject_id = :id order by entry_id",
+                        "select action, detail from tracker.audit_log where subject_id = :id order by entry_id",
                         id=case_id,
                     )
             finally:
                 await engine.dispose()
 
-        return [row.detail["kind"] for row in asyncio.run(read()) if "kind" in row.detail]
+        return [row.detail.get("kind", row.action) for row in asyncio.run(read())]
+
+    def attaches(self, name: str, content: bytes) -> str:
+        """Attach a file of plain text, and give its id."""
+        answer = self.call(
+            "POST",
+            "tracker",
+            f"/v1/cases/{self.case(name)['case_id']}/files",
+            content=content,
+            headers={"Content-Type": "text/plain"},
+        )
+        assert answer.status_code == 201, answer.text
+        return answer.json()["file"]["file_id"]
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +152,21 @@ def office() -> Iterator[Office]:
             up.end()
 
 
-def test_a_denial_is_won(office: Office) -> None:
+def test_a_denial_is_won(office: Office, tmp_path: Path) -> None:
     case_id = office.case("WON")["case_id"]
 
     # A biller puts the request together and sends it.
     assert "The case is in preparation" in office.types("prepare", case_id, "retro_authorization")
-    sent = office.does("WON", "submit", **RETRO, on="2026-11-06", channel="portal", reference="REF-2041")
+    paper = next(one for one in office.papers("WON") if one["state"] == "missing")
+    notes = tmp_path / "Quiltor, Won.pdf"
+    notes.write_bytes(b"%PDF-1.7 notes of the visit")
+    assert "Attached as" in office.types("attach", case_id, str(notes), "--document", paper["document"])
+    [there] = [one for one in office.papers("WON") if one["state"] == "attached"]
+    [file_id] = there["file_ids"]
+    assert notes.name not in office.types("files", case_id)
+    sent = office.does(
+        "WON", "submit", **RETRO, on="2026-11-06", channel="portal", reference="REF-2041", files=[file_id]
+    )
     assert sent["case"]["follow_up_on"] == "2026-11-20"
     # The payer wants to know more, and gets it.
     asked = office.does(
@@ -161,8 +187,11 @@ def test_a_denial_is_won(office: Office) -> None:
 
     won = office.becomes("WON", "closed", "recovered")
     assert (won["recovered_payer_amount"], won["recovered_patient_amount"]) == ("300.00", "80.00")
+    office.types("download", case_id, file_id, "--to", str(tmp_path / "again.pdf"))
+    assert (tmp_path / "again.pdf").read_bytes() == notes.read_bytes()
     steps = [
         ("prepare", "in_preparation"),
+        ("file_attached", "in_preparation"),
         ("submit", "submitted"),
         ("information_requested", "information_requested"),
         ("information_sent", "submitted"),
@@ -174,14 +203,15 @@ def test_a_denial_is_won(office: Office) -> None:
         for entry in office.timeline("WON")
         if entry["state"]
     ]
-    assert timeline == [("decision", "open"), *steps, ("remittance", "closed")]
-    assert office.audited("WON") == [kind for kind, _ in steps]
+    moved = [one for one in steps if one[0] != "file_attached"]
+    assert timeline == [("decision", "open"), *moved, ("remittance", "closed")]
+    assert office.audited("WON") == [*(kind for kind, _ in steps), "file_opened"]
     assert [(one["data"].get("step"), one["data"]["state"]) for one in office.events("WON")] == [
         (None, "open"),
         *steps,
         (None, "closed"),
     ]
-    assert [one["data"]["version"] for one in office.events("WON")] == list(range(1, 9))
+    assert [one["data"]["version"] for one in office.events("WON")] == list(range(1, 10))
     assert office.events("WON")[-1]["type"] == "CaseClosed"
     shown = office.types("show", case_id)
     assert "recovered: $300.00 paid, $80.00 left to the patient" in shown
@@ -201,6 +231,8 @@ def test_a_denial_whose_time_ran_out_is_closed_by_a_person_and_by_nobody_else(of
 
 
 def test_a_payer_that_grants_no_such_request_ends_it_until_somebody_knows_better(office: Office) -> None:
+    wrong = office.attaches("FORBIDDEN", b"the notes of somebody else")
+    office.does("FORBIDDEN", "file_removed", file_id=wrong, reason="another patient's")
     office.does("FORBIDDEN", "close", reason="not_permitted", note="the plan takes none")
     reopened = office.does("FORBIDDEN", "reopen", note="the appeal lane is open")
     appealed = office.does("FORBIDDEN", "submit", request="appeal", on="2026-11-10", channel="mail")
@@ -208,7 +240,10 @@ def test_a_payer_that_grants_no_such_request_ends_it_until_somebody_knows_better
 
     assert (reopened["case"]["state"], appealed["case"]["state"]) == ("open", "submitted")
     assert "submitted for this claim before, on 2026-11-10" in twice["detail"]
-    assert office.audited("FORBIDDEN") == ["close", "reopen", "submit"]
+    steps = ["file_attached", "file_removed", "close", "reopen", "submit"]
+    assert office.audited("FORBIDDEN") == steps
+    assert [one["step"]["kind"] for one in office.timeline("FORBIDDEN") if one["step"]] == steps
+    assert [one["data"].get("step") for one in office.events("FORBIDDEN")] == [None, *steps]
 
 
 def test_money_that_is_taken_back_opens_the_case_again(office: Office) -> None:
