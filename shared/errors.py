@@ -12,6 +12,7 @@ What can go wrong, and whose turn it is.
     ├── ConflictError         the thing changed meanwhile: the caller looks again and decides
     │   └── StaleError        it is not the version that the caller named
     └── UnavailableError      a part that we need does not answer: repeating later helps
+        └── TooSlowError      it would take longer than it may: asking for less helps
 
 Anything else that is raised is a defect and is allowed to crash its unit of work.
 The text of an error is read by people: it says what, where, and what to do, and never names a patient.
@@ -111,3 +112,10 @@ class UnavailableError(ReprieveError):
     status = 503
     slug = "unavailable"
     retry_after_seconds = 5
+
+
+class TooSlowError(UnavailableError):
+    """The database would take longer for it than one question may take; asking for less helps."""
+
+    slug = "too-slow"
+    retry_after_seconds = 60

@@ -16,7 +16,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from shared.errors import UnavailableError
+from shared.errors import TooSlowError, UnavailableError
 
 _SET_SCOPE = (
     "select set_config('reprieve.organizations', :organizations, true), "
@@ -83,7 +83,7 @@ async def transaction(
     by their keys, and does nothing else: planning that anew for every batch costs as much as doing it.
 
     Raises UnavailableError when the database does not answer, or gave another transaction precedence,
-    so that callers can wait and repeat.
+    so that callers can wait and repeat; TooSlowError where a statement took longer than the engine lets it.
     """
     scope = {
         "organizations": ",".join(sorted({str(one) for one in organizations})),
@@ -119,12 +119,17 @@ def _set_scope(may_be_lost: bool, planned_once: bool) -> TextClause:  # noqa: FB
 
 @contextmanager
 def database_must_answer() -> Iterator[None]:
-    """Turn every way in which a database fails and repeating helps into UnavailableError."""
+    """Turn every way in which a database fails and repeating helps into UnavailableError or TooSlowError."""
     try:
         yield
     except _UNAVAILABLE as error:
         raise UnavailableError("The database does not answer.", remedy="It is tried again.") from error
     except DBAPIError as error:
+        if isinstance(_cause(error), asyncpg.QueryCanceledError):
+            raise TooSlowError(
+                "The database would take longer for this than one question may take.",
+                remedy="Ask for less: a further filter, a smaller page, or a list in its default order.",
+            ) from error
         if is_unavailable(error):
             raise UnavailableError("The database does not answer.", remedy="It is tried again.") from error
         raise
@@ -134,8 +139,13 @@ def is_unavailable(error: DBAPIError) -> bool:
     """Tell a statement that may be repeated from a wrong one."""
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
-    cause = getattr(error.orig, "__cause__", None)
+    cause = _cause(error)
     return isinstance(cause, _UNAVAILABLE) or (isinstance(error, OperationalError) and cause is None)
+
+
+def _cause(error: DBAPIError) -> BaseException | None:
+    """Give the driver's own error."""
+    return getattr(error.orig, "__cause__", None)
 
 
 async def rows(connection: AsyncConnection, sql: str, /, **parameters: Any) -> list[Any]:
