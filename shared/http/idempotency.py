@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
+import msgspec
 from fastapi import Header, Request
 from fastapi.responses import Response
 from sqlalchemy import text
@@ -58,9 +59,9 @@ async def answer_once(
     """
     Do `work` in one transaction and give its answer; under a key that was used for it before, the kept one.
 
-    `table` keeps the answers (organization_id, principal_id, key, digest, status, answer, kept_at). `digest`
-    names the request where its body was streamed and is gone. Raises InvalidInputError where the key was used
-    for another request.
+    `table` keeps the answers (organization_id, principal_id, key, digest, status, answer, headers, kept_at).
+    `digest` names the request where its body was streamed and is gone. Raises InvalidInputError where the key
+    was used for another request.
     """
     async with transaction(engine, **scope_of(principal)) as connection:
         if key is None:
@@ -76,8 +77,16 @@ async def answer_once(
             return _response(kept)
         answer = await work(connection)
         await connection.execute(
-            text(f"update {table} set status = :status, answer = :answer where {_SAME}"),
-            {**asked, "status": answer.status, "answer": answer.body},
+            text(
+                f"update {table} set status = :status, answer = :answer, headers = cast(:headers as jsonb)"
+                f" where {_SAME}"
+            ),
+            {
+                **asked,
+                "status": answer.status,
+                "answer": answer.body,
+                "headers": msgspec.json.encode(dict(answer.headers)).decode(),
+            },
         )
         return _response(answer)
 
@@ -97,14 +106,18 @@ async def _recall(connection: AsyncConnection, table: str, asked: Mapping[str, o
     )
     if reserved.rowcount:
         return None
-    found = await connection.execute(text(f"select digest, status, answer from {table} where {_SAME}"), asked)
+    found = await connection.execute(
+        text(f"select digest, status, answer, cast(headers as text) as headers from {table} where {_SAME}"),
+        asked,
+    )
     row = found.one()
     if bytes(row.digest) != asked["digest"]:
         raise InvalidInputError(
             "This Idempotency-Key was used for another request.",
             remedy="Use a new key for each write; repeat one only with the same route, headers and body.",
         )
-    return Answer(row.status, bytes(row.answer), {"Idempotency-Replayed": "true"})
+    headers = {**msgspec.json.decode(row.headers), "Idempotency-Replayed": "true"}
+    return Answer(row.status, bytes(row.answer), headers)
 
 
 async def _digest(request: Request) -> bytes:

@@ -110,6 +110,7 @@ async def test_a_repeated_key_gives_the_kept_answer_and_one_effect(site, case, s
         None,
         "true",
     )
+    assert first.headers["ETag"] == again.headers["ETag"] != of_another.headers["ETag"]
     assert "used for another request" in other.json()["detail"]
     [row] = await select("select count(*) as steps from tracker.steps", site.organization)
     assert row.steps == 2
