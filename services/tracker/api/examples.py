@@ -26,6 +26,7 @@ _CASE = {
     "facility": "1999999984",
     "rendering_npi": "1999999992",
     "service_code": "70553",
+    "further_service_codes": [],
     "patient": {"name": "•••", "member_id": "•••", "revealed": False},
     "service_from": "2026-01-02",
     "denied_on": "2026-01-10",

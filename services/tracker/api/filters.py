@@ -54,7 +54,7 @@ class CaseFilters(BaseModel):
     facility: Word | None = Field(None, description="The payee's NPI, or its tax id where it sends none.")
     rendering_npi: Word | None = Field(None, description="NPI of who rendered the service.")
     service_code: Word | None = Field(
-        None, description="How the denied service's code begins: 70553, or 705 for its family."
+        None, description="How a denied service's code begins: 70553, or 705 for its family."
     )
     needs_human: bool | None = Field(None, description="Whether something is left for a person to judge.")
     assignee: UUID | Literal["me", "none"] | None = Field(

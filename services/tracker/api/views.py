@@ -66,6 +66,7 @@ class CaseSummary(View):
     facility: str | None = Field(description="the payee's NPI, or its tax id")
     rendering_npi: str | None
     service_code: str | None = Field(description="of the line that denies most")
+    further_service_codes: list[str] = Field(description="of the other denied lines")
     patient: PersonView
     service_from: date | None
     denied_on: date

@@ -10,7 +10,7 @@ import msgspec
 
 from services.tracker.domain.grouping import Claim
 from services.tracker.domain.lifecycle import Standing, concerns_us
-from services.tracker.domain.observations import ZERO, Observation, TimeLimit
+from services.tracker.domain.observations import ZERO, Line, Observation, TimeLimit
 from services.tracker.domain.requests import Request
 from services.tracker.domain.states import LIVE_STATES, ClosedReason, State
 from services.tracker.domain.work import Work
@@ -26,8 +26,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     Amounts in US dollars. `deadlines` are instants in order, both bounds of a clock whose end is uncertain,
     empty once no clock matters; `deadline_zones` are the payers' zones, one for each. `current_*` name the
     leading decision. `merged_into` is the case that this one turned out to be a part of. `facility` is the
-    payee's NPI, or its tax id; `service_code` that of the line that denies most. Between `unsure_from` and
-    `unsure_until` a clock whose end is uncertain may have run out.
+    payee's NPI, or its tax id; `service_code` that of the line that denies most, `further_service_codes`
+    those of the other denied lines. Between `unsure_from` and `unsure_until` a clock whose end is uncertain
+    may have run out.
 
     What stands behind `steps_count` is there because people worked on it, or money came: WORK_FIELDS.
     """
@@ -55,6 +56,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     facility: str | None = None
     rendering_npi: str | None = None
     service_code: str | None = None
+    further_service_codes: tuple[str, ...] = ()
     patient_name_index: str | None
     member_id_index: str | None
     service_from: date | None
@@ -102,14 +104,14 @@ def next_deadline(case: Case, at: datetime) -> datetime | None:
 
 def make_case(claim: Claim, standing: Standing, work: Work, *, ordinal: int) -> Case:
     """Describe a denied claim by its leading decision, sums over all parts of the denial, and work."""
-    lead, parts = standing.denials[0], standing.denials
+    parts = standing.denials
     reasons = {reason for one in parts for reason in one.needs_human_reasons}
     reasons |= {*standing.reasons, *work.reasons}
     if claim.uncertain:
         reasons.add(UNCERTAIN)
     recovered = work.closed_reason == "recovered"
     return _case(
-        lead,
+        parts,
         ordinal=ordinal,
         state=work.state,
         closed_reason=work.closed_reason,
@@ -146,7 +148,7 @@ def first_case(denial: Observation) -> Case:
     """
     ours = concerns_us(denial)
     return _case(
-        denial,
+        (denial,),
         ordinal=0,
         state="open" if ours else "closed",
         closed_reason=None if ours else "not_our_denial",
@@ -165,7 +167,7 @@ def first_case(denial: Observation) -> Case:
 
 
 def _case(
-    lead: Observation,
+    denials: Sequence[Observation],
     *,
     ordinal: int,
     state: State,
@@ -173,8 +175,10 @@ def _case(
     needs_human_reasons: Iterable[str],
     **sums: Any,
 ) -> Case:
-    """Fill in what the leading decision alone says; deadlines stay only where a clock still matters."""
+    """Fill in what the leading decision says; deadlines stay only where a clock still matters."""
+    lead = denials[0]
     patient = lead.patient
+    codes = _service_codes(denials)
     heeded = clocks if state in LIVE_STATES else ()
     deadlines = _deadlines(heeded)
     unsure_from, unsure_until = _unsure(heeded)
@@ -198,7 +202,8 @@ def _case(
         payer_claim_number=lead.payer_claim_number,
         facility=_facility(lead.payee),
         rendering_npi=lead.rendering_npi,
-        service_code=_service_code(lead),
+        service_code=codes[0] if codes else None,
+        further_service_codes=codes[1:],
         patient_name_index=patient.name_index if patient else None,
         member_id_index=patient.member_id_index if patient else None,
         denied_on=lead.payer_date,
@@ -260,16 +265,19 @@ def _facility(payee: Party) -> str | None:
     return None
 
 
-def _service_code(lead: Observation) -> str | None:
-    """Give the code of the line with most denied money; the first line's where the whole claim is denied."""
-    lines = lead.lines
-    if len(lines) > 1:
-        denied: dict[int | None, Decimal] = {}
-        for one in lead.denied:
-            denied[one.line_number] = denied.get(one.line_number, ZERO) + one.amount
-        line = max(lines, key=lambda line: denied.get(line.number, ZERO))
-    elif lines:
-        line = lines[0]
-    else:
-        return None
-    return line.code or line.revenue_code
+def _service_codes(denials: Iterable[Observation]) -> tuple[str, ...]:
+    """Give the codes of the lines that are denied, each once, the most denied money of each denial first."""
+    codes = (line.code or line.revenue_code for one in denials for line in _denied_lines(one))
+    return tuple(dict.fromkeys(code for code in codes if code))
+
+
+def _denied_lines(denial: Observation) -> Sequence[Line]:
+    """Give the denied lines; all where the whole claim is denied."""
+    lines = denial.lines
+    if len(lines) < 2:
+        return lines
+    denied: dict[int | None, Decimal] = {}
+    for one in denial.denied:
+        denied[one.line_number] = denied.get(one.line_number, ZERO) + one.amount
+    found = lines if None in denied else [line for line in lines if line.number in denied]
+    return sorted(found, key=lambda line: denied.get(line.number, ZERO), reverse=True) or lines[:1]

@@ -36,6 +36,7 @@ _SEVERAL = {
     "deadlines": "timestamptz",
     "deadline_zones": "text",
     "needs_human_reasons": "text",
+    "further_service_codes": "text",
 }
 
 

@@ -61,11 +61,11 @@ _CONDITIONS: dict[str, str] = {
     "auth_related": "auth_related = :auth_related",
     "payers": "payer = any (cast(:payers as text[]))",
     "deadline_from": "due_at >= :deadline_from and due_at < 'infinity'",
-    "deadline_before": "due_at < :deadline_before",
+    "deadline_before": "due_at < :deadline_before and due_at < 'infinity'",
     # A day begins within these hours of UTC wherever it is: only there has the payer's zone to be asked.
     "deadline_from_day": f"due_at >= {_EARLIEST.format('deadline_from_day')} and due_at < 'infinity'"
     f" and (due_at >= {_LATEST.format('deadline_from_day')} or {_DAY} >= :deadline_from_day)",
-    "deadline_before_day": f"due_at < {_LATEST.format('deadline_before_day')}"
+    "deadline_before_day": f"due_at < {_LATEST.format('deadline_before_day')} and due_at < 'infinity'"
     f" and (due_at < {_EARLIEST.format('deadline_before_day')} or {_DAY} < :deadline_before_day)",
     "amount_at_least": "stake_cents >= cast(cast(:amount_at_least as numeric) * 100 as bigint)"
     " and amount_at_stake >= :amount_at_least",
@@ -79,13 +79,13 @@ _CONDITIONS: dict[str, str] = {
     "patient_name_index": "patient_name_index = :patient_name_index",
     "facility": "facility = :facility",
     "rendering_npi": "rendering_npi = :rendering_npi",
-    "service_code": "service_code >= :service_code and service_code < :service_code_end",
     "needs_human": "needs_human = :needs_human",
     "assignee_id": "assignee_id = :assignee_id",
     "unassigned": "assignee_id is null and :unassigned",
     "tag": "case_id in (select t.case_id from tracker.case_tags t"
     " where t.organization_id = :organization_id and t.tag = :tag)",
 }
+_SERVICE = "{0}service_code >= :service_code and {0}service_code < :service_code_end"
 _KINDS = frozenset({"states", "categories", "auth_related"})
 _AGAINST = frozenset({"deadline_from", "deadline_from_day", "amount_at_most"})
 _PINPOINTS = frozenset({"claim_key", "payer_claim_number", "member_id_index", "patient_name_index"})
@@ -93,19 +93,37 @@ _PINPOINTS = frozenset({"claim_key", "payer_claim_number", "member_id_index", "p
 
 def used(filters: Filters) -> dict[str, Any]:
     """Give the filters that narrow something, by name."""
-    given = {one.name: getattr(filters, one.name) for one in fields(filters) if one.name in _CONDITIONS}
+    given = {one.name: getattr(filters, one.name) for one in fields(filters) if one.name != "include_test"}
     return {name: value for name, value in given.items() if value is not None and value != ()}
 
 
 def conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
     """Give what must hold of a row of tracker.cases behind the wall, and the values bound in it."""
     given = used(filters)
-    found = ["organization_id = :organization_id", *(_CONDITIONS[name] for name in given)]
+    found = [
+        "organization_id = :organization_id",
+        *(_CONDITIONS[name] for name in given if name in _CONDITIONS),
+    ]
     if not filters.include_test:
         found.append("not is_test")
     if code := given.get("service_code"):
         given["service_code_end"] = code[:-1] + chr(ord(code[-1]) + 1)
     return found, given
+
+
+def lanes(filters: Filters) -> list[list[str]]:
+    """
+    Give what must hold besides, in each of the lanes that together have every case once.
+
+    Most cases are about one service, and its code is theirs; further ones have rows of their own. No index
+    serves a condition that looks into both.
+    """
+    if filters.service_code is None:
+        return [[]]
+    own = _SERVICE.format("")
+    further = f"""case_id in (select s.case_id from tracker.case_services s
+        where s.organization_id = :organization_id and {_SERVICE.format("s.")})"""
+    return [[own], [f"({own}) is not true", further]]
 
 
 def against_urgency(filters: Filters) -> Filters | None:
@@ -125,3 +143,8 @@ def by_kind(filters: Filters) -> bool:
     """
     given = used(filters).keys()
     return bool(given & _KINDS) and not given & _PINPOINTS
+
+
+def by_deadline(filters: Filters) -> bool:
+    """Tell whether only cases with a deadline can be meant."""
+    return any(name.startswith("deadline") for name in used(filters))

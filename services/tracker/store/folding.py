@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.tracker.domain.announcements import case_event
 from services.tracker.domain.cases import WORK_FIELDS, Case, next_deadline
 from services.tracker.store import cases
+from services.tracker.store.case_services import write_services
 from services.tracker.store.case_work import write_work
 from shared.contracts.case_events import CaseEvent
 
@@ -33,6 +34,7 @@ async def write_folded(
     await cases.insert_cases(connection, [case for case, before in moved if before is None], at=at)
     changed = [case for case, before in moved if before is not None]
     versions = await cases.replace_cases(connection, changed, at=at)
+    await write_services(connection, moved)
     await write_work(connection, [case for case, before in moved if _worked(case, before)])
     return [
         case_event(

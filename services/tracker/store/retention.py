@@ -78,8 +78,14 @@ _EMPTY_FACTS = text("""
 _EMPTY_CASES = text("""
     update tracker.cases set purged_at = now(), claim_number = '', payer_claim_number = null,
         patient_name_index = null, member_id_index = null, service_from = null, service_code = null,
-        rendering_npi = null, requests = '[]', tags = '{}', documents_checked = '{}'
+        further_service_codes = '{}', rendering_npi = null, requests = '[]', tags = '{}',
+        documents_checked = '{}'
     where claim_key = any (cast(:claim_keys as uuid[])) and purged_at is null
+""")
+_FORGET_SERVICES = text("""
+    delete from tracker.case_services s using tracker.cases c
+    where c.claim_key = any (cast(:claim_keys as uuid[])) and c.purged_at is null
+        and s.organization_id = c.organization_id and s.case_id = c.case_id
 """)
 _EMPTY_STEPS = text("""
     update tracker.steps set body = '{}' where claim_key = any (cast(:claim_keys as uuid[])) and body <> '{}'
@@ -131,7 +137,7 @@ async def empty_claims(connection: AsyncConnection, claim_keys: Collection[UUID]
     asked = {"claim_keys": list(claim_keys)}
     await empty_payloads(connection, "tracker.ledger", of="claim_key", keys=claim_keys)
     await shred_files_of_claims(connection, claim_keys)
-    for statement in (_EMPTY_FACTS, _EMPTY_STEPS, _EMPTY_CASES):
+    for statement in (_EMPTY_FACTS, _EMPTY_STEPS, _FORGET_SERVICES, _EMPTY_CASES):
         await connection.execute(statement, asked)
     await connection.execute(_FORGET_ANSWERS)
 

@@ -1,14 +1,22 @@
 """Cases as people look for them: filters, one sort, and the place where the next page starts."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.states import LIVE_STATES, State
-from services.tracker.store.filters import NEXT_ZONE, Filters, against_urgency, by_kind, conditions
+from services.tracker.store.filters import (
+    NEXT_ZONE,
+    Filters,
+    against_urgency,
+    by_deadline,
+    by_kind,
+    conditions,
+    lanes,
+)
 from shared.contracts.decision import Category
 
 SORTS: dict[str, tuple[str, str]] = {
@@ -49,15 +57,17 @@ async def find_cases(
 ) -> Found:
     """Give one page. `sort` is a name of SORTS, with `-` before it for the largest first."""
     few = await _are_few(connection, organization_id, filters) if sort.endswith("priority") else False
-    statement, bound = page_query(filters, sort=sort, after=after, few=few)
-    found = await connection.execute(
-        text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1}
-    )
-    rows = [dict(row) for row in found.mappings()]
-    if len(rows) <= limit:
-        return Found(rows, None)
-    last = rows[limit - 1]
-    return Found(rows[:limit], Place(sort, last["sorted_value"], UUID(str(last["case_id"]))))
+    rows: list[dict[str, Any]] = []
+    for part in parts(filters, sort=sort, after=after):
+        statement, bound = page_query(filters, sort=sort, after=None if rows else after, few=few, part=part)
+        found = await connection.execute(
+            text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1 - len(rows)}
+        )
+        rows += [dict(row) for row in found.mappings()]
+        if len(rows) > limit:
+            last = rows[limit - 1]
+            return Found(rows[:limit], Place(sort, last["sorted_value"], UUID(str(last["case_id"]))))
+    return Found(rows, None)
 
 
 async def _are_few(connection: AsyncConnection, organization_id: UUID, filters: Filters) -> bool:
@@ -79,59 +89,89 @@ async def _are_few(connection: AsyncConnection, organization_id: UUID, filters: 
     return int(counted.scalar_one()) < _FEW
 
 
+Part = Literal["all", "with_clock", "without_clock"]
+
+
+def parts(filters: Filters, *, sort: str, after: Place | None) -> Sequence[Part]:
+    """
+    Name the parts of a list that are read one after the other, from the place on.
+
+    By deadline, cases in which no clock matters come last, by their ids: most, and in no index of deadlines.
+    """
+    if not sort.endswith("deadline"):
+        return ("all",)
+    if filters.states and LIVE_STATES.isdisjoint(filters.states):
+        return ("without_clock",)
+    if by_deadline(filters):
+        return ("with_clock",)
+    both: tuple[Part, ...] = (
+        ("without_clock", "with_clock") if sort[0] == "-" else ("with_clock", "without_clock")
+    )
+    if after is None:
+        return both
+    return both[both.index("without_clock" if after.value == "infinity" else "with_clock") :]
+
+
+_HELD: Mapping[Part, tuple[str, ...]] = {
+    "all": (),
+    "with_clock": ("due_at < 'infinity'",),
+    "without_clock": ("due_at = 'infinity'",),
+}
+
+
 def page_query(
-    filters: Filters, *, sort: str, after: Place | None = None, few: bool = False
+    filters: Filters,
+    *,
+    sort: str,
+    after: Place | None = None,
+    few: bool = False,
+    part: Part = "all",
 ) -> tuple[str, dict[str, Any]]:
     """
     Write the query of a page, with what it binds but :organization_id and :limit.
 
     Of `few` cases all are read and sorted; else they are read in the list's order until there are enough.
     """
-    expression, type_ = SORTS[sort.removeprefix("-")]
+    column, type_ = SORTS[sort.removeprefix("-")]
     order, beyond = ("desc", "<") if sort.startswith("-") else ("asc", ">")
     held, bound = conditions(filters)
-    if after is not None:
-        held.append(
-            f"({expression}, case_id) {beyond} (cast(cast(:after_value as text) as {type_}), :after_id)"
-        )
+    held += _HELD[part]
+    if after is not None and part == "without_clock":
+        held.append(f"case_id {beyond} :after_id")
+        bound |= {"after_id": after.case_id}
+    elif after is not None:
+        held.append(f"({column}, case_id) {beyond} (cast(cast(:after_value as text) as {type_}), :after_id)")
         bound |= {"after_value": after.value, "after_id": after.case_id}
-    if expression == "due_at" and filters.states and LIVE_STATES.isdisjoint(filters.states):
-        held.append("due_at = 'infinity'")  # no clock matters any more: they lie together at one end
-    if expression == "priority" and by_kind(filters):
-        source, bound = _of_each_kind(held, bound, order=order)
-    else:
-        source = f"tracker.cases where {' and '.join(held)}"
-    if few:
-        source = f"(select * from {source} offset 0) as few"  # an offset keeps the two apart
-    in_order = f"order by {expression} {order}, case_id {order}"
-    if expression != "priority":
-        return (
-            f"select *, cast({expression} as text) as sorted_value from {source} {in_order} limit :limit",
-            bound,
-        )
+    kinds = column == "priority" and by_kind(filters)
+    if kinds:
+        bound |= _kinds_wanted(bound)
+    sorted_by = ("case_id",) if part == "without_clock" else (column, "case_id")
+    in_order = f"order by {', '.join(f'{one} {order}' for one in sorted_by)}"
+    lists = []
+    for lane in lanes(filters):
+        holds = [*held, *lane]
+        source = _of_each_kind(holds, in_order) if kinds else f"tracker.cases where {' and '.join(holds)}"
+        if few:
+            source = f"(select * from {source} offset 0) as few"  # an offset keeps the two apart
+        lists.append(f"(select case_id, {column} from {source} {in_order} limit :limit)")
     # Only the ids are sorted and merged: whole rows are wide.
     page = f"""
-        select c.*, cast(c.priority as text) as sorted_value
-        from (select case_id, priority from {source} {in_order} limit :limit) as page
+        select c.*, cast(c.{column} as text) as sorted_value
+        from (select * from ({" union all ".join(lists)}) as lanes {in_order} limit :limit) as page
         cross join lateral (
             select * from tracker.cases c
             where c.organization_id = :organization_id and c.case_id = page.case_id limit 1
         ) as c
-        order by page.priority {order}, page.case_id {order}
+        order by {", ".join(f"page.{one} {order}" for one in sorted_by)}
     """
     return page, bound
 
 
 # The top of each kind, merged: as many short looks into one index as there are kinds. In one, the planner
 # would choose between sorting all cases of the kinds and reading all urgent cases of the others.
-def _of_each_kind(held: Sequence[str], bound: dict[str, Any], *, order: str) -> tuple[str, dict[str, Any]]:
-    wanted = {
-        "wanted_about": [bound["auth_related"]] if "auth_related" in bound else [True, False],
-        "wanted_states": bound.get("states", _STATES),
-        "wanted_categories": bound.get("categories", _CATEGORIES),
-    }
+def _of_each_kind(held: Sequence[str], in_order: str) -> str:
     rest = [one for one in held if not one.startswith(("auth_related =", "state =", "category ="))]
-    source = f"""
+    return f"""
         unnest(cast(:wanted_about as boolean[])) as about(one_about)
         cross join unnest(cast(:wanted_states as text[])) as states(one_state)
         cross join unnest(cast(:wanted_categories as text[])) as categories(one_category)
@@ -139,10 +179,17 @@ def _of_each_kind(held: Sequence[str], bound: dict[str, Any], *, order: str) -> 
             select case_id, priority from tracker.cases
             where {" and ".join(rest)}
                 and auth_related = one_about and state = one_state and category = one_category
-            order by priority {order}, case_id {order} limit :limit
+            {in_order} limit :limit
         ) as top
     """
-    return source, {**bound, **wanted}
+
+
+def _kinds_wanted(bound: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "wanted_about": [bound["auth_related"]] if "auth_related" in bound else [True, False],
+        "wanted_states": bound.get("states", _STATES),
+        "wanted_categories": bound.get("categories", _CATEGORIES),
+    }
 
 
 _STATES, _CATEGORIES = list(get_args(State)), list(get_args(Category))
