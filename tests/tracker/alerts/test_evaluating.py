@@ -1,6 +1,8 @@
 """The evaluator over a real database: cases in, notifications out, whatever interrupts it."""
 
 import asyncio
+import itertools
+import json
 import random
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -9,6 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from services.tracker.alerts.channels.kinds import KINDS
+from services.tracker.alerts.domain.content import decode_content
 from services.tracker.alerts.domain.defaults import INSTALLATION
 from services.tracker.alerts.domain.pipeline import Fact
 from services.tracker.alerts.domain.routing import Route, Routing
@@ -33,7 +37,8 @@ from services.tracker.store.cases import roll_deadlines
 from shared import clock
 from shared.http.probes import Health
 from shared.postgres import transaction
-from tests.tracker.support import ORGANIZATION, denial, outcome
+from tests.tracker.alerts.conftest import notification
+from tests.tracker.support import ORGANIZATION, denial, outcome, person
 from tests.tracker.support import clock as clock_of
 
 SECONDS = timedelta(seconds=1)
@@ -124,7 +129,7 @@ async def test_a_clock_is_told_escalates_and_resolves_when_the_claim_is_paid(sit
     await site.look(after=MINUTES)
     ((kind, severity, _, key, content),) = await site.told()
     assert (kind, severity) == ("firing", "warning")
-    assert content["title"] == "1 case close to its deadline, $2,500.00 at stake"
+    assert content["title"] == "1 case close to its deadline, today, $2,500.00 at stake"
     (line,) = content["lines"]
     assert set(line) == {"case_id", "payer", "category", "amount", "days_left", "deadline_on", "zone"}
 
@@ -138,6 +143,28 @@ async def test_a_clock_is_told_escalates_and_resolves_when_the_claim_is_paid(sit
 
     assert await site.open() == []
     assert [(row.kind, row.dedup_key) for row in await site.told()][-1] == ("resolved", key)
+
+
+async def test_nothing_of_a_claim_or_a_person_gets_into_an_alert_or_a_message(site, engine, record, select):
+    await site.begin(*(rule(one) for one in (Clock(), NewCase(amount_at_least=Decimal(1)), Unowned(hours=0))))
+    planted = {
+        "claim_number": "PLANTED-1",
+        "payer_claim_number": "PLANTED-2",
+        "trace_number": "PLANTED-3",
+        "patient": person("PLANTED name", "PLANTED member", "PLANTED sealed"),
+    }
+    await record(near(0.5, **planted))
+    for _ in range(3):
+        await site.look(after=MINUTES)
+    alerts = await select("select cast(to_jsonb(a) as text) as row from tracker.alerts a")
+    messages = await site.told()
+    assert len(alerts) == len(messages) == 3
+
+    assert "PLANTED" in str(await select("select claim_number from tracker.cases"))
+    assert "PLANTED" not in str([*alerts, *messages])
+    for message, channel in itertools.product(messages, KINDS.values()):
+        told = notification(kind=message.kind, content=decode_content(json.dumps(message.content)))
+        assert "PLANTED" not in channel.render(told).decode()
 
 
 async def test_looking_twice_changes_nothing(site, record):

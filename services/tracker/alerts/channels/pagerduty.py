@@ -23,7 +23,6 @@ from services.tracker.alerts.domain.wording import (
     link_of,
     not_shown,
     one_line,
-    total,
 )
 from services.tracker.alerts.network import Network
 from shared.errors import InvalidInputError
@@ -124,16 +123,13 @@ def event(notification: Notification) -> dict[str, Any]:
 
 
 def _summary(notification: Notification) -> str:
-    content = notification.content
-    summed = total(content)
-    title = headline(content, notification.kind, "info")
-    return cut(f"{title}{f' ({summed})' if summed else ''}", SUMMARY_CHARACTERS_MAX)
+    return cut(headline(notification.content, notification.kind, "info"), SUMMARY_CHARACTERS_MAX)
 
 
 def _details(content: Content, notification: Notification) -> dict[str, Any]:
     shown = content.lines[:_LINES_MAX]
     return {
-        "items": [cut(describe(line), 600) for line in shown],
+        "items": [" ".join((cut(describe(line), 600), link_of(line.link) or "")).strip() for line in shown],
         "not_shown": not_shown(content, len(shown)),
         "runbook": notification.runbook,
         "notification_id": str(notification.notification_id),
@@ -141,7 +137,7 @@ def _details(content: Content, notification: Notification) -> dict[str, Any]:
 
 
 def _links(notification: Notification) -> list[dict[str, str]]:
-    wanted = {"Open the list": notification.content.link, "What to do": notification.runbook}
+    wanted = {"Open": notification.content.link, "What to do": notification.runbook}
     return [{"href": link, "text": text} for text, url in wanted.items() if (link := link_of(url))]
 
 

@@ -85,7 +85,7 @@ async def deliver(notification: Notification, destination: Destination, network:
     slack = _Slack(settings.api_url.rstrip("/"), secret.current, network)
     main = {**_main(notification), "channel": settings.channel}
     made = await _post_or_update(slack, main, notification.remote_ref or notification.group_ref)
-    if not isinstance(made, Delivered) or made.remote_ref is None or not notification.content.lines:
+    if not isinstance(made, Delivered) or made.remote_ref is None or not _has_details(notification):
         return made
     channel, _, ts = made.remote_ref.partition(":")
     try:
@@ -166,6 +166,16 @@ def _main(notification: Notification) -> dict[str, Any]:
             },
         },
     }
+
+
+def _has_details(notification: Notification) -> bool:
+    """
+    Tell whether the thread has something to say: lines that the message has no room for, or that it changed.
+
+    Slack tells nobody of a message that was updated in place; whoever follows its thread hears of this.
+    """
+    lines = len(notification.content.lines)
+    return lines > _LINES_MAX or (lines > 0 and notification.group_ref is not None)
 
 
 def _details(notification: Notification) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from services.tracker.alerts.channels.http import outcome_of
 from services.tracker.alerts.domain.content import Content
 from services.tracker.alerts.domain.notification import Destination, Notification, Secret
 from services.tracker.alerts.domain.outcomes import Outcome, Rejected
+from services.tracker.alerts.domain.wording import link_of
 from services.tracker.alerts.network import Network
 from shared import clock
 from shared.errors import InvalidInputError
@@ -88,7 +89,7 @@ def render(notification: Notification) -> bytes:
                 "runbook": notification.runbook,
                 "link": content.link,
                 "acknowledged": content.acknowledged,
-                "count": content.totals.count or len(content.lines),
+                "count": content.totals.count,
                 "amount": content.totals.amount,
                 "items": _items(content),
             },
@@ -101,12 +102,14 @@ def _items(content: Content) -> list[dict[str, Any]]:
     return [
         {
             "case_id": line.case_id,
+            "label": line.label and line.label[:200],
             "payer": line.payer and line.payer[:80],
             "category": line.category and line.category[:60],
             "amount": line.amount,
             "days_left": line.days_left,
             "deadline_on": line.deadline_on,
             "zone": line.zone,
+            "link": link_of(line.link),
         }
         for line in content.lines[:_LINES_MAX]
     ]

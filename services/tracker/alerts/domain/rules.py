@@ -221,7 +221,7 @@ KINDS: dict[str, Kind] = {
     "unowned": Kind("case that nobody owns", "cases that nobody owns", "cases"),
     "denial_jump": Kind("jump in denials", "jumps in denials", "patterns"),
     "silent_feed": Kind("feed is silent", "feeds are silent", "pipeline"),
-    "quarantined_claims": Kind("claim in quarantine", "counts of claims in quarantine", "pipeline"),
+    "quarantined_claims": Kind("claims in quarantine", "claims in quarantine", "pipeline"),
     "dead_letters": Kind("topic lays messages aside", "topics lay messages aside", "pipeline"),
     "unsettled_events": Kind("outbox with unsettled events", "outboxes with unsettled events", "pipeline"),
     "consumer_lag": Kind("consumer falls behind", "consumers fall behind", "pipeline"),

@@ -20,22 +20,15 @@ def headline(content: Content, kind: Kind, severity: Severity) -> str:
     return f"{pressing}{_PREFIX[kind]}{one_line(content.title)}"
 
 
-def total(content: Content) -> str | None:
-    """Say how many and how much; None when there is nothing to count."""
-    count = content.totals.count or len(content.lines)
-    amount = None if content.totals.amount is None else dollars(content.totals.amount)
-    counted = f"{count:,} {'item' if count == 1 else 'items'}" if count else None
-    return ", ".join(one for one in (counted, amount) if one) or None
-
-
 def describe(line: Line) -> str:
-    """Write a line: what it is, payer, category, dollars, the time that is left."""
+    """Write a line: what it is, payer, category, dollars, the time left; the case's id unless linked."""
     parts = (
         None if line.label is None else one_line(line.label),
         None if line.payer is None else one_line(line.payer),
         None if line.category is None else line.category.replace("_", " "),
         None if line.amount is None else dollars(line.amount),
         time_left(line.days_left, line.deadline_on, line.zone),
+        None if line.case_id is None or link_of(line.link) else f"case {line.case_id}",
     )
     return " · ".join(one for one in parts if one) or "case"
 
@@ -44,9 +37,14 @@ def time_left(days: int | None, on: date | None, zone: str | None) -> str | None
     """Write `3 days left (by 2026-04-02, America/Chicago)`, as far as it is known."""
     if days is None and on is None:
         return None
-    left = None if days is None else "today" if days == 0 else f"{days} {'day' if days == 1 else 'days'} left"
+    left = None if days is None else days_left(days)
     until = None if on is None else ", ".join(one for one in (f"by {on.isoformat()}", zone) if one)
     return f"{left} ({until})" if left and until else left or until
+
+
+def days_left(days: int) -> str:
+    """Write `3 days left`, or `today`."""
+    return "today" if days == 0 else f"{days} {'day' if days == 1 else 'days'} left"
 
 
 def dollars(amount: Decimal) -> str:

@@ -248,7 +248,7 @@ async def failing_channels(connection: AsyncConnection, organization_id: UUID) -
 
 
 _FAILING = text("""
-    select channel_id, kind, state, failing_since, changed_at from tracker.channels
+    select channel_id, name, kind, state, failing_since, changed_at from tracker.channels
     where organization_id = :organization_id
         and (failing_since is not null or (state = 'disabled' and last_failure is not null))
 """)

@@ -4,7 +4,7 @@ from html import escape
 
 from services.tracker.alerts.domain.content import Line
 from services.tracker.alerts.domain.notification import Notification
-from services.tracker.alerts.domain.wording import describe, headline, link_of, not_shown, one_line, total
+from services.tracker.alerts.domain.wording import describe, headline, link_of, not_shown, one_line
 
 _LINES_MAX = 200
 
@@ -12,7 +12,7 @@ _LINES_MAX = 200
 def plain(notification: Notification) -> str:
     """Write the plain text."""
     content = notification.content
-    lines = [headline(content, notification.kind, notification.severity), total(content), ""]
+    lines = [headline(content, notification.kind, notification.severity), ""]
     for line in content.lines[:_LINES_MAX]:
         lines.append(f"- {describe(line)}")
         if link := link_of(line.link):
@@ -20,7 +20,7 @@ def plain(notification: Notification) -> str:
     if more := not_shown(content, min(len(content.lines), _LINES_MAX)):
         lines.append(f"and {more:,} more")
     lines += ["", *(f"{label}: {value}" for label, value in _footer(notification))]
-    return "\n".join(line for line in lines if line is not None) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def html(notification: Notification) -> str:
@@ -33,10 +33,9 @@ def html(notification: Notification) -> str:
         f"<p>{escape(label)}: {_linked(value, link_of(value))}</p>" for label, value in _footer(notification)
     )
     title = escape(headline(content, notification.kind, notification.severity))
-    summed = f"<p><strong>{escape(words)}</strong></p>" if (words := total(content)) else ""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
-        f"<body><h2>{title}</h2>{summed}<ul>{items}</ul>{rest}{footer}</body></html>\n"
+        f"<body><h2>{title}</h2><ul>{items}</ul>{rest}{footer}</body></html>\n"
     )
 
 
@@ -50,7 +49,7 @@ def _linked(text: str, url: str | None) -> str:
 
 def _footer(notification: Notification) -> list[tuple[str, str]]:
     wanted = {
-        "List": link_of(notification.content.link),
+        "Open": link_of(notification.content.link),
         "What to do": notification.runbook and one_line(notification.runbook),
         "Rule": one_line(notification.content.rule),
     }

@@ -16,7 +16,6 @@ from services.tracker.alerts.domain.wording import (
     link_of,
     not_shown,
     one_line,
-    total,
 )
 
 BLOCKS_MAX = 50
@@ -36,7 +35,6 @@ def message(notification: Notification, *, lines_max: int) -> dict[str, Any]:
     """
     content = notification.content
     title = headline(content, notification.kind, notification.severity)
-    summed = total(content)
     blocks: list[dict[str, Any]] = [
         {
             "type": "header",
@@ -44,13 +42,11 @@ def message(notification: Notification, *, lines_max: int) -> dict[str, Any]:
             "text": {"type": "plain_text", "text": cut(title, _HEADER_CHARACTERS_MAX), "emoji": False},
         }
     ]
-    if summed:
-        blocks.append(_section(f"*{escape(summed)}*"))
     blocks += sections(notification, lines_max=lines_max)
     blocks.append(_context(notification))
     blocks += _buttons(notification)
     return {
-        "text": escape(cut(f"{title}{f' ({summed})' if summed else ''}", SECTION_CHARACTERS_MAX)),
+        "text": escape(cut(title, SECTION_CHARACTERS_MAX)),
         "blocks": blocks[:BLOCKS_MAX],
     }
 
@@ -101,7 +97,7 @@ def _context(notification: Notification) -> dict[str, Any]:
 
 def _buttons(notification: Notification) -> list[dict[str, Any]]:
     wanted = {
-        "open": (_ACTION.get(notification.kind, "Open the list"), link_of(notification.content.link)),
+        "open": (_ACTION.get(notification.kind, "Open"), link_of(notification.content.link)),
         "runbook": ("What to do", link_of(notification.runbook)),
     }
     buttons = [

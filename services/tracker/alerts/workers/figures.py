@@ -60,7 +60,8 @@ async def _failing_channels(connection: AsyncConnection, look: Look) -> list[Fac
         Fact(
             "channel_failing",
             str(row.channel_id),
-            f"{row.kind} channel, {row.state}",
+            f"channel “{row.name}” ({row.kind})"
+            f" {'is disabled' if row.state == 'disabled' else f'fails since {row.failing_since:%H:%M} UTC'}",
             1,
             ((row.failing_since or row.changed_at, 1),),
         )
