@@ -128,9 +128,11 @@ def preview(
     except ValueError:
         raise InvalidInputError(f"{file} is no JSON.", remedy="See `reprieve alerts rules --json`.") from None
     new = {name: value for name, value in rule.items() if name not in ("rule_id", "version")}
-    with Stack.find(data_dir).client("tracker", "viewer") as tracker:
+    with Stack.find(data_dir).client("tracker", "operator" if installation else "viewer") as tracker:
         found = raise_for_problem(tracker.post("/v1/alerts/rules/preview", json=new)).json()
-    typer.echo(f"{found['said']} {found['alerts']} alerts over {found['cases']} cases.")
+    more = ", the newest; there are more" if found["truncated"] else ""
+    gone_through = f" {found['alerts']} alerts over {found['cases']} cases{more}." if found["cases"] else ""
+    typer.echo(" ".join(filter(None, (f"{found['said']}{gone_through}", found["left_out"]))))
     for day, count in found["by_day"].items():
         typer.echo(f"{day}  {count}")
     for sample in found["samples"]:

@@ -1,7 +1,6 @@
 """/v1/alerts/rules: what is worth an alert, and what a rule would have sent last month."""
 
 import asyncio
-from collections import Counter
 from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -11,14 +10,10 @@ from fastapi import APIRouter, Body, Path, Request, Response, status
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.tracker.alerts.domain.calendar import today
 from services.tracker.alerts.domain.defaults import INSTALLATION
-from services.tracker.alerts.domain.messages import content_of
-from services.tracker.alerts.domain.replay import replay
-from services.tracker.alerts.domain.rules import KINDS, CaseSettings, Only, Rule, Settings, Word
-from services.tracker.alerts.store.alerts import active_targets
-from services.tracker.alerts.store.candidates import past_cases
-from services.tracker.alerts.store.settings import chosen_by, keep_rule, remove_rule, rules_of
+from services.tracker.alerts.domain.rules import KINDS, Only, Rule, Settings, Word
+from services.tracker.alerts.previews import go_through, known_past
+from services.tracker.alerts.store.settings import keep_rule, remove_rule, rules_of
 from services.tracker.api.alerts import (
     CHANGED,
     PROBLEMS,
@@ -37,8 +32,6 @@ from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import transaction
 
 PREVIEW_DAYS = 30
-_PREVIEW_CASES = 5000
-_SAMPLES = 3
 
 
 class NewRule(BaseModel):
@@ -67,17 +60,19 @@ class Preview(View):
     """
     What a rule would have sent in the past days, gone through with today's routes.
 
-    `messages` counts new and changed messages, `alerts` what they would have been about; `by_day` has the
-    messages of each day, `samples` some titles. `cases` were gone through; `truncated`: there are more.
+    `messages` counts new and changed messages, and is null where the past is not known; `alerts` what they
+    would have been about; `by_day` has the messages of each day, `samples` some titles. `cases` were gone
+    through, the newest; `truncated`: there are more. `left_out` says what of the past is not gone through.
     """
 
     days: int
     alerts: int
-    messages: int
+    messages: int | None
     by_day: dict[date, int]
     samples: list[str]
     cases: int
     truncated: bool
+    left_out: str
     said: str
 
 
@@ -127,48 +122,21 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
     @router.post("/v1/alerts/rules/preview", operation_id="preview_alert_rule")
     async def preview_rule(principal: AlertReader, new: Annotated[NewRule, Body()]) -> Preview:
         """Say what a rule would have sent last month. Nothing is kept, nothing goes out."""
-        settings = new.settings
-        if not isinstance(settings, CaseSettings):
-            raise InvalidInputError(
-                f"A rule of the kind {settings.kind} cannot be gone through again.",
-                remedy="Preview a rule about cases: its history is in the cases themselves.",
-            )
         at, wall = clock.now(), wall_of(principal)
-        since = at - timedelta(days=PREVIEW_DAYS)
+        rule = Rule(rule_id=uuid4(), name=new.name, settings=new.settings, only=new.only)
         async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
-            chosen = await chosen_by(connection, wall)
-            targets = await active_targets(connection, wall)
-            cases = await past_cases(connection, wall, new.only, since=since, limit=_PREVIEW_CASES + 1)
-        found = await asyncio.to_thread(
-            replay,
-            Rule(rule_id=uuid4(), name=new.name, settings=settings, only=new.only),
-            cases[:_PREVIEW_CASES],
-            routing=chosen.routing,
-            targets=targets,
-            calendar=chosen.calendar,
-            since=since,
-            until=at,
-        )
-        # What two channels are told is one message here.
-        messages = {
-            (sent_at, message.group.group_key): message
-            for sent_at, message in found.messages
-            if message.kind != "resolved"
-        }
-        by_day = Counter(today(chosen.calendar, sent_at) for sent_at, _ in messages)
+            known = await known_past(connection, wall, rule, since=at - timedelta(days=PREVIEW_DAYS), at=at)
+        past = await asyncio.to_thread(go_through, known)
         return Preview(
             days=PREVIEW_DAYS,
-            alerts=found.alerts,
-            messages=len(messages),
-            by_day=dict(sorted(by_day.items())),
-            samples=[
-                content_of(message, at=sent_at).title
-                for (sent_at, _), message in list(messages.items())[-_SAMPLES:]
-            ],
-            cases=min(len(cases), _PREVIEW_CASES),
-            truncated=len(cases) > _PREVIEW_CASES,
-            said=f"This rule would have sent {len(messages)} message{'' if len(messages) == 1 else 's'}"
-            f" in the last {PREVIEW_DAYS} days.",
+            alerts=past.alerts,
+            messages=past.messages,
+            by_day=past.by_day,
+            samples=list(past.samples),
+            cases=past.cases,
+            truncated=past.truncated,
+            left_out=past.left_out,
+            said=_said(past.messages),
         )
 
     @router.put("/v1/alerts/rules/{rule_id}", operation_id="change_alert_rule", responses=CHANGED)
@@ -247,6 +215,13 @@ async def find_rule(connection: AsyncConnection, wall: UUID, rule_id: UUID) -> R
         if rule.rule_id == rule_id:
             return rule
     raise NotFoundError("There is no such rule.", remedy="`GET /v1/alerts/rules` lists them.")
+
+
+def _said(messages: int | None) -> str:
+    if messages is None:
+        return f"What this rule would have sent in the last {PREVIEW_DAYS} days cannot be told."
+    sent = f"{messages} message{'' if messages == 1 else 's'}"
+    return f"This rule would have sent {sent} in the last {PREVIEW_DAYS} days."
 
 
 def _told(rule: Rule) -> dict[str, Any]:

@@ -115,8 +115,36 @@ async def test_a_preview_tells_what_a_rule_would_have_sent(site, record):
     nothing = {**always, "only": {"amount_at_least": "1000000.00"}}
     quiet = (await site["viewer"].post("/v1/alerts/rules/preview", json=nothing)).json()
     assert (quiet["alerts"], quiet["messages"]) == (0, 0)
-    digest = {"name": "x", "settings": {"kind": "morning_digest"}}
-    assert (await site["viewer"].post("/v1/alerts/rules/preview", json=digest)).status_code == 422
+
+
+async def test_a_preview_of_each_kind_tells_what_is_known_and_says_what_is_not(site, record, engine):
+    today = clock.now().date()
+    denials = [(8 + 3 * n) for n in range(18)] + [n % 5 for n in range(25)]
+    await record(
+        *(near(90, organization_id=site.organization, on=today - timedelta(days=days)) for days in denials)
+    )
+
+    async def preview(kind: str, role: str = "viewer", **given) -> dict:
+        rule = {"name": "x", "settings": {"kind": kind, **given}}
+        answer = await site[role].post("/v1/alerts/rules/preview", json=rule)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    every_day = await preview("morning_digest", weekdays=list(range(7)), zone="UTC")
+    assert 27 <= every_day["messages"] == len(every_day["by_day"]) <= 30
+    assert 0 < (await preview("morning_digest", weekdays=[0]))["messages"] <= 5
+    for kind in ("clock", "unowned", "deadline_missed", "follow_up", "information_request", "denial_jump"):
+        assert (await preview(kind))["messages"] == 0, kind  # all of it is new since this minute
+    assert (await preview("clock"))["left_out"].startswith("Deadlines are those of today")
+
+    for agrees in (False, True, False):
+        await site["operator"].put("/v1/alerts/reconciliation", json={"agrees": agrees})
+    failed = await preview("reconciliation_failed", "operator")
+    assert failed["alerts"] == 2
+    unknown = await preview("consumer_lag", "operator", above=10)
+    assert unknown["messages"] is None
+    assert unknown["said"].endswith("cannot be told.")
+    assert (await preview("channel_failing"))["alerts"] == 0
 
 
 async def test_routes_and_calendar_are_replaced_whole(site):

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.tracker.alerts.domain.defaults import DEFAULT_ROUTING
-from services.tracker.alerts.domain.replay import replay
-from services.tracker.alerts.domain.rules import Clock, NewCase, Only, Rule, Tier
+from services.tracker.alerts.domain.patterns import DailyCount
+from services.tracker.alerts.domain.replay import case_turns, jump_turns, replay, spells
+from services.tracker.alerts.domain.rules import Clock, DenialJump, NewCase, Only, Pipeline, Rule, Tier
 from tests.tracker.alerts.support import NEW_YORK, case, local
 
 SINCE, UNTIL = local("2026-03-02 00:00"), local("2026-04-01 00:00")
@@ -17,9 +18,8 @@ SINCE, UNTIL = local("2026-03-02 00:00"), local("2026-04-01 00:00")
 
 def run(chosen, cases, only=Only()):
     rule = Rule(rule_id=uuid4(), name="a rule", settings=chosen, only=only)
-    return replay(
-        rule, cases, routing=DEFAULT_ROUTING, targets=(), calendar=NEW_YORK, since=SINCE, until=UNTIL
-    )
+    turns = case_turns(rule, cases, calendar=NEW_YORK, since=SINCE, until=UNTIL)
+    return replay(turns, routing=DEFAULT_ROUTING, targets=(), calendar=NEW_YORK, since=SINCE, until=UNTIL)
 
 
 def test_a_clock_would_have_told_of_each_tier_in_the_morning():
@@ -62,7 +62,7 @@ MONTH = st.lists(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(MONTH, st.integers(0, 500), st.integers(0, 500))
 def test_raising_a_threshold_never_finds_or_sends_more(month, one, other):
     cases = [
@@ -90,3 +90,45 @@ def test_raising_a_threshold_never_finds_or_sends_more(month, one, other):
 
 def fired(found):
     return [message for _, message in found.messages if message.kind != "resolved"]
+
+
+def daily(day: int, *, denials: int = 1, seen_on: int | None = None) -> DailyCount:
+    at = SINCE.date() + timedelta(days=day)
+    seen = at if seen_on is None else SINCE.date() + timedelta(days=seen_on)
+    return DailyCount(
+        "p", "Acme Health", "1", "authorization_absent", "70553", at, seen, denials, Decimal(100)
+    )
+
+
+def gone_through(turns):
+    return replay(turns, routing=DEFAULT_ROUTING, targets=(), calendar=NEW_YORK, since=SINCE, until=UNTIL)
+
+
+def test_a_jump_would_have_been_told_when_it_was_seen_and_no_earlier():
+    steady = [daily(day) for day in range(-70, 30)]
+    rule = Rule(rule_id=uuid4(), name="a rule", settings=DenialJump())
+    when = {"calendar": NEW_YORK, "since": SINCE, "until": UNTIL}
+
+    assert gone_through(jump_turns(rule, steady, **when)).alerts == 0
+    jump = [*steady, daily(10, denials=40)]
+    turns = [(turn.at.date() - SINCE.date()).days for turn in jump_turns(rule, jump, **when)]
+    late = [*steady, daily(10, denials=40, seen_on=14)]
+    late_turns = [(turn.at.date() - SINCE.date()).days for turn in jump_turns(rule, late, **when)]
+
+    assert turns == [11, 17]
+    assert late_turns == [15, 17]
+    told = fired(gone_through(jump_turns(rule, jump, **when)))
+    assert [message.new for message in told] == [1, 0, 0, 0]  # and again each working day, as nobody took it
+
+
+def test_a_failure_would_have_been_told_when_it_lasted():
+    rule = Rule(rule_id=uuid4(), name="a rule", settings=Pipeline(kind="channel_failing", for_seconds=600))
+    minutes = [(0, False), (5, True), (20, False), (25, False), (40, True), (50, False)]
+    seen = [(SINCE + timedelta(minutes=minute), well) for minute, well in minutes]
+    turns = list(spells(rule, "c", seen, label="a channel failed", until=UNTIL))
+
+    assert [((turn.at - SINCE) // timedelta(minutes=1), turn.alert is None) for turn in turns] == [
+        (30, False),
+        (40, True),
+        (60, False),
+    ]

@@ -7,7 +7,7 @@ category or state is left out here already, else it would be fetched anew at eve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -281,58 +281,3 @@ _CHANGED = text(f"""
     order by a.alert_id
     limit :limit
 """)
-
-
-async def counted_denials(
-    connection: AsyncConnection, organization_id: UUID, *, since: datetime, first_day: Any
-) -> Sequence[Any]:
-    """Count the denials of each payer, category, service and payer's day since a day, by when we saw them."""
-    return (
-        await connection.execute(
-            _COUNTED,
-            {"organization_id": organization_id, "since": since, "first_day": first_day},
-        )
-    ).all()
-
-
-_COUNTED = text("""
-    select payer, max(payer_name) as payer_name, max(payer_id) as payer_id, category,
-        coalesce(service_code, '') as service, denied_on, count(*) as denials, sum(amount_at_stake) as amount
-    from tracker.cases
-    where organization_id = :organization_id and opened_at >= :since and denied_on >= :first_day
-        and not is_test
-        and closed_reason is distinct from 'merged' and closed_reason is distinct from 'withdrawn'
-        and closed_reason is distinct from 'not_our_denial'
-    group by payer, category, service, denied_on
-""")
-
-
-async def past_cases(
-    connection: AsyncConnection, organization_id: UUID, only: Only, *, since: datetime, limit: int
-) -> list[CaseFacts]:
-    """
-    Give the newest cases that were open at any time since an instant, as far as a rule is about them.
-
-    What was sent counts as ours to act on until it was changed last, and then as ended: when it was sent is
-    in its steps, which are not gone through here.
-    """
-    statement = f"""
-        select {COLUMNS}, c.updated_at from tracker.cases c
-        where {" and ".join(["c.organization_id = :organization_id", "not c.is_test", *conditions_of(only)])}
-            and coalesce(c.closed_at, 'infinity') > :since
-            and c.closed_reason is distinct from 'merged'
-            and c.closed_reason is distinct from 'not_our_denial'
-        order by c.opened_at desc, c.case_id desc
-        limit :limit
-    """
-    bound = {"organization_id": organization_id, "since": since, "limit": limit, **bound_of(only)}
-    rows = await connection.execute(
-        text(statement), {name: value for name, value in bound.items() if f":{name}" in statement}
-    )
-    return [_as_it_was(facts_of(row), row.updated_at) for row in rows]
-
-
-def _as_it_was(case: CaseFacts, changed_at: datetime) -> CaseFacts:
-    if case.state in OUR_TURN:
-        return case
-    return replace(case, state="open", closed_at=case.closed_at or changed_at)
