@@ -68,6 +68,49 @@ async def test_the_service_is_that_of_the_line_that_denies_most(site, deny):
     assert (await only(site))["service_code"] == "0450"
 
 
+async def test_a_case_is_found_once_by_every_service_that_is_denied(site, deny):
+    denied = tuple(
+        DeniedAdjustment(line_number=number, group="CO", reason="197", amount=10 * number)
+        for number in (1, 2, 3)
+    )
+    codes = ("99213", "70551", "70553", "27447")
+    event = await deny(denied=denied, lines=tuple(line(number, code) for number, code in enumerate(codes, 1)))
+
+    assert (await only(site))["further_service_codes"] == ["70551", "99213"]
+    for sort in ("-priority", "deadline", "amount"):
+        for code, times in {"705": 1, "992": 1, "70551": 1, "274": 0}.items():
+            found = await page(site["viewer"], service_code=code, sort=sort)
+            assert (code, len(found["data"])) == (code, times)
+
+    again = {"event_id": event.event_id, "claim_key": event.claim_key, "decision_revision": 2}
+    await deny(**again, denied=denied[:1], lines=(line(1, "J9271"),))
+
+    assert await numbers(site, service_code="992") == set()
+    assert (await only(site, service_code="j"))["further_service_codes"] == []
+
+
+async def test_by_deadline_those_in_which_no_clock_matters_come_last(site, deny):
+    soon = datetime.now(UTC) + timedelta(days=3)
+    for number, clocks in enumerate(((), (clock(soon + timedelta(days=1)),), (), (clock(soon),), ())):
+        await deny(claim_number=f"C{number}", clocks=clocks)
+
+    forward, backward = await every_page(site, "deadline"), await every_page(site, "-deadline")
+
+    assert forward[:2] == ["C3", "C1"]
+    assert set(forward[2:]) == {"C0", "C2", "C4"}
+    assert backward == forward[::-1]
+
+
+async def every_page(site, sort: str) -> list[str]:
+    found, cursor = [], {}
+    while True:
+        one = await page(site["viewer"], sort=sort, limit=1, **cursor)
+        found += [case["claim_number"] for case in one["data"]]
+        if not one["has_more"]:
+            return found
+        cursor = {"cursor": one["next_cursor"]}
+
+
 @pytest.mark.parametrize(
     "person",
     [

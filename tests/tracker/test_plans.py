@@ -17,7 +17,8 @@ from services.tracker.store.search import Place, page_query, parts, payers_like
 from services.tracker.store.worklist import QueuePlace, band_query
 from shared.identity import claim_key_of
 from shared.postgres import create_engine, transaction
-from tests.support.many_cases import CLAIM_NUMBER, LARGEST, SMALLEST, Known, load_cases, pretend
+from tests.support.asking import PATHS, queries_of
+from tests.support.many_cases import CLAIM_NUMBER, LARGEST, SMALLEST, SOMEBODY, Known, load_cases, pretend
 
 CASES = int(os.environ.get("REPRIEVE_TEST_CASES", "10000"))
 MILLION = 1_000_000
@@ -76,9 +77,10 @@ def filters(known: Known) -> dict[str, Filters]:
         "provider": Filters(rendering_npi="1100000007"),
         "a frequent service": Filters(service_code="705"),
         "an unknown service": Filters(service_code="A42"),
-        "mine": Filters(assignee_id=known.case_id),
+        "mine": Filters(assignee_id=SOMEBODY),
         "nobody's": Filters(unassigned=True),
-        "a tag": Filters(tag="appeal"),
+        "a frequent tag": Filters(tag="appeal"),
+        "a rare tag": Filters(tag="board"),
         "needs a person": Filters(needs_human=True),
     }
 
@@ -141,10 +143,21 @@ async def test_payers_are_found_from_one_to_the_next(loaded):
 
 
 async def test_each_band_of_the_worklist_is_served_by_an_index(loaded):
-    me = loaded.known.case_id
+    me = SOMEBODY
     places = [QueuePlace(NOW, band) for band in range(len(BANDS))]
     places += [QueuePlace(NOW, band, 0, 50, me) for band in range(len(BANDS))]
 
     plans = {place: await plan(loaded, *band_query(place.band, me=me, after=place)) for place in places}
 
     assert {place: one for place, one in plans.items() if "Seq Scan" in one} == {}
+
+
+@pytest.mark.parametrize("organization", [LARGEST, SMALLEST])
+@pytest.mark.parametrize("path", PATHS)
+async def test_each_documented_question_is_served_by_an_index(loaded, path, organization):
+    async with transaction(loaded.engine, organizations=[LARGEST]) as connection:
+        asked = await queries_of(connection, path)
+
+    plans = [await plan(loaded, *one, organization) for one in asked]
+
+    assert [one for one in plans if "Seq Scan" in one] == []

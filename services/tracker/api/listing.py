@@ -19,6 +19,7 @@ from services.tracker.api.filters import (
     Sort,
     stored_filters,
 )
+from services.tracker.api.questions import questions_table
 from services.tracker.api.views import CasePage, CaseSummary, case_summary
 from services.tracker.domain.amounts import in_cents
 from services.tracker.store.audit import audit
@@ -58,9 +59,14 @@ def listing_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> 
     """Make the routes. `keyring` makes blind indexes, `cursor_key` signs cursors."""
     router = APIRouter(tags=["cases"])
 
-    @router.get("/v1/cases", operation_id="list_cases", responses=examples.CASE_PAGE, response_model=CasePage)
+    @router.get(
+        "/v1/cases",
+        operation_id="list_cases",
+        description=f"List cases, with names and member ids masked. People work from:\n\n{questions_table()}",
+        responses=examples.CASE_PAGE,
+        response_model=CasePage,
+    )
     async def list_cases(principal: Reader, asked: Annotated[ListQuery, Query()]) -> Response:
-        """List cases, with names and member ids masked."""
         async with transaction(engine, **scope_of(principal)) as connection:
             return await _page(connection, principal, asked, cursor_key=cursor_key)
 
