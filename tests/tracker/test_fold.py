@@ -241,6 +241,53 @@ def test_a_denial_that_does_not_concern_authorization_closes_at_once():
     assert (case.state, case.closed_reason, case.deadlines) == ("closed", "not_our_denial", ())
 
 
+def test_a_remittance_that_pays_some_and_denies_the_rest_again_leaves_the_case_partly_paid():
+    again = denial(on=FEB, charge=100, paid=40, amount=50)
+
+    case = only(denial(on=JAN, charge=100), again)
+
+    assert (case.state, case.paid_amount, case.denied_amount) == ("partly_paid", 40, 50)
+    assert (case.current_event_id, len(case.deadlines)) == (again.event_id, 1)
+
+
+def test_what_was_paid_in_parts_is_all_recovered():
+    story = [denial(on=JAN, charge=100), denial(on=FEB, charge=100, paid=40, amount=50)]
+
+    rest, anew = ((Adjustment(group="CO", reason="45", amount=Decimal(some)),) for some in (5, 15))
+    reversal = outcome("reversed", on=MAR, charge=100, paid=40)
+
+    added = only(*story, outcome("paid", on=MAR, charge=50, paid=45, adjustments=rest))
+    replaced = only(
+        *story, reversal, outcome("paid", on=MAR, position=2, charge=100, paid=85, adjustments=anew)
+    )
+    taken_back = only(*story, reversal)
+
+    assert (ended(added), added.recovered_payer_amount) == (("closed", "recovered"), 85)
+    assert (ended(replaced), replaced.recovered_payer_amount) == (("closed", "recovered"), 85)
+    assert (taken_back.state, taken_back.paid_amount) == ("open", 0)
+
+
+def test_a_denial_of_the_same_part_again_wins_nothing():
+    first = denial(on=JAN, charge=100, paid=60, amount=40)
+
+    case = only(first, denial(on=FEB, charge=100, paid=60, amount=40))
+
+    assert (case.state, case.paid_amount) == ("open", 0)
+
+
+def test_a_closed_case_needs_nobody_and_a_paid_one_only_for_its_money():
+    unsure = {"needs_human": True, "needs_human_reasons": ("the deadline is uncertain",)}
+    reduced = (Adjustment(group="CO", reason="45", amount=Decimal(99)),)
+
+    recovered = only(denial(on=JAN, **unsure), outcome("paid", on=FEB))
+    paid = only(denial(on=JAN, **unsure), outcome("paid", on=FEB, paid=1, adjustments=reduced))
+    not_ours = only(denial(auth_related=False, category="not_authorization", **unsure))
+
+    assert (recovered.needs_human, recovered.needs_human_reasons) == (False, ())
+    assert (paid.needs_human, paid.needs_human_reasons) == (True, (TOO_LITTLE,))
+    assert (not_ours.needs_human, len(not_ours.needs_human_reasons)) == (True, 1)
+
+
 def another_reason(route, **given):
     return denial(auth_related=False, category="not_authorization", route=route, **given)
 

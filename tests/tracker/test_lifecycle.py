@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tracker.domain.allowed import allowed_steps, check_duplicate, check_step
+from services.tracker.domain.allowed import allowed_steps, check_duplicate, check_given_up, check_step
 from services.tracker.domain.completing import completed
 from services.tracker.domain.fold import denied_claims, fold
 from services.tracker.domain.observations import observe
@@ -434,3 +434,15 @@ def test_in_whatever_order_parts_come_the_work_stands(order):
 
     assert story.stands == ("submitted", None)
     assert fold(story.observations, steps=story.steps) == story.cases
+
+
+def test_closing_as_too_late_while_a_clock_may_run_needs_words():
+    now, late = datetime(2026, 3, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+    case = Story(denial()).case
+
+    for reason in ("expired", "not_permitted"):
+        with pytest.raises(ConflictError, match=r"may run until 2099-03-31 \(America"):
+            check_given_up(case, step("close", reason=reason), at=now)
+        check_given_up(case, step("close", reason=reason, note="the payer takes none, by phone"), at=now)
+        check_given_up(case, step("close", reason=reason), at=late)
+    check_given_up(case, step("close", reason="duplicate"), at=now)

@@ -1,7 +1,9 @@
 """Which steps a case allows now, and what a refusal says. The rules are the tables of states.py."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from services.tracker.domain.cases import Case
 from services.tracker.domain.files import FILES_MAX, files_there, sent_files
@@ -52,6 +54,27 @@ def check_step(case: Case, step: Step, *, role: str, by: UUID) -> None:
         raise DeniedError(
             f"The role {role} may take a case, not give it away.",
             remedy="Ask a supervisor or an admin to assign it.",
+        )
+
+
+_SAYS_TOO_LATE: frozenset[PeoplesReason] = frozenset({"expired", "not_permitted"})
+"""Reasons that the clocks speak to: while one of them may still run, a closing needs words."""
+
+
+def check_given_up(case: Case, step: Step, *, at: datetime) -> None:
+    """Raise ConflictError where a case is closed as too late, a clock may still run, and nobody says why."""
+    if not isinstance(step, Close) or step.reason not in _SAYS_TOO_LATE or step.note:
+        return
+    ahead = next(
+        ((end, zone) for end, zone in zip(case.deadlines, case.deadline_zones, strict=True) if end >= at),
+        None,
+    )
+    if ahead is not None:
+        end, zone = ahead
+        raise ConflictError(
+            f"A clock of this case may run until {end.astimezone(ZoneInfo(zone)):%Y-%m-%d} ({zone}): "
+            f"closing it as {step.reason.replace('_', ' ')} gives that up.",
+            remedy="Take the way that is still open, or say in `note` why there is none.",
         )
 
 

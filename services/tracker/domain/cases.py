@@ -105,8 +105,11 @@ def next_deadline(case: Case, at: datetime) -> datetime | None:
 def make_case(claim: Claim, standing: Standing, work: Work, *, ordinal: int) -> Case:
     """Describe a denied claim by its leading decision, sums over all parts of the denial, and work."""
     parts = standing.denials
-    reasons = {reason for one in parts for reason in one.needs_human_reasons}
-    reasons |= {*standing.reasons, *work.reasons}
+    asked = work.state in LIVE_STATES or work.closed_reason == "not_our_denial"
+    doubted = asked and any(one.needs_human for one in parts)
+    reasons = {reason for one in parts for reason in one.needs_human_reasons} if asked else set()
+    seen = {*standing.reasons, *work.reasons} if asked or work.state != "closed" else set()
+    reasons |= seen
     if claim.uncertain:
         reasons.add(UNCERTAIN)
     recovered = work.closed_reason == "recovered"
@@ -124,9 +127,7 @@ def make_case(claim: Claim, standing: Standing, work: Work, *, ordinal: int) -> 
         clocks=[clock for one in parts for clock in one.clocks if (one.event_id, clock.kind) not in work.met],
         priority=max(one.priority for one in parts),
         confidence=min(one.confidence for one in parts),
-        needs_human=any(one.needs_human for one in parts)
-        or claim.uncertain
-        or bool(standing.reasons or work.reasons),
+        needs_human=doubted or claim.uncertain or bool(seen),
         needs_human_reasons=reasons,
         steps_count=work.steps_count,
         requests=work.requests,

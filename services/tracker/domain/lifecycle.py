@@ -8,7 +8,7 @@ Where a claim stands by what its remittances say. What people did moves the case
 | every denial was taken back, and nothing was adjudicated since                  | reversed    |
 | later remittances account for all that was denied: payer and patient owe it     | closed (recovered) |
 | the same, but payer and patient together owe less than a tenth of it            | paid, needs a person |
-| they pay, but account for less                                                  | partly_paid |
+| they pay, but account for less; or pay some, and deny the rest again            | partly_paid |
 | a later adjudication pays nothing, leaves the patient nothing, denies nothing   | open, needs a person |
 
 What a payer refuses as a duplicate (reason 18) leaves everything as the claim's own answers have it. Where a
@@ -103,10 +103,13 @@ def stand(members: Sequence[Observation]) -> Standing | None:
     payments = _distinct(one for some in answers.values() for one in some if one.pays)
     replaced = [] if standing else current  # their own money was taken back with them
     state = _state(current, answers, payments, reversed_=not standing)
-    paid = _net(payments, replaced, "paid_amount")
+    since = _net(payments, replaced, "paid_amount")
+    won = _won(denials, current) if standing or payments else ZERO
     patient = _net(payments, replaced, "patient_amount")
     denied = sum((one.denied_amount for one in current), ZERO)
-    too_little = state == "paid" and paid + patient < RECOVERED_AT_LEAST * denied
+    too_little = state == "paid" and since + patient < RECOVERED_AT_LEAST * denied
+    if state == "open" and won:
+        state = "partly_paid"
     ours, was_ours = any(map(concerns_us, current)), any(map(concerns_us, denials))
     reasons = {
         STRAY_REVERSAL: bool(stray),
@@ -136,7 +139,7 @@ def stand(members: Sequence[Observation]) -> Standing | None:
             state, current, answers=answers, reversals=list(taken_back.values()), reversed_=not standing
         ),
         denials=tuple(current),
-        paid_amount=paid,
+        paid_amount=since + won,
         patient_amount=patient,
         reasons=tuple(reason for reason, applies in reasons.items() if applies),
     )
@@ -166,6 +169,20 @@ def _net(payments: Sequence[Observation], replaced: Sequence[Observation], amoun
     given: Decimal = sum((getattr(one, amount) for one in payments), ZERO)
     taken: Decimal = sum((getattr(one, amount) for one in replaced), ZERO)
     return max(given - taken, ZERO) if payments else ZERO
+
+
+def _won(denials: Sequence[Observation], current: Sequence[Observation]) -> Decimal:
+    """Sum what the denials that count now pay of what earlier ones had refused, refusing the rest again."""
+    won = ZERO
+    for one in current:
+        before = [
+            other
+            for other in denials
+            if other not in current and other.remittance != one.remittance and _same_services(other, one)
+        ]
+        if before and one.denied_amount < before[0].denied_amount:
+            won += max(one.paid_amount - before[0].paid_amount, ZERO)
+    return won
 
 
 def _evidence(state: State, current: Sequence[Observation], since: Sequence[Observation]) -> UUID:
