@@ -34,6 +34,7 @@ _AGED = (
     "update triage.decisions_parcels set created_at = created_at - cast(:age as interval)",
     "update tracker.ledger set recorded_at = recorded_at - cast(:age as interval)",
     "update tracker.cases set closed_at = closed_at - cast(:age as interval)",
+    "update tracker.files set attached_at = attached_at - cast(:age as interval)",
     "update tracker.facts_parcels set created_at = created_at - cast(:age as interval)",
 )
 

@@ -112,6 +112,15 @@ def test_the_api_and_the_worker_of_ingest_see_the_same_raw_files(services: dict[
     assert services["ingest-worker"]["volumes"] == ["raw:/var/lib/reprieve", "drop:/var/lib/drop"]
 
 
+def test_files_of_cases_outlive_their_process(services: dict[str, Any], compose: dict[str, Any]) -> None:
+    place = services["tracker-api"]["environment"]["REPRIEVE_FILES_DIR"]
+
+    assert services["tracker-api"]["volumes"] == [f"files:{place}"]
+    assert "files" in compose["volumes"]
+    # A fresh volume takes over what the image has there, and with it whose it is.
+    assert f"--owner reprieve --group reprieve --mode 0700 {place}" in (PROJECT / "Dockerfile").read_text()
+
+
 def test_no_secret_stands_in_the_file_and_every_one_is_in_the_example() -> None:
     wanted = set(re.findall(r"\$\{([A-Z_]+):\?", (PROJECT / "docker-compose.yml").read_text()))
     example = (PROJECT / "deploy" / "compose.env.example").read_text()
