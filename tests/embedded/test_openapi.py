@@ -49,7 +49,8 @@ def key(up: Up, role: str) -> dict[str, str]:
 
 def description(up: Up, service: str) -> dict[str, Any]:
     url = up.up_file[f"{service}_url"]
-    return httpx2.get(f"{url}/openapi.json", headers=key(up, "viewer")).raise_for_status().json()
+    answer = httpx2.get(f"{url}/openapi.json", headers=key(up, "viewer"), timeout=30)
+    return answer.raise_for_status().json()
 
 
 def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -88,7 +89,7 @@ def test_every_route_is_described_well_enough_to_make_a_client(demo: Up, service
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_route_but_the_probes_answers_a_stranger(demo: Up, service: str) -> None:
     url = demo.up_file[f"{service}_url"]
-    with httpx2.Client(base_url=url) as client:
+    with httpx2.Client(base_url=url, timeout=30) as client:
         for name, _ in operations(description(demo, service)):
             method, path = name.split()
             answer = client.request(method, path, headers={"Authorization": "Bearer rpv_nobody"})

@@ -20,9 +20,10 @@ copies of one remittance that differ one stands (copies.py). What the patient ow
 coinsurance, copayment) counts beside what the payer paid, and is told apart from it.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from itertools import chain, combinations, product
 from math import prod
 from uuid import UUID
@@ -54,25 +55,19 @@ class Standing:
     `evident` is the state by the money alone, whatever triage thinks of the denial. `patient_amount` is what
     the adjudications that paid leave to the patient. `evidence` names what all this rests on: it changes when
     a remittance brings a denial, a payment or a reversal that counts, and not with a mere re-decision.
-    `earlier` are the evidences before late parts of the same remittances came, each with the denials that it
-    knew: what people did then was done about the same words of the payer.
+    `earlier` gives the evidences before late parts of the same remittances came, each with the denials that
+    it knew: what people did then was done about the same words of the payer. Most claims are never asked.
     """
 
     state: State
     closed_reason: ClosedReason | None
     evident: State
     evidence: UUID
-    earlier: Mapping[UUID, frozenset[UUID]]
+    earlier: Callable[[], Mapping[UUID, frozenset[UUID]]] = field(compare=False, repr=False)
     denials: tuple[Observation, ...]
     paid_amount: Decimal
     patient_amount: Decimal
     reasons: tuple[str, ...]
-
-    def known(self, evidence: UUID) -> frozenset[UUID]:
-        """Name the denials that an evidence knew; none where the payer has said something else since."""
-        if evidence == self.evidence:
-            return frozenset(one.event_id for one in self.denials)
-        return self.earlier.get(evidence, frozenset())
 
 
 def stand(members: Sequence[Observation]) -> Standing | None:
@@ -135,8 +130,13 @@ def stand(members: Sequence[Observation]) -> Standing | None:
         closed_reason=closed_reason,
         evident=state,
         evidence=_evidence(state, current, [*_flat(answers), *taken_back.values()]),
-        earlier=_without_late_parts(
-            state, current, answers=answers, reversals=list(taken_back.values()), reversed_=not standing
+        earlier=partial(
+            _without_late_parts,
+            state,
+            current,
+            answers=answers,
+            reversals=taken_back.values(),
+            reversed_=not standing,
         ),
         denials=tuple(current),
         paid_amount=since + won,
@@ -199,7 +199,7 @@ def _without_late_parts(
     current: Sequence[Observation],
     *,
     answers: Mapping[UUID, Sequence[Observation]],
-    reversals: Sequence[Observation],
+    reversals: Iterable[Observation],
     reversed_: bool,
 ) -> dict[UUID, frozenset[UUID]]:
     """Give the evidences of the same state that some parts alone make, of each remittance one at least."""

@@ -7,7 +7,7 @@ part of a remittance that comes late: work goes on, but a closing was for what w
 the part are met by nothing that was asked before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -66,7 +66,8 @@ def work_of(standing: Standing, steps: Sequence[Made]) -> Work:
     """Say where a case stands, from the evidence and its steps in order."""
     if not steps:
         return Work(state=standing.state, closed_reason=standing.closed_reason)
-    state, reason, is_late = _state(standing, steps)
+    known = _knowledge(standing, steps)
+    state, reason, is_late = _state(standing, steps, known)
     requests = requests_of(steps)
     live = state in LIVE_STATES
     due = [one.information_due_at for one in requests if one.information_due_at and not one.superseded]
@@ -80,14 +81,26 @@ def work_of(standing: Standing, steps: Sequence[Made]) -> Work:
         documents_checked=_documents(steps),
         follow_up_on=_follow_up(steps) if live else None,
         information_due_at=min(due, default=None) if live else None,
-        met=_met(standing, steps, requests),
+        met=_met(steps, requests, known),
         reasons=(LATE_PART,) if is_late and live else (),
     )
 
 
-def _state(standing: Standing, steps: Sequence[Made]) -> tuple[State, ClosedReason | None, bool]:
+_Knowledge = Mapping[UUID, frozenset[UUID]]
+"""The evidences that still count, each with the denials that it knew."""
+
+
+def _knowledge(standing: Standing, steps: Sequence[Made]) -> _Knowledge:
+    if all(one.evidence == standing.evidence for one in steps):
+        return {standing.evidence: frozenset(one.event_id for one in standing.denials)}
+    return {**standing.earlier(), standing.evidence: frozenset(one.event_id for one in standing.denials)}
+
+
+def _state(
+    standing: Standing, steps: Sequence[Made], known: _Knowledge
+) -> tuple[State, ClosedReason | None, bool]:
     """Give state and reason, and whether a part of the denial came after what people did last."""
-    moving = [one for one in steps if one.step.move.to is not None and _stands(one, standing)]
+    moving = [one for one in steps if one.step.move.to is not None and _stands(one, standing, known)]
     if not moving:
         return standing.state, standing.closed_reason, False
     is_late = moving[-1].evidence != standing.evidence
@@ -100,10 +113,8 @@ def _state(standing: Standing, steps: Sequence[Made]) -> tuple[State, ClosedReas
     return (standing.evident if standing.evident in LIVE_STATES else "open"), None, is_late
 
 
-def _stands(made: Made, standing: Standing) -> bool:
-    if isinstance(made.step, Close):
-        return made.evidence == standing.evidence
-    return bool(standing.known(made.evidence))
+def _stands(made: Made, standing: Standing, known: _Knowledge) -> bool:
+    return made.evidence == standing.evidence if isinstance(made.step, Close) else made.evidence in known
 
 
 def _standing_steps(moving: Sequence[Step]) -> list[Step]:
@@ -120,7 +131,7 @@ def _standing_steps(moving: Sequence[Step]) -> list[Step]:
 
 
 def _met(
-    standing: Standing, steps: Sequence[Made], requests: Sequence[Request]
+    steps: Sequence[Made], requests: Sequence[Request], known: _Knowledge
 ) -> frozenset[tuple[UUID, str]]:
     """Name the clocks that people's requests met, of the denials that they knew."""
     asked = [
@@ -131,8 +142,8 @@ def _met(
     return frozenset(
         (event_id, kind)
         for kind, evidence in (*asked, *sent)
-        if evidence is not None
-        for event_id in standing.known(evidence)
+        if evidence is not None and evidence in known
+        for event_id in known[evidence]
     )
 
 
