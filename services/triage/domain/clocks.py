@@ -178,7 +178,14 @@ def _standing(
     if delegated:
         return found
     own = [one for one in found if one.rule.entry.kind == _RETRO]
-    hangs = any(one.permission.permitted is None and one.rule.entry.certain for one in own)
+    # A window that hangs on whether it is this claim's may leave the claim to no rule; one that hangs on what
+    # the payer requires may not: where that does not hold, the payer takes no request.
+    hangs = any(
+        one.permission.permitted is None
+        and one.rule.entry.certain
+        and all_of(one.rule.when, known)[0] is None
+        for one in own
+    )
     if not own or (hangs and not any(one.permission.permitted for one in own) and not _covers_all(own)):
         lent = [_stands(rule, known, remarks) for rule in _lendable(match, kinds)]
         found += [one._replace(lent=PERHAPS if own else SILENT) for one in lent if one is not None]

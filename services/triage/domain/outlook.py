@@ -136,14 +136,20 @@ def _undated(match: PayerMatch, advice: Advice, phases: Sequence[Phase]) -> list
     governing = phases[advice.governing]
     if governing.permitted is None and (reason := _unsure(phases)):
         return [reason]
-    if governing.settled:
-        return []
-    if SILENT in governing.reasons:
-        return [SILENT]
-    if match.by_default and not governing.missing_facts:
-        return ["the deadline is uncertain: no rule of this payer is known, ask the payer"]
     missing = ", ".join(kind.replace("_", " ") for kind in governing.missing_facts)
-    return [f"the deadline is uncertain{': find out the ' + missing if missing else ''}"]
+    if governing.permitted is None and missing and not match.by_default:
+        return [f"whether the payer permits it is unknown: find out the {missing}"]
+    return [] if governing.settled else [_without_end(governing, missing, by_default=match.by_default)]
+
+
+def _without_end(governing: Phase, missing: str, *, by_default: bool) -> str:
+    if governing.rule is not None and governing.rule.entry.open_ended:
+        return "the payer states no time limit for it: do it at once"
+    if SILENT in governing.reasons:
+        return SILENT
+    if by_default and not missing:
+        return "the deadline is uncertain: no rule of this payer is known, ask the payer"
+    return f"the deadline is uncertain{': find out the ' + missing if missing else ''}"
 
 
 def _unsure(phases: Sequence[Phase]) -> str | None:
