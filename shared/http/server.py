@@ -24,7 +24,10 @@ GRACE_SECONDS = 10
 HEAD_SECONDS = 30.0
 """A connection on which no request begins for so long, or is not told to its head's end, is closed."""
 HEAD_BYTES_MAX = 16 * 1024
+LINGER_SECONDS = 2.0
+"""So long, and for so many bytes, what a caller goes on sending after a refusal is taken in and dropped."""
 
+_LINGER_BYTES_MAX = 4 * 1024 * 1024
 _BACKLOG = 2048
 
 
@@ -81,6 +84,7 @@ class _Connection(H11Protocol):
     """
 
     _before: object = None  # the request that was answered at the last look
+    _dropped_bytes: int | None = None  # since the refusal, once there is one
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -93,6 +97,14 @@ class _Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._look_again.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._dropped_bytes is None:
+            super().data_received(data)
+            return
+        self._dropped_bytes += len(data)
+        if self._dropped_bytes > _LINGER_BYTES_MAX:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's own words
         """Answer what h11 could not parse. uvicorn calls this while it handles the parser's error."""
@@ -109,7 +121,21 @@ class _Connection(H11Protocol):
             head = h11.Response(status_code=hint, headers=answer.raw_headers)
             for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """End our side and let the caller end its own: bytes that meet a closed door wipe out the answer."""
+        self._dropped_bytes = 0
+        if self.transport.is_closing():
+            return
+        latest: RequestResponseCycle | None = self.cycle  # None until the first request
+        if latest is not None and not latest.response_complete:  # its body was what cannot be parsed
+            latest.disconnected = True
+            latest.message_event.set()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._look_again.cancel()
+        self._look_again = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _look(self) -> None:
         latest: RequestResponseCycle | None = self.cycle  # None until the first request

@@ -201,11 +201,29 @@ async def test_a_connection_without_a_whole_head_is_closed(slow: Slow, head: byt
     dribbling.cancel()
 
 
-async def test_endless_headers_are_refused(slow: Slow):
-    reader, _ = await slow.open(slow.head("X-Huge: " + "x" * 200_000))
+async def test_who_sends_a_huge_head_reads_why_it_is_refused(slow: Slow):
+    reader, writer = await slow.open(slow.head("X-Huge: " + "x" * 200_000))
 
-    with suppress(ConnectionResetError):  # it does not wait until all of them have come
-        assert (await answer(reader)).startswith(b"HTTP/1.1 400 ")
+    told = await answer(reader)
+
+    assert told.startswith(b"HTTP/1.1 431 ")
+    assert told.endswith(b"}")
+    assert slow.bodies == []
+    writer.close()
+
+
+async def test_endless_headers_are_listened_to_for_a_while_only(slow: Slow, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server_module, "LINGER_SECONDS", 0.3)
+    reader, writer = await slow.open(b"GET / HTTP/1.1\r\nX-Huge: " + b"x" * 20_000)
+
+    assert (await answer(reader)).startswith(b"HTTP/1.1 431 ")
+    began = time.monotonic()
+    with suppress(ConnectionError):
+        while time.monotonic() < began + 10:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+    assert time.monotonic() < began + 5
     assert slow.bodies == []
 
 
