@@ -11,7 +11,7 @@ import typer
 
 from services.reconcile import parked
 from services.reconcile.comparing import compare_until_quiet
-from services.reconcile.report import console, render_json, render_table
+from services.reconcile.report import render_json, render_table, show
 from services.reconcile.streams import Scope, Sources
 from services.reconcile.tally import Comparison
 from shared.errors import InvalidInputError
@@ -69,7 +69,7 @@ def reconcile(
     if output is Format.json:
         print(render_json(comparison, repaired=repaired))
     else:
-        console().print(render_table(comparison, repaired=repaired))
+        show(render_table(comparison, repaired=repaired))
     if tell:
         _tell_alerts(stack, agrees=comparison.agrees())
     if not comparison.agrees():
@@ -102,7 +102,7 @@ def list_(output: _Output = Format.table, data_dir: _DataDir = None) -> None:
     if output is Format.json:
         print(parked.render_json(found))
     else:
-        console().print(parked.render_table(found))
+        show(parked.render_table(found))
 
 
 @dlq.command()

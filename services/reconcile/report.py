@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,7 @@ from services.reconcile.verdicts import Finding
 
 REMITTANCES_SHOWN_MAX = 12
 FINDINGS_SHOWN_MAX = 20
+_WIDTH_MAX = 200
 
 _CLAIMS = {
     "read": "claims read",
@@ -176,7 +178,12 @@ def render_json(comparison: Comparison, *, repaired: Repaired) -> str:
     return _encode(shown).decode()
 
 
-def console() -> Console:
-    """Open standard output. Where nobody looks at a terminal (a pipe, a log), lines are long."""
-    wide = Console()
-    return wide if wide.is_terminal else Console(width=200)
+def show(report: RenderableType) -> None:
+    """Print a report. Where nobody looks at a terminal (a pipe, a log) its tables are whole: ids too."""
+    console = Console()
+    if not console.is_terminal:
+        parts = report.renderables if isinstance(report, Group) else [report]
+        options = console.options.update(max_width=_WIDTH_MAX)
+        widths = [Measurement.get(console, options, one).maximum for one in parts if isinstance(one, Table)]
+        console.width = max([console.width, *widths])
+    console.print(report)
