@@ -33,6 +33,8 @@ _NONCE_BYTES = 12
 _VERSION = "s1"
 _FORM = re.compile(r"s1\.([0-9]{4})(0[1-9]|1[0-2])\.([A-Za-z0-9_-]+={0,2})")
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
 _encode_person = msgspec.json.Encoder().encode
 _decode_person = msgspec.json.Decoder(Person).decode
 
@@ -122,7 +124,9 @@ class Sealer:
     def seal(self, plaintext: bytes) -> str:
         nonce = os.urandom(_NONCE_BYTES)
         ciphertext = self._cipher.encrypt(nonce, plaintext, self._authenticated)
-        return self._prefix + base64.urlsafe_b64encode(nonce + ciphertext).decode("ascii")
+        # As base64.urlsafe_b64encode(), which takes twice as long for what a name has.
+        body = binascii.b2a_base64(nonce + ciphertext, newline=False).translate(_URL_SAFE)
+        return self._prefix + body.decode("ascii")
 
     def index(self, text: str) -> str:
         """Give the blind index of a text, 32 hex digits; equal texts of one organization have equal ones."""

@@ -104,8 +104,11 @@ class LoopReader:
     def read_plain(
         self, batch: Batch, begin: int, stop: int, number: int, position: int, ordinals: Ordinals
     ) -> Claim | None:
-        """Read the plain claim between two bytes of a clean batch; None where it is not plain."""
-        loop = batch.text[begin : stop - len(self.terminator)]
+        """Read the plain claim between two bytes of a regular batch; None where it is not plain."""
+        if batch.clean:
+            loop = batch.text[begin : stop - len(self.terminator)]
+        else:
+            begin, loop = batch.loop(begin, stop)
         read = self._plain.read(loop)
         if read is None:
             return None

@@ -51,7 +51,7 @@ class OpenSet:
         self._empty += block.empty()
 
     def read_plain(self, batch: Batch, begin: int, stop: int, number: int) -> ClaimRead | None:
-        """Read the claim between two bytes of a clean batch; None where it is not plain."""
+        """Read the claim between two bytes of a regular batch; None where it is not plain."""
         claim = self._loops.read_plain(batch, begin, stop, number, self._position + 1, self._ordinals)
         if claim is None:
             return None

@@ -23,29 +23,24 @@ class Ordinals:
     def next(self, digest: bytes) -> int:
         """Count one more of this digest; gives its ordinal, from 1."""
         key = int.from_bytes(digest[:8], "big") or 1  # 0 is an empty slot
-        if key in self._repeated:
-            self._repeated[key] += 1
-            return self._repeated[key]
-        if not self._put(key):
-            self._repeated[key] = 2
-            return 2
+        slots = self._slots
+        at = key & (len(slots) - 1)
+        while held := slots[at]:
+            if held == key:
+                ordinal = self._repeated[key] = self._repeated.get(key, 1) + 1
+                return ordinal
+            at = (at + 1) & (len(slots) - 1)
+        slots[at] = key
         self._held += 1
-        if 3 * self._held > 2 * len(self._slots):
+        if 3 * self._held > 2 * len(slots):
             self._grow()
         return 1
 
-    def _put(self, key: int) -> bool:
-        slots, mask = self._slots, len(self._slots) - 1
-        at = key & mask
-        while held := slots[at]:
-            if held == key:
-                return False
-            at = (at + 1) & mask
-        slots[at] = key
-        return True
-
     def _grow(self) -> None:
         keys, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
-        for key in keys:
-            if key:
-                self._put(key)
+        mask = len(self._slots) - 1
+        for key in filter(None, keys):
+            at = key & mask
+            while self._slots[at]:
+                at = (at + 1) & mask
+            self._slots[at] = key

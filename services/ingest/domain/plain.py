@@ -25,44 +25,42 @@ _NEUTRAL = (b"\x1d", b"\x1e", b"\x1f")
 _ANY = rb"[^\x1d\x1e]*+"
 _REST = rb"[^\x1e]*+"
 _TEXT = rb"[ -~]*+"  # which needs no second look to be decoded, and holds no component
-_AMOUNT = rb"(?:0|[1-9][0-9]{0,7}+)(?:\.[0-9]{0,2}+)?+"  # without a sign; 100 and 100.00 alike
 _NUMBER = rb"[0-9]{1,13}+(?:\.[0-9]{0,2}+)?+"
 _DATE = (
     rb"(?:19[89]|20[0-9])[0-9](?:"
     rb"(?:0[1-9]|1[0-2])(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])(?:29|30)|(?:0[13578]|1[02])31)"
 )
 _FULL = rb"(?<![\x1d\x1f])"  # what ends here does not end in an empty element or component
-_CLAIM = (  # captures CLP01, 3, 4, 5 and 7; a status that decides: neither a reversal nor a predetermination
-    rb"CLP\x1d([!-~]" + _TEXT + rb")\x1d(?!22\x1d|25\x1d)[0-9A-Z]{1,3}+"
-    rb"\x1d(" + _AMOUNT + rb")\x1d(" + _AMOUNT + rb")(?:\x1d(" + _AMOUNT + rb"|)"
-    rb"(?:\x1d" + _TEXT + rb"(?:\x1d(" + _TEXT + rb")(?:\x1d" + _ANY + rb")*+)?)?(?<!\x1d))?"
-)
-_SEGMENTS = (
-    rb"DTM\x1d[0-9A-Z]{3}\x1d" + _DATE,
-    rb"CAS\x1d[A-Z]{2}(?:\x1d[0-9A-Z]{1,5}+\x1d-?+"
-    + _AMOUNT
-    + rb"(?:\x1d(?:"
-    + _NUMBER
-    + rb"|(?=\x1d)))?+)++",
-    rb"REF\x1d" + _REST + _FULL,
-    rb"SVC\x1d"
-    + _ANY
-    + rb"(?<!\x1f)\x1d"
-    + _AMOUNT
-    + rb"\x1d"
-    + _AMOUNT
-    + rb"(?:\x1d"
-    + _ANY
-    + rb"(?<!\x1f))*+"
-    + _FULL,
-    rb"AMT\x1d[^\x1d\x1e]{1,3}+\x1d-?+" + _NUMBER,
-    rb"QTY\x1d[^\x1d\x1e]{1,3}+\x1d-?+" + _NUMBER,
-    rb"NM1\x1d" + _REST,
-    rb"PER\x1d" + _REST,
-    rb"LQ\x1d" + _REST + _FULL,
-    rb"M[IO]A\x1d" + _REST + _FULL,
-)
-_PLAIN = re.compile(_CLAIM + rb"(?:\x1e(?:" + rb"|".join(_SEGMENTS) + rb"))*+")
+
+
+def _plain(amount: bytes, minus: bytes) -> re.Pattern[bytes]:
+    """Build the shape of a plain claim with amounts of this form, after such a sign in a CAS."""
+    claim = (  # captures CLP01, 3, 4, 5 and 7; the status neither reverses nor predetermines
+        rb"CLP\x1d([!-~]" + _TEXT + rb")\x1d(?!22\x1d|25\x1d)[0-9A-Z]{1,3}+"
+        rb"\x1d(" + amount + rb")\x1d(" + amount + rb")(?:\x1d(" + amount + rb"|)"
+        rb"(?:\x1d" + _TEXT + rb"(?:\x1d(" + _TEXT + rb")(?:\x1d" + _ANY + rb")*+)?)?(?<!\x1d))?"
+    )
+    adjustment = rb"\x1d[0-9A-Z]{1,5}+\x1d" + minus + amount + rb"(?:\x1d(?:" + _NUMBER + rb"|(?=\x1d)))?+"
+    behind = rb"(?:\x1d" + _ANY + rb"(?<!\x1f))*+" + _FULL
+    segments = (
+        rb"DTM\x1d[0-9A-Z]{3}\x1d" + _DATE,
+        rb"CAS\x1d[A-Z]{2}(?:" + adjustment + rb")++",
+        rb"REF\x1d" + _REST + _FULL,
+        rb"SVC\x1d" + _ANY + rb"(?<!\x1f)\x1d" + amount + rb"\x1d" + amount + behind,
+        rb"AMT\x1d[^\x1d\x1e]{1,3}+\x1d-?+" + _NUMBER,
+        rb"QTY\x1d[^\x1d\x1e]{1,3}+\x1d-?+" + _NUMBER,
+        rb"NM1\x1d" + _REST,
+        rb"PER\x1d" + _REST,
+        rb"LQ\x1d" + _REST + _FULL,
+        rb"M[IO]A\x1d" + _REST + _FULL,
+    )
+    return re.compile(claim + rb"(?:\x1e(?:" + rb"|".join(segments) + rb"))*+")
+
+
+# Amounts as parse_amount gives them. No possessive ?+ here: until Python 3.11.3 it keeps what a body that
+# fails in its middle has consumed.
+_NORMAL = _plain(rb"(?:0|[1-9][0-9]{0,7}+)(?:\.[0-9]?[1-9])?", rb"(?:-(?!0[\x1d\x1e]|0\Z))?")
+_PLAIN = _plain(rb"(?:0|[1-9][0-9]{0,7}+)(?:\.[0-9]{0,2}+)?+", rb"-?+")  # 100 and 100.00 alike
 _BESIDE_CANONICAL = re.compile(rb"\x1e(?:NM1|PER|AMT|QTY|REF\x1d(?!6R|G1|BB))[^\x1e]*+")
 _MONEY = re.compile(
     rb"\x1e(?:SVC\x1d[^\x1d]*+\x1d([^\x1d]++)\x1d([^\x1d\x1e]++)"
@@ -74,7 +72,6 @@ AMOUNT_ELEMENTS = {
     b"MIA": (1, 2, 3, 4, *range(6, 20), 24),
     b"MOA": (1, 2, 8, 9),
 }
-_ZERO = ord("0")
 _AMOUNTS_AT = AMOUNT_ELEMENTS | {b"CLP": (3, 4, 5), b"SVC": (2, 3), b"CAS": range(3, 1 << 16, 3)}
 
 
@@ -110,13 +107,17 @@ class PlainReader:
         if not self._able:
             return None
         text = self._neutral(loop)
-        shape = _PLAIN.fullmatch(text)
+        normal = True
+        shape = _NORMAL.fullmatch(text)
         if shape is None:
-            return None
+            normal = False
+            shape = _PLAIN.fullmatch(text)
+            if shape is None:
+                return None
         number, charge, paid, payer_number = shape.group(1, 2, 3, 5)
         denied: list[DeniedAdjustment] = []
-        normal = _add_up(text, (charge, paid), denied)
-        canonical = None if normal is None else _canonical(text, shape, normal=normal)
+        with_part = _add_up(text, (charge, paid), denied)
+        canonical = None if with_part is None else _canonical(text, shape, normal=normal and not with_part)
         if canonical is None:
             return None
         return LoopRead(
@@ -130,39 +131,35 @@ class PlainReader:
         )
 
 
-def _add_up(  # noqa: C901 - one pass over all money; calls would double its cost
-    text: bytes, head: tuple[bytes, bytes], denied: list[DeniedAdjustment]
-) -> bool | None:
+def _add_up(text: bytes, head: tuple[bytes, bytes], denied: list[DeniedAdjustment]) -> bool | None:
     """
     Add to `denied` what the adjustments of a claim of this charge and payment deny.
 
-    Gives whether all these amounts are in normal form; None where something does not add up, or needs a
-    closer look.
+    Gives whether a MIA or MOA may hold amounts; None where something does not add up, or needs a closer look.
     """
-    # Cents by float: an amount of the pattern has ten digits, so that no product is off by a millionth. And
-    # amounts of claims hardly repeat: to remember their readings would cost more than to read them.
-    charge, paid = round(float(head[0]) * 100), round(float(head[1]) * 100)
-    normal = _is_normal(head[0]) and _is_normal(head[1])
+    # Whole cents, by float: an amount of the pattern has ten digits, so that none is off by a millionth
+    # before it is rounded, and sums of whole numbers are exact. Calling round() would cost as much again.
+    charge = float(head[0]) * 100 + _ROUNDED - _ROUNDED
+    paid = float(head[1]) * 100 + _ROUNDED - _ROUNDED
     left = charge - paid  # of the claim, for adjustments to explain
-    line = line_left = 0
+    line = 0
+    line_left = 0.0
+    with_part = False
     for line_charge, line_paid, group, reason, amount, more in _MONEY.findall(text):
         if line_charge:
             if line_left and line:
                 return None
             line += 1
-            charge, paid = round(float(line_charge) * 100), round(float(line_paid) * 100)
+            charge = float(line_charge) * 100 + _ROUNDED - _ROUNDED
+            paid = float(line_paid) * 100 + _ROUNDED - _ROUNDED
             line_left = charge - paid
-            if normal and (line_charge[-1] <= _ZERO or line_paid[-1] <= _ZERO):
-                normal = _is_normal(line_charge) and _is_normal(line_paid)
             continue
         if not amount:  # MIA or MOA
-            normal = False
+            with_part = True
         while amount:
-            cents = round(float(amount) * 100)
+            cents = float(amount) * 100 + _ROUNDED - _ROUNDED
             left -= cents
             line_left -= cents
-            if amount[-1] <= _ZERO and normal:
-                normal = _is_normal(amount)
             if reason not in ORDINARY_REASONS:
                 if cents <= 0:
                     return None
@@ -172,12 +169,10 @@ def _add_up(  # noqa: C901 - one pass over all money; calls would double its cos
             if not more:
                 break
             reason, amount, more = _next_triplet(more)  # noqa: PLW2901
-    return None if left or (line and line_left) else normal
+    return None if left or (line and line_left) else with_part
 
 
-def _is_normal(amount: bytes) -> bool:
-    """Tell whether the form of an amount that the pattern lets pass is the one that parse_amount gives."""
-    return amount[-1] > _ZERO or (b"." not in amount and amount != b"-0")
+_ROUNDED = 1.5 * 2.0**52  # next to it, floats are the whole numbers: added and taken away, it rounds
 
 
 def _next_triplet(more: bytes) -> tuple[bytes, bytes, bytes]:
@@ -198,14 +193,11 @@ def _refused(line: int, group: bytes, reason: bytes, amount: bytes, more: bytes)
 
 def _canonical(text: bytes, shape: re.Match[bytes], *, normal: bool) -> bytes | None:
     """Give what the digest takes in; None where it needs a closer look."""
-    if share := shape[4]:
-        if not float(share):  # nothing to pay is often left out
-            begin, end = shape.span(4)
-            if text[end : end + 1] != b"\x1d":  # with nothing behind it, it is padding
-                return None
-            text = text[:begin] + text[end:]
-        elif not _is_normal(share):
-            normal = False
+    if (share := shape[4]) and not float(share):  # nothing to pay is often left out
+        begin, end = shape.span(4)
+        if text[end : end + 1] != b"\x1d":  # with nothing behind it, it is padding
+            return None
+        text = text[:begin] + text[end:]
     text = _BESIDE_CANONICAL.sub(b"", text)
     return text if normal else _normalised(text)
 

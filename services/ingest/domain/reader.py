@@ -102,7 +102,7 @@ class _Reader:
 
     def _read_claim(self, batch: Batch, begin: int, stop: int, number: int) -> None:
         """A claim between two bytes of the batch, with another behind it: nearly all are read right here."""
-        opened = self._set if batch.clean and not batch.has_empty else None
+        opened = None if batch.around is None or batch.has_empty else self._set
         read = None if opened is None else opened.read_plain(batch, begin, stop, number)
         if read is not None:
             self._items.append(read)

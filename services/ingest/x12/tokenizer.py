@@ -48,6 +48,7 @@ class Batch:
     __slots__ = (
         "_begins",
         "_segments",
+        "around",
         "clean",
         "delimiters",
         "has_empty",
@@ -64,7 +65,7 @@ class Batch:
         *,
         offset: int,
         number: int,
-        clean: bool,
+        around: tuple[bytes, bytes] | None,
         has_empty: bool,
         unterminated: bool = False,
     ) -> None:
@@ -72,7 +73,9 @@ class Batch:
         self.delimiters = delimiters
         self.offset = offset
         self.number = number  # segment number of segments[0]
-        self.clean = clean  # no segment has blanks around it
+        # Blanks before and behind each terminator, where they are the same at every one: none, line breaks.
+        self.around = around
+        self.clean = around == _NO_BLANKS  # no segment has blanks around it
         self.has_empty = has_empty
         self.unterminated = unterminated  # the file ends within the last segment
         self._segments: list[bytes] | None = None
@@ -84,14 +87,14 @@ class Batch:
     ) -> "Batch":
         """Make a batch of text as it stands in the file."""
         terminator = delimiters.terminator
-        clean = not unterminated and _is_clean(text, terminator)
+        around = None if unterminated else _blanks_around(text, terminator)
         return cls(
             text,
             delimiters,
             offset=offset,
             number=number,
-            clean=clean,
-            has_empty=_has_empty(terminator + text, terminator, clean=clean),
+            around=around,
+            has_empty=_has_empty(text, terminator, around),
             unterminated=unterminated,
         )
 
@@ -102,10 +105,21 @@ class Batch:
             self.delimiters,
             offset=self.offset + begin,
             number=number,
-            clean=self.clean,
+            around=self.around,
             has_empty=self.has_empty,
             unterminated=self.unterminated and stop == len(self.text),
         )
+
+    def loop(self, begin: int, stop: int) -> tuple[int, bytes]:
+        """
+        Give where the segments between two bytes of a regular text begin, and these with a terminator
+        between each two.
+        """
+        before, behind = self.around or _NO_BLANKS
+        begin += len(behind)
+        terminator = self.delimiters.terminator
+        segments = self.text[begin : stop - len(before) - len(terminator)]
+        return begin, segments.replace(before + terminator + behind, terminator)
 
     @property
     def stop(self) -> int:
@@ -371,9 +385,12 @@ def _readable(text: bytes, terminator: bytes) -> bytes:
     return text[:begin]
 
 
-def _has_empty(text: bytes, terminator: bytes, *, clean: bool) -> bool:
-    """Tell whether a terminator follows a terminator; in a clean text no blank can stand between."""
-    return 2 * terminator in text if clean else _empty_segment(terminator).search(text) is not None
+def _has_empty(text: bytes, terminator: bytes, around: tuple[bytes, bytes] | None) -> bool:
+    """Tell whether a terminator follows a terminator; the text itself follows one."""
+    if around is None:
+        return _empty_segment(terminator).search(terminator + text) is not None
+    joined = _without(around, text, terminator)
+    return 2 * terminator in joined or joined.startswith(terminator)
 
 
 @lru_cache(maxsize=64)
@@ -382,13 +399,37 @@ def _empty_segment(terminator: bytes) -> re.Pattern[bytes]:
     return re.compile(re.escape(terminator) + blank + b"*+" + re.escape(terminator))
 
 
+def _blanks_around(text: bytes, terminator: bytes) -> tuple[bytes, bytes] | None:
+    """Give the blanks before and behind every terminator; None where they are not the same at each."""
+    if _is_clean(text, terminator):
+        return _NO_BLANKS
+    blank = BLANK.replace(terminator, b"")
+    at = text.find(terminator, 1)
+    segment, behind = text[:at], text[at + len(terminator) : at + len(terminator) + _BREAK_BYTES_MAX]
+    around = segment[len(segment.rstrip(blank)) :], behind[: len(behind) - len(behind.lstrip(blank))]
+    regular = text.startswith(around[1]) and _is_clean(_without(around, text, terminator), terminator)
+    return around if regular else None
+
+
+def _without(around: tuple[bytes, bytes], text: bytes, terminator: bytes) -> bytes:
+    """Leave the same blanks around every terminator out; the text begins behind one and ends with one."""
+    before, behind = around
+    if around == _NO_BLANKS:
+        return text
+    return (text + behind)[len(behind) :].replace(before + terminator + behind, terminator)
+
+
 def _is_clean(text: bytes, terminator: bytes) -> bool:
     """Tell cheaply that no segment has blanks around it: no line breaks anywhere, no space at an edge."""
-    if any(blank in text for blank in _LINE_BLANKS) or text[:1] == b" " or text[-1:] == b" ":
+    if any(blank in text for blank in _LINE_BLANKS if blank != terminator):
+        return False
+    if text[:1] == b" " or text[-1:] == b" ":
         return False
     return b" " not in text or (b" " + terminator not in text and terminator + b" " not in text)
 
 
+_NO_BLANKS = (b"", b"")
+_BREAK_BYTES_MAX = 8
 _BLANK_OR_MARK = BLANK + b"\xef\xbb\xbf"
 _BLANKS = frozenset(BLANK[index : index + 1] for index in range(len(BLANK)))
 _LINE_BLANKS = _BLANKS - {b" "}

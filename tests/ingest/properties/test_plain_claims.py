@@ -24,6 +24,7 @@ WORDS = (
 CHANGES = st.lists(
     st.tuples(st.integers(0, 10**6), st.integers(0, 9), st.sampled_from(WORDS)), min_size=0, max_size=3
 )
+BREAKS = st.sampled_from([(b"", b""), (b"", b"\n"), (b"", b"\r\n"), (b"\n", b""), (b" ", b" \n")])
 DELIMITERS = st.sampled_from([b"*:~", b"|>!", b"\x1d\x1f\x1c", b"\x1f\x1d\x1e", b"\x1e:~", b"*:\n"])
 
 
@@ -64,14 +65,27 @@ def with_cents(text: bytes) -> bytes:
     return b"~".join(segments)
 
 
+def with_points(text: bytes) -> bytes:
+    """Write a point behind whole amounts."""
+    return re.sub(rb"(?<=\*)(-?[0-9]+)\.00(?=[*~])", rb"\1.", with_cents(text))
+
+
+def with_breaks(text: bytes) -> bytes:
+    return text.replace(b"~", b"~\r\n")
+
+
+def with_lines(text: bytes) -> bytes:
+    return text.replace(b"~", b"\n")
+
+
 AMOUNTS = {b"CLP": (3, 4, 5), b"SVC": (2, 3), b"CAS": range(3, 20, 3), b"AMT": (2,)}
 
 
-@given(REMITTANCES, st.booleans(), CHANGES, DELIMITERS)
-def test_a_claim_read_as_one_text_is_what_it_is_read_closely(text, cents, changes, delimiters):
-    text = changed(with_cents(text) if cents else text, changes).translate(
-        bytes.maketrans(b"*:~", delimiters)
-    )
+@given(REMITTANCES, st.sampled_from([bytes, with_cents, with_points]), CHANGES, DELIMITERS, BREAKS)
+def test_a_claim_read_as_one_text_is_what_it_is_read_closely(text, written, changes, delimiters, around):
+    text = changed(written(text), changes).translate(bytes.maketrans(b"*:~", delimiters))
+    terminator = delimiters[2:]
+    text = text.replace(terminator, around[0] + terminator + around[1])
 
     assert told(text) == told_closely(text)
 
@@ -82,7 +96,7 @@ def test_every_file_of_the_corpus_reads_the_same_both_ways(corpus):
         assert told(text) == told_closely(text), path.name
 
 
-@pytest.mark.parametrize("written", [bytes, with_cents])
+@pytest.mark.parametrize("written", [bytes, with_cents, with_breaks, with_lines])
 @pytest.mark.parametrize("denied", [0.0, 1.0])
 def test_simulated_claims_are_plain(denied, written):
     text = written(b"".join(simulate(Simulation(claims=200, denied=denied, reversed=0.0))))
