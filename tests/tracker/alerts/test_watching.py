@@ -95,6 +95,11 @@ async def test_dead_letters_stand_for_an_hour_after_the_last_from_the_first_on(r
             [fact.value for fact in await watch.facts(at) if stands(rule, fact, at=at, stood=False)]
         )
 
+    anew = PipelineWatch([receiver.url], "k")
+    (fact,) = await anew.facts(NOW)
+    assert fact.value == 0
+    assert stands(rule, fact, at=NOW, stood=True)  # a restart of the evaluator resolves nothing
+    assert not stands(rule, fact, at=NOW, stood=False)
     assert standing[:3] == [[], [1], [3]]
     assert standing[60] == [3]
     assert standing[-1] == []

@@ -26,7 +26,8 @@ class Fact:
     """
     A figure about a thing: `subject` names it, `label` says it in words of our own with the value.
 
-    `past` are the values of the last hour, the oldest first.
+    `past` are the values of the last hour, the oldest first. `known` is false while a growing figure has been
+    watched for less than that: what it was before a restart of the evaluator nobody knows.
     """
 
     kind: str
@@ -34,6 +35,10 @@ class Fact:
     label: str
     value: float
     past: tuple[tuple[datetime, float], ...] = ()
+    known: bool = True
+
+
+_NEARLY_AN_HOUR = timedelta(minutes=59)
 
 
 class _Meaning(NamedTuple):
@@ -83,8 +88,9 @@ def together(samples: Iterable[Sample]) -> list[Sample]:
     ]
 
 
-def facts_in(samples: Iterable[Sample], hour: Sequence[Snapshot]) -> list[Fact]:
+def facts_in(samples: Iterable[Sample], hour: Sequence[Snapshot], *, at: datetime) -> list[Fact]:
     """Give what the samples say. `hour` are those of the last hour, the oldest first."""
+    watched = bool(hour) and at - hour[0][0] > _NEARLY_AN_HOUR
     facts = []
     for sample in samples:
         meaning = MEANINGS.get(sample.name)
@@ -99,7 +105,7 @@ def facts_in(samples: Iterable[Sample], hour: Sequence[Snapshot]) -> list[Fact]:
             value = value - earlier if value >= earlier else value  # a counter that began anew
         said = meaning.one if value == 1 else meaning.many
         label = said.format(value=value, minutes=value / 60, **_known(dict(sample.labels)))
-        facts.append(Fact(meaning.kind, subject, label, value, past))
+        facts.append(Fact(meaning.kind, subject, label, value, past, known=watched or not meaning.growing))
     return facts
 
 
@@ -118,7 +124,11 @@ def stands(settings: Pipeline, fact: Fact, *, at: datetime, stood: bool) -> bool
 
     One that `stood` at the last look needs no new proof: a restart of the evaluator forgets the hour.
     """
-    if fact.kind != settings.kind or fact.value <= settings.above:
+    if fact.kind != settings.kind:
+        return False
+    if stood and not fact.known:
+        return True
+    if fact.value <= settings.above:
         return False
     since = at - timedelta(seconds=settings.for_seconds)
     if stood or not settings.for_seconds:

@@ -61,7 +61,7 @@ class PipelineWatch:
         samples = together(sample for said in self._last.values() for sample in said)
         while self._hour and at - self._hour[0][0] > _HOUR:
             self._hour.popleft()
-        found = facts_in(samples, self._hour)
+        found = facts_in(samples, self._hour, at=at)
         self._hour.append((at, {(one.name, subject_of(one)): one.value for one in samples}))
         return found
 
