@@ -120,8 +120,14 @@ def preview(
 ) -> None:
     """Show what would go out now if nothing had been told yet; with --file what a rule would have sent."""
     if file is None:
+        channels = _get(data_dir, "/v1/alerts/channels", installation=installation)["data"]
+        names = {one["channel_id"]: one["name"] for one in channels}
+        told: dict[str, list[str]] = {}
         for one in _get(data_dir, "/v1/alerts/preview", installation=installation)["data"]:
-            _message(one)
+            channel = one.pop("channel_id")
+            told.setdefault(json.dumps(one), []).append(names.get(channel, channel))
+        for message, to in told.items():
+            _message(json.loads(message), to=to)
         return
     try:
         rule = json.loads(file.read_text())
@@ -156,9 +162,10 @@ def _get(
     return found
 
 
-def _message(one: dict[str, Any]) -> None:
-    to = f" to channel {one['channel_id']}" if one["channel_id"] else ""
-    typer.echo(f"[{one['severity']}] {printable(one['title'])}{to}\n  {one['rule']}, {one['runbook']}")
+def _message(one: dict[str, Any], *, to: list[str] | None = None) -> None:
+    """Write a message as every channel in `to` would tell it."""
+    where = f"\n  to {', '.join(map(printable, sorted(to)))}" if to else ""
+    typer.echo(f"[{one['severity']}] {printable(one['title'])}{where}\n  {one['rule']}, {one['runbook']}")
     for line in one["lines"]:
         typer.echo(f"  - {printable(line)}")
 
