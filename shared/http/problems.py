@@ -1,7 +1,7 @@
 """Every failure as an RFC 9457 problem: what is wrong, where, what to do. Never the value that was sent."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -189,11 +189,21 @@ _NOT_ALLOWED = HTTPStatus.METHOD_NOT_ALLOWED
 def _allowed(request: Request) -> str:
     """Name the methods of all routes on this path; the router names those of the first."""
     methods: set[str] = set()
-    for route in request.app.routes:
+    for route in _routes(request.app.routes):
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
             methods |= route.methods or set()
     return ", ".join(sorted(methods))
+
+
+def _routes(routes: Iterable[Any]) -> Iterator[Any]:
+    """Give the routes themselves: those of an included router stand behind one object, without methods."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is None:
+            yield route
+        else:
+            yield from _routes(included.routes)
 
 
 def _request_id(request: Request) -> str | None:

@@ -285,6 +285,20 @@ async def test_each_route_opens_to_its_roles_and_to_nobody_else(services: Servic
             assert answer.status_code < 500, (service, route, role, answer.text)
 
 
+async def test_a_method_that_a_door_does_not_have_is_told_those_that_it_has(services: Services):
+    for service, doors in DOORS.items():
+        for path in {route.partition(" ")[2] for route in doors if route.startswith("GET")}:
+            answer = await services.ask(service, f"TRACE {path}", "admin")
+            assert answer.status_code == 405, (service, path, answer.text)
+            assert "GET" in answer.headers["allow"].split(", "), (service, path)
+
+
+async def test_a_request_with_two_keys_is_nobodys(services: Services):
+    keys = [("Authorization", f"Bearer {services.keys[role]}") for role in ("viewer", "admin")]
+    assert (await services.clients["tracker"].get("/v1/summary", headers=keys[:1])).status_code == 200
+    assert (await services.clients["tracker"].get("/v1/summary", headers=keys)).status_code == 401
+
+
 def test_who_may_send_again_may_see_what_is_missing():
     assert REPAIRERS < RECONCILERS
 

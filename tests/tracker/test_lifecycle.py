@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.tracker.domain.allowed import allowed_steps, check_duplicate, check_given_up, check_step
 from services.tracker.domain.completing import completed
@@ -446,3 +447,10 @@ def test_closing_as_too_late_while_a_clock_may_run_needs_words():
         check_given_up(case, step("close", reason=reason, note="the payer takes none, by phone"), at=now)
         check_given_up(case, step("close", reason=reason), at=late)
     check_given_up(case, step("close", reason="duplicate"), at=now)
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "😀", "../UTC", "America", "a\x00b"])
+def test_a_zone_that_nobody_knows_is_no_step(zone):
+    asked = {"kind": "information_requested", "request": "appeal", "on": "2026-02-10", "what": "x"}
+    with pytest.raises(ValidationError):
+        read_step(json.dumps({**asked, "zone": zone}))

@@ -1,6 +1,7 @@
 """Are these settings and this secret of a channel any good? Judged before they are kept."""
 
 import asyncio
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,11 +13,17 @@ from services.tracker.alerts.network import Network
 from shared.errors import InvalidInputError
 
 _LOOK_UP_SECONDS = 5.0
-_SPACE = 0x20
+_NO_LETTERS = frozenset({"Cc", "Cs"})
 
 
 async def checked_settings(kind: Kind, settings: Mapping[str, Any], network: Network) -> dict[str, Any]:
     """Give the settings with their defaults. Raises InvalidInputError that names the field, never a value."""
+    if any(unicodedata.category(letter) in _NO_LETTERS for text in _texts(settings) for letter in text):
+        raise InvalidInputError(
+            "A setting holds a control character, or half of one.",
+            remedy="Send it without.",
+            errors=[("settings", "control")],
+        )
     try:
         read = msgspec.convert(settings, kind.settings)
     except msgspec.ValidationError:
@@ -28,12 +35,6 @@ async def checked_settings(kind: Kind, settings: Mapping[str, Any], network: Net
             errors=[("settings", f"its settings are {known}")],
         ) from None
     kept = dict(msgspec.to_builtins(read))
-    if any(ord(letter) < _SPACE for text in _texts(kept) for letter in text):
-        raise InvalidInputError(
-            "A setting holds a control character.",
-            remedy="Send it without.",
-            errors=[("settings", "control")],
-        )
     place = kind.check(read, network)
     if place is not None:
         await _judge(*place, network)
@@ -66,7 +67,8 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for one in value.values():
+        for name, one in value.items():
+            yield name
             yield from _texts(one)
     elif isinstance(value, list):
         for one in value:

@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
@@ -102,7 +102,7 @@ class InformationRequested(_RequestStep):
         if self.zone is not None:
             try:
                 ZoneInfo(self.zone)
-            except (OSError, ValueError):
+            except (OSError, ValueError, ZoneInfoNotFoundError):
                 raise ValueError("the time zone is not known") from None
         return self
 

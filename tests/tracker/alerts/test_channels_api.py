@@ -1,6 +1,7 @@
 """Channels over HTTP: roles and walls, secrets that are never shown again, tests, attempts, resending."""
 
 import asyncio
+import json
 from uuid import UUID, uuid4
 
 import pytest
@@ -172,11 +173,14 @@ async def test_what_is_named_is_changed_and_judged_again(site, webhook, receiver
         },
         {"kind": "slack_bot", "settings": {"channel": "C\x00"}, "secret": "xoxb-1"},
         {"kind": "webhook", "settings": {"url": "https://example.org:99999999/"}},
+        {"kind": "webhook", "settings": {"\ud800": 1}},
+        {"kind": "webhook", "settings": {"url": "https://example.org/\ud800"}},
         {"kind": "telegram"},
     ],
 )
 async def test_a_channel_that_could_never_work_or_leads_inside_is_refused(site, body):
-    answer = await site["admin"].post(URL, json={"name": "n", **body})
+    told = json.dumps({"name": "n", **body})  # escaped, so that it may hold half a character
+    answer = await site["admin"].post(URL, content=told, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
