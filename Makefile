@@ -50,7 +50,7 @@ fix: $(DEVELOPMENT) ## let ruff mend what it can; write the schemas again
 	$(BIN)/python -m services.triage.policies.schema
 
 .PHONY: bench
-bench: $(DEVELOPMENT) ## measure reading, memory, doors, deciding, recording, lists, and push to settled; BENCH=NAME for one
+bench: $(DEVELOPMENT) ## measure reading, memory, doors, deciding, triage, recording, lists, and push to settled; BENCH=NAME for one
 	@$(BIN)/reprieve bench $(BENCH)
 
 .PHONY: fuzz

@@ -23,7 +23,17 @@ db = typer.Typer(
 )
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics. Needs REPRIEVE_KAFKA_BOOTSTRAP_SERVERS.")
 
-_BENCHES = ("reading", "memory", "doors", "deciding", "recording", "worklist", "alerting", "end_to_end")
+_BENCHES = (
+    "reading",
+    "memory",
+    "doors",
+    "deciding",
+    "triaging",
+    "recording",
+    "worklist",
+    "alerting",
+    "end_to_end",
+)
 
 
 def _from_environment(name: str, meaning: str) -> str:
@@ -112,7 +122,9 @@ def create() -> None:
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[reading|memory|doors|deciding|recording|worklist|alerting|end_to_end]…"),
+        typer.Argument(
+            metavar="[reading|memory|doors|deciding|triaging|recording|worklist|alerting|end_to_end]…"
+        ),
     ] = None,
 ) -> None:
     """

@@ -6,12 +6,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid5
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
 from services.triage.workers import deciding
-from shared.contracts.base import Event
+from services.triage.workers.handling import batch_handler
+from shared.contracts.base import Event, encode
 from shared.contracts.claim_denied import ClaimDenied
+from shared.contracts.decision import Decision
+from shared.contracts.denial_triaged import DenialTriaged
 from shared.postgres import create_engine, transaction
 from tests.support.database import Database
 from tests.triage.conftest import Triage
@@ -43,9 +47,27 @@ async def test_a_decision_carries_the_claim_and_its_sums(triage: Triage):
     assert decision.payload["as_of"] == str(RECEIVED_ON)
 
 
-async def test_a_decision_goes_on_with_the_trace_of_its_event(triage: Triage):
-    from services.triage.workers.handling import batch_handler
+async def test_what_a_newer_release_says_of_a_denial_goes_on_with_the_decision(triage: Triage):
+    event = denial()
+    one = received(event)
+    one.record.value = one.record.value[:-1] + b',"of_a_newer_release":{"a":"b}"}}\n'
+    handle = batch_handler(triage.engine, triage.rules, triage.producer)  # type: ignore[arg-type]
+    await handle([one])
 
+    (decision,) = await triage.decisions()
+    assert decision.payload["of_a_newer_release"] == {"a": "b}"}
+    assert decision.payload | {"of_a_newer_release": None} == msgspec.json.decode(
+        encode(DenialTriaged.of(event, decided_alone(triage, event)))
+    ) | {"of_a_newer_release": None}
+
+
+def decided_alone(triage: Triage, event: ClaimDenied) -> Decision:
+    return deciding.decide(
+        event, (), triage.rules.policies.reference, triage.rules.calendar, event.received_on
+    )
+
+
+async def test_a_decision_goes_on_with_the_trace_of_its_event(triage: Triage):
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     handle = batch_handler(triage.engine, triage.rules, triage.producer)
     await handle([received(denial(), trace_parent=trace)])

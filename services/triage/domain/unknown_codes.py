@@ -16,17 +16,18 @@ STRANGE = "strange"
 """Stands for what does not look like a code: it may be anything that slipped into the wrong element."""
 
 
-def unknown_codes(event: ClaimObserved) -> set[tuple[CodeList, str]]:
-    """Give list and code of what the event's adjustments and HE remarks say and no list has."""
-    adjustments = [*event.adjustments, *(one for line in event.lines for one in line.adjustments)]
-    remarks = [*event.remarks, *(one for line in event.lines for one in line.remarks)]
+def unknown_codes(*events: ClaimObserved) -> set[tuple[CodeList, str]]:
+    """Give list and code of what the events' adjustments and HE remarks say and no list has."""
+    places = [place for event in events for place in (event, *event.lines)]
+    adjustments = [one for place in places for one in place.adjustments]
+    remarks = [one for place in places for one in place.remarks]
     groups = {one.group for one in adjustments} - GROUPS
-    reasons = {one.reason for one in adjustments if one.reason and carc_status(one.reason) == "unknown"}
-    codes = {one.code for one in remarks if one.code_list == "HE" and rarc_status(one.code) == "unknown"}
+    reasons = {one.reason for one in adjustments}
+    codes = {one.code for one in remarks if one.code_list == "HE"}
     return {
         *(("group", _shown(one)) for one in groups),
-        *(("carc", _shown(one)) for one in reasons),
-        *(("rarc", _shown(one)) for one in codes),
+        *(("carc", _shown(one)) for one in reasons if one and carc_status(one) == "unknown"),
+        *(("rarc", _shown(one)) for one in codes if rarc_status(one) == "unknown"),
     }
 
 

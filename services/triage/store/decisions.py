@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from shared.kafka.stamps import make_due
 from shared.values import derived, shard_of
 
 DECISIONS = OutboxTable(service="triage", name="triage.decisions")
+
+NOTHING_TOLD: Mapping[EventKey, Any] = MappingProxyType({})
 
 SETTLED_SECONDS_MIN = 30
 """A decision settled more recently is not sent again: whoever seems to miss its receipt will have it soon."""
@@ -90,17 +93,22 @@ def decision_id(event_id: UUID, revision: int, decision_revision: int) -> UUID:
 async def insert_decisions(
     connection: AsyncConnection,
     decisions: Sequence[Triaged | ClaimOutcomeSeen],
-    trace_parents: Mapping[EventKey, str],
+    payloads: Mapping[EventKey, bytes] = NOTHING_TOLD,
+    trace_parents: Mapping[EventKey, str] = NOTHING_TOLD,
 ) -> None:
-    """Keep decisions and make them due, in their order."""
+    """
+    Keep decisions and make them due, in their order.
+
+    `payloads` are the events as they came, where they are at hand, `trace_parents` the traces to go on with.
+    """
     events = [one.event if isinstance(one, Triaged) else one for one in decisions]
     made = [one.decision if isinstance(one, Triaged) else None for one in decisions]
     await insert_messages(
         connection,
         DECISIONS,
         [
-            _message(one, trace_parents.get(key_of(event)))
-            for one, event in zip(decisions, events, strict=True)
+            _message(one, payloads.get(key), trace_parents.get(key))
+            for one, key in zip(decisions, map(key_of, events), strict=True)
         ],
         extra={
             "event_id": ("uuid", [one.event_id for one in events]),
@@ -114,7 +122,7 @@ async def insert_decisions(
     )
 
 
-def _message(one: Triaged | ClaimOutcomeSeen, trace_parent: str | None) -> Message:
+def _message(one: Triaged | ClaimOutcomeSeen, payload: bytes | None, trace_parent: str | None) -> Message:
     if isinstance(one, ClaimOutcomeSeen):
         return Message.of(one, trace_parent=trace_parent)
     event, decision = one
@@ -126,7 +134,7 @@ def _message(one: Triaged | ClaimOutcomeSeen, trace_parent: str | None) -> Messa
         topic=DenialTriaged.topic,
         message_key=event.claim_key,
         shard=shard_of(event.claim_key),
-        payload=one.as_json(),
+        payload=one.as_json(payload),
         trace_parent=trace_parent,
     )
 

@@ -88,7 +88,8 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
     """Keep what is new of a batch and decide it; see to the receipts of what is not. The caller commits."""
     await lock_shards(connection, "triage", batch.shards())
     in_force = await rules.policies.in_force(connection)
-    new_events = await insert_events(connection, batch.events, batch.payloads())
+    payloads = batch.payloads()
+    new_events = await insert_events(connection, batch.events, payloads)
     new_facts = await insert_facts(connection, batch.facts)
 
     fresh_keys = new_events | await undecided_among(connection, batch.events.keys() - new_events)
@@ -100,7 +101,7 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
     decisions = await _decisions(
         connection, fresh, reopened, new=new_events, in_force=in_force, calendar=rules.calendar
     )
-    await insert_decisions(connection, decisions, batch.trace_parents())
+    await insert_decisions(connection, decisions, payloads, batch.trace_parents())
 
     askers = await _askers(connection, batch, new_events=new_events, new_facts=new_facts)
     sent_again = await send_again(connection, askers.keys())

@@ -111,7 +111,7 @@ async def _batch(connection: AsyncConnection, one: Reevaluation, rules: Rules) -
         return
     await lock_shards(connection, "triage", page.shards)
     made = await _decide_again(connection, one, page, rules)
-    await insert_decisions(connection, made, {})
+    await insert_decisions(connection, made)
     await advance(
         connection, one, after=page.last, looked=len(page.denials), changed=len(made), finished=False
     )

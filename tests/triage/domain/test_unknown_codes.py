@@ -40,3 +40,11 @@ def test_pharmacy_codes_and_known_codes_are_not_told():
     known = line(adjustments=(adjustment("CO", "197"),), remarks=["N54"])
 
     assert unknown_codes(denial(refused("197"), lines=[known, pharmacy])) == set()
+
+
+def test_several_events_tell_their_unknown_codes_together():
+    one = denial(refused("197"), adjustments=(adjustment("CO", "999"),))
+    two = denial(refused("197"), lines=[line(adjustments=(adjustment("ZZ", "197"),), remarks=["Q7"])])
+
+    assert unknown_codes(one, two) == {("carc", "999"), ("group", "ZZ"), ("rarc", "Q7")}
+    assert unknown_codes() == set()
