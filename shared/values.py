@@ -21,10 +21,11 @@ def derived(namespace: UUID, name: str) -> UUID:
     number = int.from_bytes(digest, "big") >> 32  # 16 of 20 bytes
     found = _NEW(UUID)
     _SET(found, "int", number & _VERSION_CLEARED | _VERSION_5)
-    _SET(found, "is_safe", SafeUUID.unknown)
+    _SET(found, "is_safe", _UNKNOWN)
     return found
 
 
 _NEW, _SET = object.__new__, object.__setattr__
+_UNKNOWN = SafeUUID.unknown  # asked of the enumeration each time, it costs a call
 _VERSION_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
 _VERSION_5 = 5 << 76 | 0x8000 << 48  # RFC 9562: version 5, variant 10

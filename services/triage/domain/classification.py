@@ -64,10 +64,12 @@ class Classification(Struct, frozen=True, kw_only=True):
     What the denied adjustments of one claim mean together.
 
     `main` is the reading that the decision follows. `authorization_amount` and `dependent_amount` are the
-    denied charges about authorization, and those refused only because another line was.
+    denied charges about authorization, and those refused only because another line was. `words` explain each
+    item, before and after its amount.
     """
 
     items: tuple[DeniedItem, ...]
+    words: tuple[tuple[str, str], ...]
     main: Reading
     auth_related: bool
     authorization_amount: Decimal
@@ -112,10 +114,12 @@ class _Pattern(Struct, frozen=True, kw_only=True, eq=False):
     """
     What refusals mean together, whatever their amounts. `main` None: the money decides between several.
 
-    `parts` has for each refusal its line, group, reason, remarks, reading, and whether it fell with another.
+    `parts` has for each refusal its line, group, reason, remarks, reading, and whether it fell with another;
+    `words` explain it, before and after its amount.
     """
 
     parts: tuple[tuple[int | None, str, str, tuple[str, ...], Reading, bool], ...]
+    words: tuple[tuple[str, str], ...]
     readings: tuple[Reading, ...]
     authorization: tuple[int, ...]
     dependent: tuple[int, ...]
@@ -161,6 +165,7 @@ def classify(event: ClaimDenied) -> Classification:
         dependent = sum([amounts[index] for index in pattern.dependent], _NOTHING)
     return Classification(
         items=items,
+        words=pattern.words,
         main=pattern.main or _heaviest(items, pattern),
         auth_related=auth_related,
         authorization_amount=authorization,
@@ -208,10 +213,15 @@ def _pattern(fields: tuple[tuple[Any, ...], ...]) -> _Pattern:
         for index, reading in enumerate(readings)
         if _falls_with(reading, refusals[index].line_number, lines)
     )
+    parts = tuple(
+        (one.line_number, one.group, one.reason, one.remarks, reading, index in dependent)
+        for index, (one, reading) in enumerate(zip(refusals, readings, strict=True))
+    )
     return _Pattern(
-        parts=tuple(
-            (one.line_number, one.group, one.reason, one.remarks, reading, index in dependent)
-            for index, (one, reading) in enumerate(zip(refusals, readings, strict=True))
+        parts=parts,
+        words=tuple(
+            _words(line, group, reason, reading, dependent=dependent)
+            for line, group, reason, _, reading, dependent in parts
         ),
         readings=readings,
         authorization=authorization,
@@ -223,6 +233,14 @@ def _pattern(fields: tuple[tuple[Any, ...], ...]) -> _Pattern:
         human=_human(readings, authorization, relevant),
         notes=_all_notes(refusals, readings),
     )
+
+
+def _words(
+    line: int | None, group: str, reason: str, reading: Reading, *, dependent: bool
+) -> tuple[str, str]:
+    place = "the claim" if line is None else f"line {line}"
+    fell = " It fell with another line." if dependent else ""
+    return f"{group}-{reason or 'none'} on {place}, ", f": {reading.why}{fell}"
 
 
 def _party(group: str) -> ResponsibleParty:

@@ -1,10 +1,9 @@
 """What remarks on the remittance say about the ways left: appeal times, no appeal rights, reversals."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 from services.triage.domain.anchors import Start
-from services.triage.domain.windows import Span, Window, end_of
+from services.triage.domain.windows import Span, end_of, window_of
 from shared.calendars import Calendar, ClosedDays
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Clock
@@ -108,7 +107,8 @@ def appeal_cues(start: Start, calendar: Calendar, remarks: frozenset[str], *, zo
         if code not in remarks:
             continue
         forbidden = tuple(words for other, words in NO_APPEAL.items() if other in remarks)
-        end = None if start.latest is None else end_of(_window(days, zone), start.latest, calendar)
+        window = window_of(Span(amount=days, unit="calendar_days"), zone, ClosedDays())
+        end = None if start.latest is None else end_of(window, start.latest, calendar)
         exact = start.exact is not None
         yield Clock(
             kind="appeal_level_1",
@@ -127,9 +127,3 @@ def appeal_cues(start: Start, calendar: Calendar, remarks: frozenset[str], *, zo
             reasons=forbidden,
             missing_facts=() if start.missing is None else (start.missing,),
         )
-
-
-@lru_cache(maxsize=64)
-def _window(days: int, zone: str) -> Window:
-    """Make each window once: ends are remembered by the window's identity."""
-    return Window(span=Span(amount=days, unit="calendar_days"), zone=zone, kept=ClosedDays())

@@ -103,7 +103,10 @@ def decide(
         needs_human=bool(human),
         needs_human_reasons=human,
         explanation=(
-            *[_item_line(item) for item in classification.items],
+            *[
+                _item_line(item, *around)
+                for item, around in zip(classification.items, classification.words, strict=True)
+            ],
             *classification.notes,
             *_history_lines(before),
             *outlook.explanation,
@@ -181,8 +184,6 @@ def _history_lines(before: Told) -> list[str]:
     return lines
 
 
-def _item_line(item: DeniedItem) -> str:
-    place = "the claim" if item.line_number is None else f"line {item.line_number}"
+def _item_line(item: DeniedItem, before: str, after: str) -> str:
     units = "" if item.quantity is None else f", units: {quantity_words(item.quantity)}"
-    fell = " It fell with another line." if item.dependent else ""
-    return f"{item.group}-{item.reason or 'none'} on {place}, {item.amount:,.2f}{units}: {item.why}{fell}"
+    return f"{before}{item.amount:,.2f}{units}{after}"

@@ -56,10 +56,10 @@ NO_FACTS = Facts()
 
 def weigh(facts: Sequence[FactRecorded], event_id: UUID) -> Facts:
     """Keep the facts about this denial, the latest of each kind; their order of arrival does not matter."""
-    about = [fact for fact in facts if event_id in fact.event_ids]
+    about = [fact for fact in facts if event_id in fact.event_ids] if facts else ()
     if not about:
         return NO_FACTS
-    about.sort(key=lambda fact: (fact.recorded_at, fact.fact_id))
+    about = sorted(about, key=lambda fact: (fact.recorded_at, fact.fact_id))
     latest = {fact.kind: fact.value for fact in about}
     dates: dict[FactKind, date | datetime] = {}
     words: dict[FactKind, str] = {}

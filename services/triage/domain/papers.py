@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from services.triage.domain.care import BILLS_OR_OFFICES, setting
 from services.triage.domain.urgency import is_institutional
+from shared.contracts.claim import ServiceLine
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Action
 
@@ -51,10 +52,10 @@ _MISSING: dict[Action, tuple[str, ...]] = {
 _LINES_SHOWN = 6
 
 
-@lru_cache(maxsize=1024)
 def quantity_words(quantity: Decimal) -> str:
     """Write a number of units without trailing zeros."""
-    return f"{quantity.normalize():f}"
+    text = str(quantity)
+    return text if text.isdigit() else f"{quantity.normalize():f}"
 
 
 _OF_ANOTHER_TEAM: dict[Action, tuple[str, ...]] = {
@@ -102,15 +103,7 @@ def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount
     if begin is not None:
         parts += f"; service {begin}" if end is None or end == begin else f"; service {begin} to {end}"
     if chosen:
-        shown = [
-            _billed(
-                line.code or line.revenue_code or "no code",
-                line.original_code,
-                line.modifiers,
-                line.units_original or line.units_paid,
-            )
-            for line in chosen[:_LINES_SHOWN]
-        ]
+        shown = [_billed(line) for line in chosen[:_LINES_SHOWN]]
         more = f", {len(chosen) - _LINES_SHOWN} lines more" if len(chosen) > _LINES_SHOWN else ""
         parts += f"; {', '.join(shown)}{more}"
     if event.facility_type:
@@ -126,9 +119,13 @@ def _kind_of_place(event: ClaimDenied) -> str:
     return "type of bill or place of service" if unsure else "place of service"
 
 
-def _billed(code: str, original: str | None, modifiers: tuple[str, ...], units: Decimal | None) -> str:
+def _billed(line: ServiceLine) -> str:
     """Say what was billed. The authorization must fit the code of SVC06, not the one that was paid for."""
-    billed = "-".join((original or code, *modifiers)) if original or modifiers else code
+    code = line.code or line.revenue_code or "no code"
+    original, modifiers, units = line.original_code, line.modifiers, line.units_original or line.units_paid
+    billed = original or code
+    if modifiers:
+        billed = "-".join((billed, *modifiers))
     if original is not None and original != code:
         billed += f" (the payer read {code})"
     return billed if units is None else f"{billed} x{quantity_words(units)}"

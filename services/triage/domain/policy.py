@@ -24,7 +24,7 @@ from services.triage.domain.policy_file import (
     Review,
 )
 from services.triage.domain.policy_reading import apart_from, located, read_table
-from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window
+from services.triage.domain.windows import CountFrom, Roll, Span, Unit, Window, window_of
 from shared.calendars import ClosedDays, state_is_known
 from shared.contracts.decision import ClockKind
 
@@ -259,8 +259,8 @@ def _window(span: Span, file: PolicyFile, kept: ClosedDays, off_day: Span | None
     perhaps = None
     if counts and file.holidays is None:
         usual = replace(kept, usual_only=True)
-        perhaps = Window(span=span, zone=file.zone, kept=usual, off_day=off_day)
-    return Window(span=span, zone=file.zone, kept=kept, off_day=off_day, perhaps=perhaps)
+        perhaps = window_of(span, file.zone, usual, off_day)
+    return window_of(span, file.zone, kept, off_day, perhaps)
 
 
 def _cap(

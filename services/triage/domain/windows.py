@@ -45,8 +45,8 @@ class Window:
     A span, and what applies instead when it starts on a day off.
 
     `off_day` replaces `span` if the start is no business day. `perhaps`: the same with the days off that the
-    payer may keep instead, where its policy does not say. Made once per policy and compared by identity,
-    so that asking for the same end again costs a look into a table.
+    payer may keep instead, where its policy does not say. Compared by identity, so that asking for the same
+    end again costs a look into a table; window_of() gives policies that count alike the same one.
     """
 
     span: Span
@@ -54,6 +54,14 @@ class Window:
     kept: ClosedDays
     off_day: Span | None = None
     perhaps: "Window | None" = None
+
+
+@lru_cache(maxsize=8192)
+def window_of(
+    span: Span, zone: str, kept: ClosedDays, off_day: Span | None = None, perhaps: Window | None = None
+) -> Window:
+    """Make each window once."""
+    return Window(span=span, zone=zone, kept=kept, off_day=off_day, perhaps=perhaps)
 
 
 @dataclass(frozen=True, slots=True)
