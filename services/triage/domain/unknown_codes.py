@@ -18,9 +18,11 @@ STRANGE = "strange"
 
 def unknown_codes(*events: ClaimObserved) -> set[tuple[CodeList, str]]:
     """Give list and code of what the events' adjustments and HE remarks say and no list has."""
-    places = [place for event in events for place in (event, *event.lines)]
-    adjustments = [one for place in places for one in place.adjustments]
-    remarks = [one for place in places for one in place.remarks]
+    lines = [line for event in events for line in event.lines]
+    adjustments = [one for event in events for one in event.adjustments]
+    adjustments += [one for line in lines for one in line.adjustments]
+    remarks = [one for event in events for one in event.remarks]
+    remarks += [one for line in lines for one in line.remarks]
     groups = {one.group for one in adjustments} - GROUPS
     reasons = {one.reason for one in adjustments}
     codes = {one.code for one in remarks if one.code_list == "HE"}

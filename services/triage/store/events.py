@@ -50,7 +50,8 @@ _INSERT = text(f"""
             cast(:bundles as bytea[])) as made(organization_id, bundle_id, payloads)
         where bundle_id in (select bundle_id from inserted)
     )
-    select organization_id, event_id, revision from inserted
+    select array_agg(organization_id), array_agg(event_id), array_agg(revision) from inserted
+    having count(*) < :given
 """)
 
 _NAMED = text("""
@@ -123,11 +124,14 @@ async def insert_events(
             "types": array_of([type(event).__name__ for event in seen]),
             "charges": array_of([event.charge_amount for event in seen]),
             "denied": array_of([denied_amount(event) for event in seen]),
+            "given": len(events),
         },
     )
-    new = inserted.all()
-    # As a rule all are new: then the keys at hand are as good, and need not be hashed again.
-    return set(events) if len(new) == len(events) else {(row[0], row[1], row[2]) for row in new}
+    # As a rule all are new: then no keys come back, and those at hand need not be hashed again.
+    some = inserted.one_or_none()
+    if some is None:
+        return set(events)
+    return set() if some[0] is None else set(zip(*some, strict=True))
 
 
 async def denials_named_by(

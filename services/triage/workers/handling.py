@@ -97,14 +97,14 @@ def _count(result: BatchResult, *, received: int, seconds: float) -> None:
 
 def _tell_unknown_codes(result: BatchResult) -> None:
     """Count what no list has, and say which codes: a list may be out of date, or a payer invent its own."""
-    denials = [
+    events = [
         one.event
         for one in result.decisions
         if isinstance(one, Triaged) and one.decision.decision_revision == 1
     ]
-    if not unknown_codes(*denials):  # as a rule, and asked of all at once this costs little
+    if not unknown_codes(*events):  # as a rule, and asked of all at once this costs little
         return
-    found = Counter([code for event in denials for code in unknown_codes(event)])
+    found = Counter([code for event in events for code in unknown_codes(event)])
     for (code_list, code), denials in found.items():
         metrics.UNKNOWN_CODES.labels(code_list).inc(denials)
         log.warning("unknown_code", table=code_list, code=code, denied_claims=denials)
