@@ -85,15 +85,13 @@ def list_files(
     with Stack.find(data_dir).client("tracker", "biller") as tracker:
         answer = tracker.get(f"/v1/cases/{case_id}/files", params={"reveal": reveal})
         found = raise_for_problem(answer).json()["data"]
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("File", no_wrap=True)
-    table.add_column("Name, kind, attached")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 1, 0))
+    table.add_column("File, name, kind", min_width=36)  # an id stays whole, for `download`
     table.add_column("Papers")
     table.add_column("Bytes", justify="right", no_wrap=True)
     for one in found:
         table.add_row(
-            one["file_id"],
-            escape(f"{one['name'] or _gone(one)}\n{one['media_type']}, {one['attached_at'][:10]}"),
+            escape("\n".join((one["file_id"], one["name"] or _gone(one), one["media_type"]))),
             escape("\n".join(one["documents"])),
             f"{one['size_bytes']:,}",
         )

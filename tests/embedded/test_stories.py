@@ -164,6 +164,7 @@ def test_a_denial_is_won(office: Office, tmp_path: Path) -> None:
     [there] = [one for one in office.papers("WON") if one["state"] == "attached"]
     [file_id] = there["file_ids"]
     assert notes.name not in office.types("files", case_id)
+    assert notes.name in office.types("files", case_id, "--reveal")
     sent = office.does(
         "WON", "submit", **RETRO, on="2026-11-06", channel="portal", reference="REF-2041", files=[file_id]
     )
@@ -205,7 +206,8 @@ def test_a_denial_is_won(office: Office, tmp_path: Path) -> None:
     ]
     moved = [one for one in steps if one[0] != "file_attached"]
     assert timeline == [("decision", "open"), *moved, ("remittance", "closed")]
-    assert office.audited("WON") == [*(kind for kind, _ in steps), "file_opened"]
+    told = [kind for kind, _ in steps]
+    assert office.audited("WON") == [*told[:2], "identifiers_opened", *told[2:], "file_opened"]
     assert [(one["data"].get("step"), one["data"]["state"]) for one in office.events("WON")] == [
         (None, "open"),
         *steps,
@@ -232,7 +234,12 @@ def test_a_denial_whose_time_ran_out_is_closed_by_a_person_and_by_nobody_else(of
 
 def test_a_payer_that_grants_no_such_request_ends_it_until_somebody_knows_better(office: Office) -> None:
     wrong = office.attaches("FORBIDDEN", b"the notes of somebody else")
-    office.does("FORBIDDEN", "file_removed", file_id=wrong, reason="another patient's")
+    assert (
+        "now possible"
+        in office.types(
+            "remove-file", office.case("FORBIDDEN")["case_id"], wrong, "another patient's"
+        ).lower()
+    )
     office.does("FORBIDDEN", "close", reason="not_permitted", note="the plan takes none")
     reopened = office.does("FORBIDDEN", "reopen", note="the appeal lane is open")
     appealed = office.does("FORBIDDEN", "submit", request="appeal", on="2026-11-10", channel="mail")

@@ -27,6 +27,7 @@ from services.tracker.api.taking import check_row, lock_case, take_step
 from services.tracker.api.views import MASK, CaseSummary, View, case_summary
 from services.tracker.domain.file_kinds import (
     BEGINNING_BYTES,
+    KINDS,
     check_beginning,
     check_block,
     clean_name,
@@ -100,9 +101,7 @@ _BODY = {"schema": {"type": "string", "format": "binary"}}
 _DESCRIBED: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": dict.fromkeys(
-            ("application/pdf", "image/tiff", "image/jpeg", "image/png", "text/plain"), _BODY
-        ),
+        "content": dict.fromkeys(KINDS, _BODY),
     }
 }
 
@@ -141,7 +140,7 @@ def files_router(engine: AsyncEngine, keyring: Keyring, cabinet: Cabinet | None)
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """
-        Attach a file: its bytes are the body, whatever their kind says in `Content-Type`.
+        Attach a file: its bytes are the body, its kind stands in `Content-Type`.
 
         The same bytes again are the same file: 200, and nothing new but papers that it is as well.
         """
