@@ -1,9 +1,10 @@
 """What stands in a URL, looked at in one place for every route: no control characters, no unknown names."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
+from weakref import WeakKeyDictionary
 
 from fastapi import Request
 from fastapi.dependencies.utils import _get_flat_fields_from_params  # a model's fields are parameters
@@ -41,10 +42,21 @@ async def refuse_unknown(request: Request) -> None:
 
     A filter with a slip in its name would otherwise give the unfiltered list as if it were the answer.
     """
-    known = set(_query_names(request.scope["route"].dependant))
+    known = _known_names(request.scope["route"])
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         raise RequestValidationError(_mistakes(unknown, known))
+
+
+def _known_names(route: Any) -> frozenset[str]:
+    """Give the parameters of a route. To gather them takes longer than to look up a page of cases."""
+    known = _KNOWN.get(route.endpoint)
+    if known is None:
+        known = _KNOWN[route.endpoint] = frozenset(_query_names(route.dependant))
+    return known
+
+
+_KNOWN: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
 
 
 def _query_names(dependant: Any) -> Iterator[str]:
@@ -53,7 +65,7 @@ def _query_names(dependant: Any) -> Iterator[str]:
         yield from _query_names(inner)
 
 
-def _mistakes(unknown: Sequence[str], known: set[str]) -> list[dict[str, Any]]:
+def _mistakes(unknown: Sequence[str], known: Collection[str]) -> list[dict[str, Any]]:
     expected = ", ".join(sorted(known)) or "none"
     return [
         {"type": "unknown_parameter", "loc": ("query", name), "ctx": {"expected": expected}}

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -277,11 +278,13 @@ def case_summary(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
         "next_deadline_zone": deadline and zone,
         "days_left": None if deadline is None else days_between(at, deadline, zone=zone),
         "may_have_closed": bool(row["unsure_from"] and row["unsure_from"] <= at < row["unsure_until"]),
-        "patient": PersonView(
-            name=MASK if row["patient_name_index"] else None,
-            member_id=MASK if row["member_id_index"] else None,
-        ),
+        "patient": _masked(bool(row["patient_name_index"]), bool(row["member_id_index"])),
     }
+
+
+@cache
+def _masked(has_name: bool, has_member_id: bool) -> PersonView:  # noqa: FBT001
+    return PersonView(name=MASK if has_name else None, member_id=MASK if has_member_id else None)
 
 
 ON_THE_REMITTANCE = "From the remittance"

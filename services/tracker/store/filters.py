@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from services.tracker.domain.states import LIVE_STATES
+
 NEXT_ZONE = "deadline_zones[array_position(deadlines, next_deadline_at)]"
 _MIDNIGHT = "cast(cast(:{} as date) as timestamp) at time zone 'UTC'"
 _EARLIEST = f"({_MIDNIGHT} - interval '14 hours')"
@@ -148,3 +150,21 @@ def by_kind(filters: Filters) -> bool:
 def by_deadline(filters: Filters) -> bool:
     """Tell whether only cases with a deadline can be meant."""
     return any(name.startswith("deadline") for name in used(filters))
+
+
+def of_live_kinds(filters: Filters) -> bool:
+    """
+    Tell whether live states are asked for, and nothing that is not in the index of kinds.
+
+    Such cases are few and young: who looks for the oldest would go through all that ended long ago.
+    """
+    given = used(filters).keys()
+    return "states" in given and given <= _IN_KINDS and LIVE_STATES.issuperset(filters.states)
+
+
+_IN_KINDS = _KINDS | {"opened_from", "opened_until"}
+
+
+def only_by_state_and_deadline(filters: Filters) -> bool:
+    """Tell whether nothing else narrows the list."""
+    return all(name == "states" or name.startswith("deadline") for name in used(filters))

@@ -1,6 +1,7 @@
 """Cases as people look for them: filters, one sort, and the place where the next page starts."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from services.tracker.store.filters import (
     by_kind,
     conditions,
     lanes,
+    of_live_kinds,
+    only_by_state_and_deadline,
 )
 from shared.contracts.decision import Category
 
@@ -29,6 +32,23 @@ SORTS: dict[str, tuple[str, str]] = {
 
 _FEW = 30_000
 """Cases that are read and sorted in less time than a page may take."""
+
+
+LISTED = (
+    *("case_id", "version", "state", "closed_reason", "merged_into", "is_test", "auth_related", "category"),
+    *("route", "recommended_action", "payer_name", "payer_id", "claim_number", "payer_claim_number"),
+    *("facility", "rendering_npi", "service_code", "further_service_codes", "patient_name_index"),
+    *("member_id_index", "service_from", "denied_on", "charge_amount", "denied_amount", "amount_at_stake"),
+    *("paid_amount", "deadlines", "deadline_zones", "next_deadline_at", "unsure_from", "unsure_until"),
+    *("urgency_class", "priority", "confidence", "needs_human", "needs_human_reasons", "assignee_id"),
+    *("tags", "follow_up_on", "information_due_at", "recovered_payer_amount", "recovered_patient_amount"),
+    *("opened_at", "updated_at", "closed_at", "purged_at"),
+)
+"""What a list shows of tracker.cases. The other columns are long, and slow to read."""
+_LISTED = ", ".join(f"c.{name}" for name in LISTED)
+
+as_text = lru_cache(maxsize=512)(text)
+"""text(), which takes a while to find its parameters; people's filters repeat."""
 
 
 class Place(NamedTuple):
@@ -56,14 +76,19 @@ async def find_cases(
     after: Place | None = None,
 ) -> Found:
     """Give one page. `sort` is a name of SORTS, with `-` before it for the largest first."""
-    few = await _are_few(connection, organization_id, filters) if sort.endswith("priority") else False
+    few = (
+        await _are_few(connection, organization_id, filters)
+        if sort.endswith("priority")
+        else sort == "opened" and of_live_kinds(filters)
+    )
     rows: list[dict[str, Any]] = []
     for part in parts(filters, sort=sort, after=after):
         statement, bound = page_query(filters, sort=sort, after=None if rows else after, few=few, part=part)
         found = await connection.execute(
-            text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1 - len(rows)}
+            as_text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1 - len(rows)}
         )
-        rows += [dict(row) for row in found.mappings()]
+        names = tuple(found.keys())
+        rows += [dict(zip(names, row, strict=True)) for row in found]
         if len(rows) > limit:
             last = rows[limit - 1]
             return Found(rows[:limit], Place(sort, last["sorted_value"], UUID(str(last["case_id"]))))
@@ -136,6 +161,10 @@ def page_query(
     order, beyond = ("desc", "<") if sort.startswith("-") else ("asc", ">")
     held, bound = conditions(filters)
     held += _HELD[part]
+    if part == "with_clock" and not only_by_state_and_deadline(filters):
+        # The planner takes the state for as rare among cases with a clock as among all, and would rather read
+        # all that the other filters leave than walk down a list in which every second case is open.
+        held = [f"coalesce({one}, false)" if one.startswith("state =") else one for one in held]
     if after is not None and part == "without_clock":
         held.append(f"case_id {beyond} :after_id")
         bound |= {"after_id": after.case_id}
@@ -152,11 +181,13 @@ def page_query(
         holds = [*held, *lane]
         source = _of_each_kind(holds, in_order) if kinds else f"tracker.cases where {' and '.join(holds)}"
         if few:
-            source = f"(select * from {source} offset 0) as few"  # an offset keeps the two apart
+            source = (
+                f"(select case_id, {column} from {source} offset 0) as few"  # an offset keeps the two apart
+            )
         lists.append(f"(select case_id, {column} from {source} {in_order} limit :limit)")
     # Only the ids are sorted and merged: whole rows are wide.
     page = f"""
-        select c.*, cast(c.{column} as text) as sorted_value
+        select {_LISTED}, cast(c.{column} as text) as sorted_value
         from (select * from ({" union all ".join(lists)}) as lanes {in_order} limit :limit) as page
         cross join lateral (
             select * from tracker.cases c

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.states import LIVE_STATES
 from services.tracker.domain.worklist import BANDS
+from services.tracker.store.search import LISTED, as_text
 
 
 class QueuePlace(NamedTuple):
@@ -37,9 +37,10 @@ async def queue(
         after = place if band == place.band else QueuePlace(place.at, band)
         statement, bound = band_query(band, me=me, after=after)
         rows = await connection.execute(
-            text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1 - len(found)}
+            as_text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1 - len(found)}
         )
-        found += [{**row, "band": band} for row in rows.mappings()]
+        names = (*rows.keys(), "band")
+        found += [dict(zip(names, (*row, band), strict=True)) for row in rows]
         if len(found) > limit:
             last = found[limit - 1]
             case_id = UUID(str(last["case_id"]))
@@ -50,6 +51,7 @@ async def queue(
 
 # Null counts for nothing in least(); a follow-up is due from the beginning of its day.
 _ACT_BY = "least(due_at, information_due_at, cast(follow_up_on as timestamp) at time zone 'UTC')"
+_LISTED = ", ".join(LISTED)
 _MINE = "case when assignee_id is null then 0 else 1 end"
 _ORDER = "order by mine desc, priority desc, case_id desc"
 
@@ -74,7 +76,7 @@ def band_query(band: int, *, me: UUID, after: QueuePlace) -> tuple[str, dict[str
         bound |= {"mine": after.mine, "priority": after.priority, "case_id": after.case_id}
     # One's own and nobody's cases apart, each in the order of an index.
     lanes = " union all ".join(
-        f"(select *, {_MINE} as mine, nullif({_ACT_BY}, 'infinity') as act_by from tracker.cases"
+        f"(select {_LISTED}, {_MINE} as mine, nullif({_ACT_BY}, 'infinity') as act_by from tracker.cases"
         f" where {' and '.join([*held, whose])} order by priority desc, case_id desc limit :limit)"
         for whose in ("assignee_id = :me", "assignee_id is null")
     )
