@@ -83,7 +83,8 @@ async def find_cases(
     )
     rows: list[dict[str, Any]] = []
     for part in parts(filters, sort=sort, after=after):
-        statement, bound = page_query(filters, sort=sort, after=None if rows else after, few=few, part=part)
+        statement, bound = page_query(filters, sort=sort, after=after, few=few, part=part)
+        after = None  # it lies in the first part
         found = await connection.execute(
             as_text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1 - len(rows)}
         )
