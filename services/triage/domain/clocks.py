@@ -242,7 +242,7 @@ def _rules(match: PayerMatch, kinds: frozenset[ClockKind]) -> Iterator[ClockRule
 
 def _stands(rule: ClockRule, known: Known, remarks: frozenset[str]) -> Standing | None:
     concerns, _, missing = all_of(rule.when, known)
-    if concerns is False:
+    if concerns is False or (concerns is None and rule.entry.if_known):
         return None
     review = next((one for one, when in rule.reviews if all_of(when, known)[0]), None)
     return Standing(rule, _permission(rule, known, missing, remarks), review)
@@ -269,17 +269,19 @@ def _announced(
     return tuple(RunningClock(clock, None) for clock in appeal_cues(start, calendar, remarks, zone=zone))
 
 
-def _lent(clock: Clock, why: str) -> Clock:
+def _lent(clock: Clock, why: str, label: str) -> Clock:
+    """Say why the default's clock stands here; one for certain claims keeps its `label`."""
     if clock.permitted is False:
         return clock
-    return msgspec.structs.replace(clock, label=_LENT[why], reasons=(why,))
+    return msgspec.structs.replace(clock, label=label or _LENT[why], reasons=(why,))
 
 
 def _running(
     standing: Standing, start: Start | None, caps: tuple[Start, ...], calendar: Calendar
 ) -> RunningClock:
     clock = _clock(standing, start, caps, calendar)
-    clock = clock if standing.lent is None else _lent(clock, standing.lent)
+    if standing.lent is not None:
+        clock = _lent(clock, standing.lent, clock.label if standing.rule.entry.if_known else "")
     return RunningClock(clock, standing.rule, standing.review, standing.permission.exempt)
 
 

@@ -102,7 +102,8 @@ class ClockEntry(Struct, frozen=True, forbid_unknown_fields=True):
     `requires` (all) and `requires_any` (one): without them the payer does not permit it, and the reason is
     shown. `excludes`: any of them forbids it. `exempt`: where one holds the payer asks for nothing, so the
     denial is its error; while that is unknown the way stays as it is. `amount_latest`: the widest reading,
-    where sources differ. `open_ended`: permitted without a time limit. `certain` false: whether it is
+    where sources differ. `open_ended`: permitted without a time limit. `if_known`: it is shown
+    only where `when` is known to hold, so that it asks nobody for its facts. `certain` false: whether it is
     permitted is not known. `caps`: it ends with the earliest of itself and these. `after`: it opens with the
     decision of that level. `restarts_on_repeat`: a remittance that repeats the denial starts it anew.
     """
@@ -111,6 +112,7 @@ class ClockEntry(Struct, frozen=True, forbid_unknown_fields=True):
     label: Text
     permitted: bool = True
     certain: bool = True
+    if_known: bool = False
     open_ended: bool = False
     unit: Unit | None = None
     amount: Amount | None = None

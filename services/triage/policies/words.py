@@ -63,6 +63,7 @@ WORDS_OF_KEYS: Mapping[str, Mapping[str, str]] = {
         "label": "The limit in words, shown to people.",
         "permitted": "false: the payer forbids this way always; `fallback` says what is left.",
         "certain": "false: whether the payer permits this way is not known.",
+        "if_known": "true: shown only where `when` is known to hold; nobody is asked for its facts.",
         "open_ended": "true: permitted without a time limit.",
         "amount_latest": "The widest reading where sources differ: a range is shown.",
         "anchors": "What it is counted from; of several, `choose` says which.",
