@@ -42,6 +42,7 @@ class Health:
         self._limits: dict[str, float] = {}
         self._beats: dict[str, float] = {}
         self._checks: dict[str, Check] = {}
+        self._asking: asyncio.Task[list[str]] | None = None
 
     def watch(self, name: str, *, seconds: float | None = None) -> None:
         """Expect beats of this loop from now on, at least every `seconds` (by default the watchdog's)."""
@@ -72,7 +73,12 @@ class Health:
         return {name: round(silence, 1) for name, silence in silences.items() if silence > self._limits[name]}
 
     async def unready(self) -> list[str]:
-        """Give the names of the checks that fail."""
+        """Give the names of the checks that fail. Strangers may ask: who asks meanwhile shares the answer."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> list[str]:
         names = list(self._checks)
         passed = await asyncio.gather(*(self._passes(name) for name in names))
         return [name for name, good in zip(names, passed, strict=True) if not good]

@@ -327,6 +327,25 @@ async def test_readyz_names_the_check_that_fails_and_not_why(site: Site):
     assert (unready.status_code, unready.json()) == (503, {"ready": False, "failing": ["topics"]})
 
 
+async def test_who_asks_for_readiness_at_once_shares_one_answer():
+    asked, go = [], asyncio.Event()
+
+    async def check() -> None:
+        asked.append(1)
+        await go.wait()
+
+    health = Health()
+    health.add_check("database", check)
+    asking = [asyncio.create_task(health.unready()) for _ in range(50)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking.pop().cancel()
+    go.set()
+
+    assert await asyncio.gather(*asking) == [[]] * 49
+    assert len(asked) == 1
+
+
 async def test_readyz_fails_on_an_outdated_or_absent_database(site: Site):
     owner = create_engine(site.database.owner, name="test")
     async with transaction(owner) as connection:

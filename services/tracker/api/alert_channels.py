@@ -86,6 +86,11 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
         secret = await checked_secret(kind, new.secret, network)
 
         async def work(connection: AsyncConnection, walled: Principal) -> Answer:
+            if len(await channels.list_channels(connection)) >= channels.CHANNELS_MAX:
+                raise ConflictError(
+                    f"There are {channels.CHANNELS_MAX} channels already.",
+                    remedy="Change one that nobody needs.",
+                )
             place = {"organization_id": wall_of(walled), "channel_id": uuid4()}
             added = await channels.add_channel(
                 connection,

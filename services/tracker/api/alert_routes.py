@@ -14,6 +14,7 @@ from services.tracker.alerts.domain.calendar import Calendar
 from services.tracker.alerts.domain.routing import Match, Routing
 from services.tracker.alerts.domain.rules import Hour
 from services.tracker.alerts.store.settings import (
+    SILENCES_MAX,
     add_silence,
     choose,
     chosen_by,
@@ -32,13 +33,14 @@ from services.tracker.api.steps import ANSWERS, IfMatch, version_of
 from services.tracker.api.views import View
 from services.tracker.store.audit import audit
 from shared import clock
-from shared.errors import InvalidInputError, NotFoundError, StaleError
+from shared.errors import ConflictError, InvalidInputError, NotFoundError, StaleError
 from shared.http.auth import scope_of
 from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
 SILENCE_AT_MOST = timedelta(days=90)
+_DAYS_MAX = 500
 
 Reason = Annotated[str, Field(min_length=3, max_length=500, pattern=r"^[^\x00]+$")]
 Weekday = Annotated[int, Field(ge=0, le=6, description="0 is Monday.")]
@@ -50,13 +52,13 @@ class CalendarView(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     zone: str | None = Field(default=None, max_length=64)
-    weekdays: tuple[Weekday, ...] = (0, 1, 2, 3, 4)
+    weekdays: Annotated[tuple[Weekday, ...], Field(max_length=7)] = (0, 1, 2, 3, 4)
     opens: Hour = time(8)
     closes: Hour = time(18)
     country: str = Field(default="US", max_length=2, description="Whose holidays are kept; empty for none.")
     subdivision: str | None = Field(default=None, max_length=10)
-    closed: frozenset[date] = frozenset()
-    open: frozenset[date] = frozenset()
+    closed: Annotated[frozenset[date], Field(max_length=_DAYS_MAX)] = frozenset()
+    open: Annotated[frozenset[date], Field(max_length=_DAYS_MAX)] = frozenset()
 
 
 class NewRoutes(BaseModel):
@@ -268,6 +270,10 @@ async def _silence(
     )
 
     async def work(connection: AsyncConnection) -> Answer:
+        if len(await silences_of(connection, wall_of(principal), ending_after=at)) >= SILENCES_MAX:
+            raise ConflictError(
+                f"There are {SILENCES_MAX} silences already.", remedy="End those that nobody needs."
+            )
         columns: dict[str, Any] = {**dict(made), "match": match.model_dump_json()}
         await add_silence(connection, wall_of(principal), **columns)
         await audit(

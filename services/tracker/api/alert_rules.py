@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.tracker.alerts.domain.defaults import INSTALLATION
 from services.tracker.alerts.domain.rules import KINDS, Only, Rule, Settings, Word
 from services.tracker.alerts.previews import go_through, known_past
-from services.tracker.alerts.store.settings import keep_rule, remove_rule, rules_of
+from services.tracker.alerts.store.settings import RULES_MAX, keep_rule, remove_rule, rules_of
 from services.tracker.api.alerts import (
     CHANGED,
     PROBLEMS,
@@ -26,7 +26,7 @@ from services.tracker.api.steps import ANSWERS, IfMatch, version_of
 from services.tracker.api.views import View
 from services.tracker.store.audit import audit
 from shared import clock
-from shared.errors import InvalidInputError, NotFoundError, StaleError
+from shared.errors import ConflictError, InvalidInputError, NotFoundError, StaleError
 from shared.http.auth import scope_of
 from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import transaction
@@ -107,7 +107,11 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
         _check(new, wall_of(principal))
 
         async def work(connection: AsyncConnection) -> Answer:
-            await rules_of(connection, wall_of(principal))  # the defaults come before the first of one's own
+            there = await rules_of(connection, wall_of(principal))  # the defaults, before one's own first
+            if len(there) >= RULES_MAX:
+                raise ConflictError(
+                    f"There are {RULES_MAX} rules already.", remedy="Remove those that nobody needs."
+                )
             rule = Rule(
                 rule_id=uuid4(), name=new.name, settings=new.settings, only=new.only, enabled=new.enabled
             )

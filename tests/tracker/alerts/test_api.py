@@ -7,7 +7,9 @@ from sqlalchemy import text
 
 from services.tracker.alerts.domain.defaults import INSTALLATION
 from services.tracker.alerts.domain.rules import KINDS
+from services.tracker.alerts.store import channels
 from services.tracker.alerts.workers.evaluating import look_at
+from services.tracker.api import alert_routes, alert_rules
 from shared import clock
 from shared.postgres import transaction
 from tests.tracker.alerts.test_evaluating import near
@@ -186,6 +188,21 @@ async def test_what_routes_are_kept_can_be_read_again(site):
     assert (await admin.put("/v1/alerts/routes", json=routes_of_depth(110))).status_code == 422
 
     assert (await site["viewer"].get("/v1/alerts/routes")).status_code == 200
+
+
+async def test_nobody_keeps_more_than_a_look_can_go_through(site, monkeypatch):
+    monkeypatch.setattr(alert_rules, "RULES_MAX", 1)
+    monkeypatch.setattr(alert_routes, "SILENCES_MAX", 0)
+    monkeypatch.setattr(channels, "CHANNELS_MAX", 0)
+    until = (clock.now() + timedelta(hours=2)).isoformat()
+    for path, new, code in (
+        ("rules", CLOCK, 409),
+        ("silences", {"match": {"kinds": ["clock"]}, "reason": "known", "ends_at": until}, 409),
+        ("channels", {"name": "c", "kind": "pagerduty", "secret": "a" * 32}, 409),
+        ("rules", {**CLOCK, "only": {"payers": ["p"] * 501}}, 422),
+    ):
+        answer = await site["admin"].post(f"/v1/alerts/{path}", json=new)
+        assert answer.status_code == code, (path, answer.text)
 
 
 async def test_a_silence_has_an_author_a_reason_and_an_end(site):

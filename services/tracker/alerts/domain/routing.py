@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from services.tracker.alerts.domain.alerts import Alert
 from services.tracker.alerts.domain.content import Severity
 from services.tracker.alerts.domain.judging import names_payer
-from services.tracker.alerts.domain.rules import Dollars, Part, Word
+from services.tracker.alerts.domain.rules import NAMED_MAX, Dollars, Part, Word
 
 Label = Literal["rule", "kind", "severity", "payer", "category", "tier", "case"]
 Hours = Literal["always", "business"]
@@ -28,13 +28,13 @@ Seconds = Annotated[int, Field(ge=0, le=30 * 86_400)]
 class Match(Part):
     """All that is given must hold; of a list any. Empty matches every alert."""
 
-    kinds: tuple[Word, ...] = ()
-    rules: tuple[UUID, ...] = ()
-    severities: tuple[Severity, ...] = ()
-    payers: tuple[Word, ...] = ()
-    categories: tuple[Word, ...] = ()
+    kinds: Annotated[tuple[Word, ...], Field(max_length=NAMED_MAX)] = ()
+    rules: Annotated[tuple[UUID, ...], Field(max_length=NAMED_MAX)] = ()
+    severities: Annotated[tuple[Severity, ...], Field(max_length=NAMED_MAX)] = ()
+    payers: Annotated[tuple[Word, ...], Field(max_length=NAMED_MAX)] = ()
+    categories: Annotated[tuple[Word, ...], Field(max_length=NAMED_MAX)] = ()
     amount_at_least: Dollars | None = None
-    cases: tuple[UUID, ...] = ()
+    cases: Annotated[tuple[UUID, ...], Field(max_length=NAMED_MAX)] = ()
 
 
 def matches(match: Match, alert: Alert) -> bool:

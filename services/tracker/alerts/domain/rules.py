@@ -51,6 +51,10 @@ Hour = Annotated[
 Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 
 
+NAMED_MAX = 500
+"""Payers, cases … in one list: every look at every organization goes through all of them."""
+
+
 class Part(BaseModel):
     """A part of what people edit: unknown names are mistakes."""
 
@@ -170,7 +174,7 @@ class MorningDigest(Part):
     kind: Literal["morning_digest"] = "morning_digest"
     at: Hour = time(8)
     zone: Annotated[str, Field(max_length=64)] | None = None
-    weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] | None = None
+    weekdays: Annotated[tuple[Annotated[int, Field(ge=0, le=6)], ...], Field(max_length=7)] | None = None
 
 
 CaseSettings = NewCase | Clock | DeadlineMissed | FollowUp | InformationRequest | Unowned
@@ -186,8 +190,8 @@ def read_settings(stored: bytes | str) -> Any:
 class Only(Part):
     """Whom a rule is about; empty is everybody. Payers by id or name, whole, in any case of letters."""
 
-    payers: tuple[Word, ...] = ()
-    categories: tuple[Word, ...] = ()
+    payers: Annotated[tuple[Word, ...], Field(max_length=NAMED_MAX)] = ()
+    categories: Annotated[tuple[Word, ...], Field(max_length=NAMED_MAX)] = ()
     amount_at_least: Dollars | None = None
 
 

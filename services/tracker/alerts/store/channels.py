@@ -139,6 +139,10 @@ async def add_channel(
     return added is not None
 
 
+CHANNELS_MAX = 100
+"""Of one organization: each that is due has a task, and looks its name up."""
+
+
 async def list_channels(connection: AsyncConnection) -> list[Channel]:
     """Give the channels of the organization in scope."""
     return [_read(row) for row in await connection.execute(_LIST)]

@@ -16,6 +16,9 @@ from services.tracker.alerts.domain.routing import Match, Routing, Silence
 from services.tracker.alerts.domain.rules import Only, Rule, read_settings
 
 INSTALLATION_ZONE = "UTC"
+RULES_MAX = 200
+SILENCES_MAX = 500
+"""Of one organization: one process looks at all of them, every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +169,13 @@ def silence_of(row: Any) -> Silence:
     )
 
 
-_SILENCES = text("""
+_SILENCES = text(f"""
     select silence_id, cast(match as text) as match, maintenance, reason, starts_at, ends_at, made_by,
         made_by_name, made_at
     from tracker.silences
     where organization_id = :organization_id and ends_at > :ending_after
     order by ends_at, silence_id
-    limit 500
+    limit {SILENCES_MAX}
 """)
 
 
