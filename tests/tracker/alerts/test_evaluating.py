@@ -331,6 +331,9 @@ async def test_the_pipeline_is_the_operators(site):
     await site.look(organization=INSTALLATION, facts=[silent])
     assert [one.kind for one in await site.open(INSTALLATION)] == ["silent_feed"]
 
+    await site.look(organization=INSTALLATION, facts=None, after=5 * SECONDS)
+    assert [one.kind for one in await site.open(INSTALLATION)] == ["silent_feed"]  # nothing is known
+
     await site.look(organization=INSTALLATION, facts=[], after=MINUTES)
 
     assert await site.open(INSTALLATION) == []

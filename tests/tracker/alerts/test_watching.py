@@ -66,7 +66,9 @@ async def test_one_that_hangs_keeps_no_other(receiver, monkeypatch):
     monkeypatch.setattr("services.tracker.alerts.workers.watching._TIMEOUT_SECONDS", 0.3)
     ill = await FakeServer(always=HANG).start()
     receiver.always = says(lag(3))
-    found = await PipelineWatch([ill.url, receiver.url], "k").facts(NOW)
+    watch = PipelineWatch([ill.url, receiver.url], "k")
+    await watch.facts(NOW)
+    found = await watch.facts(NOW + 4 * HALF_A_MINUTE)
     await ill.stop()
 
     assert [fact.value for fact in found] == [3]
@@ -115,3 +117,14 @@ async def test_a_figure_stands_when_it_was_above_for_so_long(receiver):
         standing += [stands(rule, fact, at=at, stood=False) for fact in await watch.facts(at)]
 
     assert standing == [False, False, True, False, False]
+
+
+async def test_while_all_of_it_starts_nothing_is_known(receiver):
+    late = FakeServer()
+    late.port = 9  # nobody listens there
+    watch = PipelineWatch([receiver.url, late.url], "k")
+    receiver.always = says(lag(3))
+
+    assert await watch.facts(NOW) is None
+    assert await watch.facts(NOW + HALF_A_MINUTE) is None
+    assert [fact.value for fact in await watch.facts(NOW + 4 * HALF_A_MINUTE)] == [3]

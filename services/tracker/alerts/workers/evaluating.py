@@ -24,7 +24,7 @@ from services.tracker.alerts.store.pulse import Pulse, pulse_of
 from services.tracker.alerts.store.settings import chosen_by, rules_of
 from services.tracker.alerts.workers.case_rules import go_through_all, go_through_changes
 from services.tracker.alerts.workers.digesting import digest_mark, send_digest
-from services.tracker.alerts.workers.figures import above_limits, figures_for
+from services.tracker.alerts.workers.figures import OF_OUR_OWN, above_limits, figures_for
 from services.tracker.alerts.workers.looking import Found, Look, Seen, apart, only_one
 from services.tracker.alerts.workers.patterns import jumps_due, jumps_mark, look_for_jumps
 from services.tracker.alerts.workers.telling import tell
@@ -53,11 +53,15 @@ async def look_at(
     organization_id: UUID,
     *,
     at: datetime,
-    facts: Sequence[Fact] = (),
+    facts: Sequence[Fact] | None = (),
     case_link: str | None = None,
     memory: Memory | None = None,
 ) -> Outcome:
-    """Look at an organization once; `facts` are those of the pipeline. Harmless to repeat."""
+    """
+    Look at an organization once. Harmless to repeat.
+
+    `facts` are those of the pipeline; while they are None, nothing is known of it and nothing changes.
+    """
     began = monotonic()
     memory = {} if memory is None else memory
     seen = memory.pop(organization_id, None)  # a look that fails is not remembered
@@ -135,7 +139,7 @@ async def _apply_other_rule(
     rule: Rule,
     found: Found,
     *,
-    facts: Sequence[Fact],
+    facts: Sequence[Fact] | None,
     pulse: Pulse,
     seen: Seen | None,
 ) -> int:
@@ -153,7 +157,7 @@ async def _apply_other_rule(
                 await only_one(connection, look.organization_id)
                 jumps = await look_for_jumps(connection, look, rule)
                 await _settle_all(connection, look, rule, jumps, found)
-    elif isinstance(settings, Pipeline):
+    elif isinstance(settings, Pipeline) and (facts is not None or settings.kind in OF_OUR_OWN):
         figures = figures_for(look, settings, facts, pulse)
         if seen is None or figures != figures_for(seen.look, settings, seen.facts, seen.pulse):
             async with transaction(engine, organizations=[look.organization_id]) as connection:

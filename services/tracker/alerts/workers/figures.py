@@ -13,8 +13,11 @@ from services.tracker.alerts.store import alerts as store
 from services.tracker.alerts.store.pulse import Pulse
 from services.tracker.alerts.workers.looking import Look
 
+OF_OUR_OWN = ("channel_failing", "reconciliation_failed")
+"""Kinds that need no other process's metrics."""
 
-def figures_for(look: Look, settings: Pipeline, facts: Sequence[Fact], pulse: Pulse) -> object:
+
+def figures_for(look: Look, settings: Pipeline, facts: Sequence[Fact] | None, pulse: Pulse) -> object:
     """Give what a rule looks at: while that is the same, so is what it finds."""
     match settings.kind:
         case _ if settings.for_seconds:
@@ -24,11 +27,11 @@ def figures_for(look: Look, settings: Pipeline, facts: Sequence[Fact], pulse: Pu
         case "reconciliation_failed":
             return pulse.marks.get(store.RECONCILIATION)
         case kind:
-            return [fact for fact in facts if fact.kind == kind]
+            return facts and [fact for fact in facts if fact.kind == kind]
 
 
 async def above_limits(
-    connection: AsyncConnection, look: Look, rule: Rule, facts: Sequence[Fact], pulse: Pulse
+    connection: AsyncConnection, look: Look, rule: Rule, facts: Sequence[Fact] | None, pulse: Pulse
 ) -> list[Alert]:
     """Give an alert for each figure that is above what the rule allows."""
     settings = rule.settings
@@ -50,7 +53,7 @@ async def above_limits(
             at=look.at,
             caught_up_at=look.caught_up_at,
         )
-        for fact in facts
+        for fact in facts or ()
         if stands(settings, fact, at=look.at, stood=fact.subject in before)
     ]
 

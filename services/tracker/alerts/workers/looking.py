@@ -84,7 +84,7 @@ class Seen:
 
     look: Look
     pulse: Pulse
-    facts: Sequence[Fact]
+    facts: Sequence[Fact] | None
     pending: dict[UUID, datetime]
     telling: Telling
 

@@ -76,7 +76,7 @@ async def look_everywhere(
     engine: AsyncEngine,
     *,
     at: datetime,
-    facts: Sequence[Fact],
+    facts: Sequence[Fact] | None,
     case_link: str | None,
     health: Health,
     memory: Memory | None = None,

@@ -21,6 +21,7 @@ from services.tracker.alerts.domain.pipeline import (
 
 _HOUR = timedelta(hours=1)
 _ASKED_EVERY = timedelta(seconds=30)
+_STARTING = timedelta(minutes=2)
 _TIMEOUT_SECONDS = 5.0
 _BYTES_MAX = 8 * 1024 * 1024
 
@@ -37,20 +38,25 @@ class PipelineWatch:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._last: dict[str, list[Sample]] = {}
         self._hour: deque[Snapshot] = deque()
+        self._began_at: datetime | None = None
         self._asked_at: datetime | None = None
         self._found: list[Fact] = []
 
-    async def facts(self, at: datetime) -> list[Fact]:
+    async def facts(self, at: datetime) -> list[Fact] | None:
         """
         Give what stands now; between two questions half a minute passes.
+
+        None while all of it starts together, and one of the processes was not heard of yet.
 
         Who does not answer has not recovered: what it said last counts. All are asked at once, so that nobody
         who hangs keeps the others, and the rules about cases, waiting for longer than one answer may take.
         """
         if self._asked_at is None or at - self._asked_at >= _ASKED_EVERY:
             self._asked_at = at
+            self._began_at = self._began_at or at
             self._found = await self._ask_all(at)
-        return self._found
+        starting = self._began_at is not None and at - self._began_at < _STARTING
+        return None if starting and self._last.keys() != {*self._urls} else self._found
 
     async def _ask_all(self, at: datetime) -> list[Fact]:
         async with httpx2.AsyncClient(headers=self._headers, timeout=_TIMEOUT_SECONDS) as client:
