@@ -2,7 +2,8 @@
 
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
@@ -12,6 +13,18 @@ from fastapi.exceptions import RequestValidationError
 from starlette.types import Scope
 
 from shared.errors import InvalidInputError
+
+DateOrInstant = TypeVar("DateOrInstant")
+
+
+def representable(instant: DateOrInstant) -> DateOrInstant:
+    """Give it. Raises ValueError for an instant that lies before year 1 or behind year 9999 in UTC."""
+    if isinstance(instant, datetime) and instant.tzinfo is not None:
+        try:
+            instant.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("no instant that a calendar has") from None
+    return instant
 
 
 def check_characters(scope: Scope) -> None:

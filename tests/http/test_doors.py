@@ -293,6 +293,19 @@ async def test_a_method_that_a_door_does_not_have_is_told_those_that_it_has(serv
             assert "GET" in answer.headers["allow"].split(", "), (service, path)
 
 
+@pytest.mark.parametrize("instant", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00%2B14:00"])
+async def test_an_instant_beyond_the_calendar_is_refused(services: Services, instant: str):
+    for service, route, name in (
+        ("triage", "GET /v1/reconciliation/decisions", "since"),
+        ("tracker", "GET /v1/reconciliation/ledger", "since"),
+        ("tracker", "GET /v1/events", "since"),
+        ("tracker", "GET /v1/cases", "deadline_from"),
+        ("tracker", "GET /v1/cases", "deadline_before"),
+    ):
+        answer = await services.ask(service, route, "supervisor", query=f"?{name}={instant}")
+        assert answer.status_code == 422, (service, route, answer.text)
+
+
 async def test_a_request_with_two_keys_is_nobodys(services: Services):
     keys = [("Authorization", f"Bearer {services.keys[role]}") for role in ("viewer", "admin")]
     assert (await services.clients["tracker"].get("/v1/summary", headers=keys[:1])).status_code == 200

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.api import examples
@@ -20,6 +20,7 @@ from services.tracker.store.feed import Place, Told, last_place, shown, told_aft
 from shared.errors import UnavailableError
 from shared.http.auth import is_still, scope_of
 from shared.http.cursors import decode_cursor, encode_cursor
+from shared.http.parameters import representable
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -58,7 +59,9 @@ def events_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
         *,
         principal: Reader,
         since: Annotated[
-            AwareDatetime | None, Query(description="Without a cursor: begin with what was recorded since.")
+            AwareDatetime | None,
+            AfterValidator(representable),
+            Query(description="Without a cursor: begin with what was recorded since."),
         ] = None,
         cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of then.")] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 100,

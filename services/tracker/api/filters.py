@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.api.access import organization_of
@@ -14,6 +14,7 @@ from services.tracker.store.filters import Filters
 from services.tracker.store.search import payers_like
 from shared.contracts.decision import Category
 from shared.errors import InvalidInputError
+from shared.http.parameters import representable
 from shared.identity import claim_key_of
 from shared.security.principals import Principal
 from shared.security.sealing import Sealer, member_id_index_text, name_index_text
@@ -38,11 +39,11 @@ class CaseFilters(BaseModel):
     category: list[Category] | None = Field(None, description="Any of these categories.", max_length=20)
     payer: Word | None = Field(None, description="A payer's id or name, whole.")
     auth_related: bool | None = Field(None, description="Whether authorization has to do with it.")
-    deadline_from: AwareDatetime | date | None = Field(
+    deadline_from: Annotated[AwareDatetime | date | None, AfterValidator(representable)] = Field(
         None,
         description="Next deadline at or after this instant, or on this day where the payer is, or later.",
     )
-    deadline_before: AwareDatetime | date | None = Field(
+    deadline_before: Annotated[AwareDatetime | date | None, AfterValidator(representable)] = Field(
         None, description="Next deadline before this instant, or before this day where the payer is."
     )
     amount_at_least: Dollars | None = Field(None, description="Dollars at stake.")

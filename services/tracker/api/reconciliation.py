@@ -7,13 +7,14 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.store.reconciliation import ledger_lines
 from shared.http.auth import require
 from shared.http.ndjson import NdjsonResponse
+from shared.http.parameters import representable
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -27,7 +28,11 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
     @router.get("/v1/reconciliation/ledger", operation_id="reconcile_ledger", response_class=NdjsonResponse)
     async def ledger(
         principal: Annotated[Principal, require("operator", "supervisor", "auditor", "admin")],
-        since: Annotated[AwareDatetime | date | None, Query(description="A day (UTC) or an instant.")] = None,
+        since: Annotated[
+            AwareDatetime | date | None,
+            AfterValidator(representable),
+            Query(description="A day (UTC) or an instant."),
+        ] = None,
     ) -> NdjsonResponse:
         """Stream what was recorded at `since` or later, ordered by organization, event and revision."""
         organizations = await _organizations(engine, principal)

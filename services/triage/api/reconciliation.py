@@ -7,12 +7,14 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query
+from pydantic import AfterValidator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.store.organizations import time_zones
 from services.triage.store.reconciliation import decision_lines
 from shared.http.auth import require
 from shared.http.ndjson import NdjsonResponse
+from shared.http.parameters import representable
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -28,7 +30,11 @@ def reconciliation_router(engine: AsyncEngine) -> APIRouter:
     )
     async def decisions(
         principal: Annotated[Principal, require("operator", "supervisor", "auditor", "admin")],
-        since: Annotated[datetime | None, Query(description="A date or an instant, UTC unless told.")] = None,
+        since: Annotated[
+            datetime | None,
+            AfterValidator(representable),
+            Query(description="A date or an instant, UTC unless told."),
+        ] = None,
     ) -> NdjsonResponse:
         """Stream what was first seen at `since` or later, ordered by organization, event and revision."""
         if since is not None and since.tzinfo is None:
