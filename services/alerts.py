@@ -128,6 +128,9 @@ def preview(
             told.setdefault(json.dumps(one), []).append(names.get(channel, channel))
         for message, to in told.items():
             _message(json.loads(message), to=to)
+        if not told:
+            why = "no alert is open, or routes and silences keep it back" if channels else _NO_CHANNEL
+            typer.echo(f"Nothing would go out: {why}.")
         return
     try:
         rule = json.loads(file.read_text())
@@ -143,6 +146,9 @@ def preview(
         typer.echo(f"{day}  {count}")
     for sample in found["samples"]:
         typer.echo(f"  {printable(sample)}")
+
+
+_NO_CHANNEL = "there is no channel yet (`reprieve alerts channels add`)"
 
 
 @alerts.command()

@@ -407,7 +407,8 @@ def make_step(case_id: UUID, step: dict[str, Any], data_dir: Path | None, *, rol
     if case["follow_up_on"]:
         typer.echo(f"Ask the payer again on {case['follow_up_on']}.")
     if case["information_due_at"]:
-        typer.echo(f"The payer wants its answer by {case['information_due_at']}.")
+        due_at = datetime.fromisoformat(case["information_due_at"]).astimezone()
+        typer.echo(f"The payer wants its answer by {due_at:%Y-%m-%d %H:%M %Z}.")
     typer.echo(f"Now possible: {', '.join(_words(one) for one in taken['allowed_steps'])}.")
 
 
