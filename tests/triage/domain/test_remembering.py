@@ -36,6 +36,88 @@ def replaced(text: bytes) -> bytes:
 
 
 REPLACED = load_policies({name: replaced(text) for name, text in policy_texts().items()})
+ANCHORED = b"""
+id = "anchored"
+version = "1"
+name = "Invented, with what no shipped policy counts from"
+status = "confirmed"
+zone = "America/Chicago"
+follow_up_days = 10
+reviews = [{ amount = 72, unit = "hours", when = ["urgency=emergency"] }, { amount = 30 }]
+
+[match]
+names = ["ANCHORED"]
+ids = ["INVENTED1"]
+
+[[contacts]]
+purpose = "appeals"
+where = "the portal"
+
+[[sources]]
+url = "https://invented.example/rules"
+seen_on = 2026-02-01
+
+[[clocks]]
+kind = "retro_authorization"
+label = "From the discharge, at most from the claim"
+amount = 30
+unit = "business_days"
+anchors = ["discharge"]
+caps = [{ amount = 60, unit = "calendar_days", anchor = "claim_received" }]
+
+[[clocks]]
+kind = "notification"
+label = "From the admission"
+amount = 48
+unit = "hours"
+anchors = ["admission"]
+requires = ["service_category=maternity"]
+
+[[clocks]]
+kind = "reconsideration"
+label = "From the first or the letter, whichever is later"
+amount = 90
+unit = "calendar_days"
+anchors = ["dos_first", "denial_letter"]
+choose = "latest"
+
+[[clocks]]
+kind = "appeal_level_1"
+label = "From the letter"
+amount = 2
+unit = "months"
+anchors = ["denial_letter"]
+
+[[clocks]]
+kind = "peer_to_peer"
+label = "From the remittance"
+amount = 14
+unit = "business_days"
+anchors = ["remit_date"]
+requires = ["service_category=imaging"]
+
+[[clocks]]
+kind = "appeal_level_2"
+label = "From the decision"
+amount = 60
+unit = "calendar_days"
+anchors = ["prior_decision"]
+after = "appeal_level_1"
+
+[[clocks]]
+kind = "corrected_claim"
+label = "From the last"
+amount = 1
+unit = "years"
+anchors = ["dos_last"]
+
+[[examples]]
+name = "a year from the service"
+as_of = 2026-02-02
+denial = { payer_date = 2026-02-02, service_from = 2026-02-01 }
+clocks = [{ kind = "corrected_claim", permitted = true, deadline = "2027-02-01T23:59:59-06:00" }]
+"""
+BESIDE = load_policies(policy_texts() | {"anchored.toml": ANCHORED})
 
 REMEMBERED = [
     one
@@ -111,6 +193,11 @@ TOLD = [
     facts(service_date="2026-03-02", denial_letter_date="2026-03-18"),
     facts(authorization_found="A1"),
     facts(filing_limit_date="2026-09-01"),
+    facts(filing_limit_date="2026-03-15"),
+    facts(delegate="cohere"),
+    facts(network_status="in"),
+    facts(eligibility_add_date="2026-03-10"),
+    facts(discharge_date="2026-03-04"),
 ]
 
 
@@ -148,6 +235,10 @@ def test_what_was_decided_before_changes_no_byte(asked):
     assert after_the_others == [first_of_all(one) for one in asked]
 
 
+def remark(code):
+    return Remark(code=code, source="MOA")
+
+
 ALIKE = {
     "": [{}],
     "days": [
@@ -162,11 +253,31 @@ ALIKE = {
         {"statement_from": DAY - timedelta(days=9), "statement_to": DAY - timedelta(days=1)},
         {"claim_received_on": DAY + timedelta(days=3)},
         {"lines": (line(1, service_from=DAY - timedelta(days=30), service_to=DAY - timedelta(days=30)),)},
+        {"service_from": DAY - timedelta(days=4)},
+        {"service_from": DAY - timedelta(days=200)},
+        {"statement_from": DAY - timedelta(days=4), "statement_to": DAY - timedelta(days=3)},
+        {"payer_date": date(2011, 3, 20)},
+        {"denied": (refused("243"),)},
+        {"payer_date": date(2011, 3, 20), "denied": (refused("243"),)},
     ],
     "codes": [
         {"lines": (line(1, code="70551"),)},
         {"lines": (line(1, code="97110"),)},
         {"lines": (line(1, code="99285"),)},
+        {"lines": (line(1, code="99284"),)},
+        {"lines": (line(1, code="99213", original_code="99285"),)},
+        {"lines": (line(1, code="99213", original_code="99284"),)},
+        {"lines": (line(1, code="99213", modifiers=("ET",)),)},
+        {"lines": (line(1, code="99213", modifiers=("GJ",)),)},
+        {"lines": (line(1, code="99213", revenue_code="0450"),)},
+        {"lines": (line(1, code="99213", revenue_code="0456"),)},
+        {"lines": (line(1, code="0450", qualifier="HC", modifiers=("ET",)),)},
+        {"lines": (line(1, code="0450", qualifier="NU", modifiers=("ET",)),)},
+        {"lines": (line(1, code="99213"), line(2, code="99213"))},
+        {"lines": (line(1, code="99213"), line(2, code="99213", remarks=["N842"]))},
+        {"lines": (line(1, code="no code"),)},
+        {"drg": "470", "lines": (line(1, code="no code"),)},
+        {"drg": "775", "lines": (line(1, code="no code"),)},
         {"drg": "470", "facility_type": "11"},
         {"drg": "775", "facility_type": "11"},
         {"facility_type": "13", "frequency": "1"},
@@ -176,37 +287,80 @@ ALIKE = {
         {"authorization_numbers": (Reference(qualifier="G1", value="A1"),)},
         {"balance_findings": (UNBALANCED,)},
     ],
-    "remarks": [{"remarks": (Remark(code=code, source="MOA"),)} for code in (*REMARKS, "MA02", "N358", "N1")],
-    "payer": [{"payer": Party(name=name)} for name in ("TRICARE EAST", "MEDI-CAL", "Y", "CIGNA")],
+    "remarks": [
+        *({"remarks": (remark(code),)} for code in (*REMARKS, "MA02", "N358", "N1")),
+        {"remarks": (remark("MA01"),), "payer_date_source": "bpr16"},
+        {"remarks": (remark("MA01"),), "payer_date_source": "receipt"},
+        {"remarks": (remark("MA01"),), "payer_date_source": "receipt", "payer_date": date(2026, 3, 21)},
+        {"remarks": (remark("N706"),), "denied": (refused("39"),)},
+    ],
+    "payer": [
+        *({"payer": Party(name=name)} for name in ("TRICARE EAST", "MEDI-CAL", "Y", "CIGNA")),
+        *(
+            {"payer": Party(name="Y", ids=(Reference(qualifier="XV", value=value),))}
+            for value in ("60054", "INVENTED1")
+        ),
+    ],
     "denied": [
         *({"denied": (refused(reason, "500.00", line_number=1),)} for reason in REASONS),
         {"denied": (refused("197", "500.00", line_number=1, group="PR"),)},
-        {"denied": (refused("197", "500.00"),)},
+        {"denied": (refused("197", "500.00", line_number=None),)},
+        {"denied": (refused("197", "500.00", line_number=2),)},
+        {"denied": (refused("45", "80"),)},
+        {"denied": (refused("197"), refused("97", line_number=2))},
+        {"denied": (refused("197"), refused("193", "80", line_number=2))},
+        {"denied": (refused("197", "0.00"),)},
+        {"denied": (refused("197", "-0.00"),)},
+        {"denied": (refused("197", "500.00", quantity=Decimal(0)),)},
+        {"denied": (refused("197", "500.00", quantity=Decimal("-0")),)},
         {"denied": (refused("197", "80", line_number=1, quantity=Decimal("2.50")),)},
     ],
 }
 VISIT = (line(1, code="99213"),)
 EARLIER = [denial(event_id=UUID(int=8), payer_date=date(2026, 3, day), lines=VISIT) for day in (10, 12)]
+EARLIER += [
+    replace(EARLIER[0], payer_date_source="receipt"),
+    replace(EARLIER[0], service_from=None, service_to=None),
+    replace(
+        EARLIER[0],
+        denied=(),
+        paid_amount=Decimal(100),
+        lines=(line(1, code="99213", paid_amount=Decimal(100)),),
+    ),
+]
 HOLIDAYS = Calendar(closed=frozenset(DAY + timedelta(days=later) for later in range(300) if later % 3))
 PAYERS = [
     ("AETNA", None), ("UNITEDHEALTHCARE", "12"), ("PRIORITY HEALTH", "12"), ("BCBSNC", "16"), ("HUMANA", "16"),
-    ("CIGNA", None), ("X", None),
+    ("CIGNA", None), ("X", None), ("ANCHORED", "12"), ("SUPERIOR HEALTHPLAN", "MC"), ("TRICARE EAST", "CH"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("payer", "filing"), PAYERS)
-def test_denials_alike_in_all_but_one_thing_are_told_apart(payer, filing):
-    others = {"facts": [], "policies": SHIPPED, "calendar": Calendar(), "as_of": date(2026, 3, 21)}
-    asked = []
-    for reason, group in (("197", "CO"), ("197", "PR"), ("193", "CO")):
+def asked_of(payer, filing, reasons=(("197", "CO"), ("197", "PR"), ("193", "CO"))):
+    """Give inputs of one payer that differ in one thing from each other."""
+    others = {"facts": [], "policies": BESIDE, "calendar": Calendar(), "as_of": date(2026, 3, 21)}
+    # First one with fewer ways out: whatever is gathered for them is too little for the others.
+    late = denial(refused("210"), lines=VISIT, payer=payer, filing_indicator=filing)
+    asked = [{"event": late, **others}]
+    for reason, group in reasons:
         event = denial(refused(reason, group=group), lines=VISIT, payer=payer, filing_indicator=filing)
         alike = [replace(event, **change) for changes in ALIKE.values() for change in changes]
         asked += [{"event": one, **others} for one in alike]
         asked += [{"event": event, **others, "history": [replace(one, payer=event.payer)]} for one in EARLIER]
         asked += [{"event": event, **others, "facts": told} for told in TOLD]
         asked += [{"event": event, **others, "as_of": DAY + timedelta(days=on)} for on in (19, 60, 90, 900)]
-        asked.append({"event": event, **others, "policies": REPLACED})
+        long_ago = replace(event, service_from=DAY - timedelta(days=200))
+        asked += [
+            {"event": one, **others, "policies": policies}
+            for one in (event, long_ago)
+            for policies in (REPLACED, SHIPPED)
+        ]
         asked.append({"event": event, **others, "calendar": HOLIDAYS})
+    return asked
+
+
+@pytest.mark.parametrize(("payer", "filing"), PAYERS)
+def test_denials_alike_in_all_but_one_thing_are_told_apart(payer, filing):
+    asked = asked_of(payer, filing)
 
     one_after_another = [encode(decide(**one)) for one in asked]
 
@@ -214,10 +368,13 @@ def test_denials_alike_in_all_but_one_thing_are_told_apart(payer, filing):
 
 
 def first_of_all(one):
-    for remembered in REMEMBERED:
-        if remembered.__name__ != "public_holidays":  # slow to make again, and a mere look-up
-            remembered.cache_clear()
+    forget()
     return encode(decide(**one))
+
+
+def forget():
+    for remembered in REMEMBERED:
+        remembered.cache_clear()
 
 
 def test_all_that_is_remembered_is_bounded():
