@@ -49,10 +49,6 @@ _JOIN_SECONDS = 40
 _LEAVE_SECONDS = 5
 _ANSWER_SECONDS = 15
 _FETCH_BYTES_PER_PARTITION = 2 * 1024 * 1024  # a larger record comes alone
-# A batch costs as much as dozens of records: where they come one after the other, more are waited for. What
-# comes alone does not wait.
-_FETCH_BYTES_BUSY, _FETCH_WAIT_MS_BUSY = 256 * 1024, 100
-_FETCH_BYTES_IDLE, _FETCH_WAIT_MS_IDLE = 1, 500
 
 log = structlog.get_logger()
 
@@ -121,8 +117,6 @@ def _consumer(
         max_poll_records=max_records,
         max_partition_fetch_bytes=_FETCH_BYTES_PER_PARTITION,
         fetch_max_bytes=MAX_RECORD_BYTES * 2,
-        fetch_min_bytes=_FETCH_BYTES_IDLE,
-        fetch_max_wait_ms=_FETCH_WAIT_MS_IDLE,
         session_timeout_ms=session_seconds * 1000,
         heartbeat_interval_ms=session_seconds * 1000 // 3,
         metadata_max_age_ms=30_000,
@@ -194,7 +188,6 @@ class _Membership:
         """Wait a little for a batch and work on it; tells whether one came."""
         polled = self._consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000))
         batch = await answer_within(_ANSWER_SECONDS, polled)
-        self._pace(busy=bool(batch))
         await self._watchdog.look(progress=bool(batch))
         if not batch:
             return False
@@ -205,12 +198,6 @@ class _Membership:
         await self._commit(batch)
         self._report(batch, dead=dead, seconds=time.perf_counter() - started)
         return True
-
-    def _pace(self, *, busy: bool) -> None:
-        """Say what the next fetch waits for; the client has a setting for always only."""
-        fetcher = self._consumer._fetcher  # noqa: SLF001
-        fetcher._fetch_min_bytes = _FETCH_BYTES_BUSY if busy else _FETCH_BYTES_IDLE  # noqa: SLF001
-        fetcher._fetch_max_wait_ms = _FETCH_WAIT_MS_BUSY if busy else _FETCH_WAIT_MS_IDLE  # noqa: SLF001
 
     async def _notice_gaps(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Sound the alarm when records went by unread or came back: the broker lost what it kept."""

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from aiokafka.consumer.fetcher import Fetcher
 from structlog.testing import capture_logs
 
 from shared.contracts.base import Event, encode
@@ -337,9 +336,3 @@ async def test_ids_of_dead_letters_are_those_of_their_events(broker: Broker, pro
         Listener(broker.bootstrap, DEAD_LETTERS) as listener,
     ):
         assert ids(await listener.hear(1)) == [str(poison.fact_id)]
-
-
-def test_the_client_reads_what_a_fetch_waits_for_whenever_it_makes_one():
-    # The consumer's pace is set there: were it read once only, batches under load would stay small.
-    read_at_each_fetch = Fetcher._get_actions_per_node.__code__.co_names
-    assert {"_fetch_min_bytes", "_fetch_max_wait_ms"} <= set(read_at_each_fetch)
