@@ -30,7 +30,13 @@ from shared.kafka.topics import create_topics
 
 # Rows come by the thousand, minutes after the tables were empty: statistics that are a minute old make the
 # planner read whole tables. Fewer checkpoints. The rest of PostgreSQL's defaults suit a laptop.
-_POSTGRES_SETTINGS = {"autovacuum_naptime": "10s", "max_wal_size": "2GB", "checkpoint_timeout": "15min"}
+# Its log is terse: the detail of an error is the row that failed, and a row may name a claim.
+_POSTGRES_SETTINGS = {
+    "autovacuum_naptime": "10s",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "log_error_verbosity": "terse",
+}
 
 
 def up(

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from services.cli import COMMANDS
+from services.embedded.up import _POSTGRES_SETTINGS
 from services.serve import PROCESSES
 from shared.security.api_keys import read_api_key
 
@@ -167,3 +168,8 @@ def test_docker_itself_accepts_the_compose_file(tmp_path: Path) -> None:
          "-f", str(PROJECT / "docker-compose.yml"), "config", "--quiet"],
         check=True,
     )  # fmt: skip
+
+
+def test_no_postgres_writes_the_row_that_failed_into_its_log(services: dict[str, Any]):
+    assert "log_error_verbosity=terse" in services["postgres"]["command"]
+    assert _POSTGRES_SETTINGS["log_error_verbosity"] == "terse"
