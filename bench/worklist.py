@@ -170,7 +170,7 @@ async def measure(server: PostgresForTests, database: Database) -> None:
             base_url=f"http://127.0.0.1:{PORT}",
             headers={"Authorization": f"Bearer {asking.key}"},
             timeout=60,
-            limits=httpx2.Limits(max_connections=None),
+            limits=httpx2.Limits(max_connections=None, keepalive_expiry=2.0),
         ) as client:
 
             async def ask(path: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from shared.errors import InvalidInputError, NotFoundError, UnavailableError
 from shared.security.settings import (
@@ -107,6 +109,25 @@ def downgrade(
     with _database_answers():
         migrate.downgrade(_admin_url(data_dir), revision)
     typer.echo(f"Migrated down to {revision}.")
+
+
+@db.command()
+def refold(data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
+    """
+    Fold every case anew from the ledger, once after an upgrade that says so.
+
+    It fills what a later release shows or finds cases by. What people did stays; cases that change are told
+    as changed. May run beside the services, be stopped and be repeated.
+    """
+    from services.refolding import refold as fold_all  # noqa: PLC0415
+    from shared.security.commands import with_owner  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("claims", total=None)
+        changed = with_owner(
+            data_dir, lambda engine: fold_all(engine, show=lambda count: progress.advance(task, count))
+        )
+    typer.echo(f"{changed:,} cases changed.")
 
 
 @topics.command()

@@ -54,6 +54,8 @@ def create_engine(
     """
     # A plan kept from when a table was small scans it whole when it is large: plan every time.
     settings = {"application_name": name, "jit": "off", "plan_cache_mode": "force_custom_plan"}
+    # To start workers takes as long as what is asked here, and each reads ahead what nobody needs.
+    settings["max_parallel_workers_per_gather"] = "0"
     if statement_timeout_seconds is not None:
         settings["statement_timeout"] = str(int(statement_timeout_seconds * 1000))
     return create_async_engine(

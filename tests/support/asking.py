@@ -12,8 +12,7 @@ from services.tracker.api.filters import stored_filters
 from services.tracker.api.listing import ListQuery, stored_sort
 from services.tracker.api.questions import QUESTIONS
 from services.tracker.domain.worklist import BANDS
-from services.tracker.store.filters import of_live_kinds
-from services.tracker.store.search import page_query, parts
+from services.tracker.store.search import are_few, page_query, parts
 from services.tracker.store.worklist import QueuePlace, band_query
 from shared.security.principals import Principal
 from tests.support.many_cases import LARGEST, SOMEBODY
@@ -47,7 +46,7 @@ async def queries_of(connection: AsyncConnection, path: str, *, me: Principal = 
     asked = query_of(path)
     sort = stored_sort(asked.sort)
     filters = await stored_filters(connection, me, asked, at=at)
-    few = sort == "opened" and of_live_kinds(filters)
+    few = await are_few(connection, LARGEST, filters, sort=sort)
     return [
         page_query(filters, sort=sort, few=few, part=one) for one in parts(filters, sort=sort, after=None)
     ]

@@ -25,8 +25,8 @@ CELL_CHARACTERS_MAX = 32_767
 
 
 def defused(text: str) -> str:
-    """Let a text be a text, whatever it begins with."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Let a text be a text, whatever it begins with, also behind characters that are not written."""
+    return f"'{text}" if _UNWRITABLE.sub("", text).startswith(_FORMULA) else text
 
 
 def _plain(value: Any) -> str:

@@ -37,12 +37,12 @@ class KnownClaim:
         found = denied_claims(self.observations, self.cases, first_ordinal=self.first_ordinal)
         return next((one for one in found if one.case_id == case_id), None)
 
-    def folded(self, further: Made) -> list[Case]:
-        """Fold with one step more."""
+    def folded(self, *further: Made) -> list[Case]:
+        """Fold, with further steps if there are any."""
         return fold(
             self.observations,
             self.cases,
-            steps=[*self.steps, further],
+            steps=[*self.steps, *further],
             first_ordinal=self.first_ordinal,
         )
 

@@ -76,11 +76,7 @@ async def find_cases(
     after: Place | None = None,
 ) -> Found:
     """Give one page. `sort` is a name of SORTS, with `-` before it for the largest first."""
-    few = (
-        await _are_few(connection, organization_id, filters)
-        if sort.endswith("priority")
-        else sort == "opened" and of_live_kinds(filters)
-    )
+    few = await are_few(connection, organization_id, filters, sort=sort)
     rows: list[dict[str, Any]] = []
     for part in parts(filters, sort=sort, after=after):
         statement, bound = page_query(filters, sort=sort, after=after, few=few, part=part)
@@ -96,12 +92,14 @@ async def find_cases(
     return Found(rows, None)
 
 
-async def _are_few(connection: AsyncConnection, organization_id: UUID, filters: Filters) -> bool:
+async def are_few(connection: AsyncConnection, organization_id: UUID, filters: Filters, *, sort: str) -> bool:
     """
     Tell whether it is quicker to sort all cases of a range than to walk down the list until a page is full.
 
     The planner knows how many there are, but not that they all lie at the list's end.
     """
+    if not sort.endswith("priority"):
+        return sort == "opened" and of_live_kinds(filters)
     ranges = against_urgency(filters)
     if ranges is None:
         return False
