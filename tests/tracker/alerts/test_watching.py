@@ -88,11 +88,10 @@ async def test_what_two_processes_count_is_added_and_of_what_they_see_the_worst_
 async def test_dead_letters_stand_for_an_hour_after_the_last_from_the_first_on(receiver):
     watch = PipelineWatch([receiver.url], "k")
     rule = Pipeline(kind="dead_letters")
-    said = [says(), says(dead(1)), *([says(dead(3))] * 121), says(dead(3))]
     standing = []
-    for n, answer in enumerate(said):
+    for n, answer in enumerate((says(), says(dead(1)), *([says(dead(3))] * 7))):
         receiver.always = answer
-        at = NOW + n * HALF_A_MINUTE
+        at = NOW + n * timedelta(minutes=10)
         standing.append(
             [fact.value for fact in await watch.facts(at) if stands(rule, fact, at=at, stood=False)]
         )
@@ -102,9 +101,7 @@ async def test_dead_letters_stand_for_an_hour_after_the_last_from_the_first_on(r
     assert fact.value == 0
     assert stands(rule, fact, at=NOW, stood=True)  # a restart of the evaluator resolves nothing
     assert not stands(rule, fact, at=NOW, stood=False)
-    assert standing[:3] == [[], [1], [3]]
-    assert standing[60] == [3]
-    assert standing[-1] == []
+    assert standing == [[], [1], [3], [3], [3], [3], [3], [2], []]
 
 
 async def test_a_figure_stands_when_it_was_above_for_so_long(receiver):
