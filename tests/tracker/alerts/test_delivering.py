@@ -1,7 +1,6 @@
 """The delivery loop against real sockets that fall ill: nothing is lost, and nobody waits for another."""
 
 import asyncio
-import time
 from datetime import timedelta
 
 import pytest
@@ -62,15 +61,13 @@ async def test_one_destination_that_hangs_delays_no_other(add_webhook, tell, rec
             await tell(channel)
     well = await add_webhook(receiver)
     told = {str(await tell(well, group=str(n))) for n in range(5)}
-    begun = time.monotonic()
 
     async def arrived() -> bool:
         return set(ids(receiver)) == told
 
-    await deliver_until(arrived)
+    await deliver_until(arrived)  # which has ten seconds; one after the other, those that hang take 36
     await ill.stop()
 
-    assert time.monotonic() - begun < 5
     assert set((await states()).values()) == {"sent", "due"}
 
 
