@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from zstandard import ZstdCompressor
@@ -58,8 +59,7 @@ class MessageId(NamedTuple):
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """What is to be sent: `message_key` becomes the record's key, `shard` decides its partition."""
 
     organization_id: UUID

@@ -29,7 +29,7 @@ _PART_REMARKS: dict[Literal["MIA", "MOA"], tuple[int, ...]] = {
 }
 _REVENUE_QUALIFIERS = frozenset(("NU", "RB"))
 _LISTS = ("adjustments", "remarks", "authorization_numbers", "references")
-_ABSENT = (None,) * 12  # what stands behind a segment's last element; CLP has most of those read here
+_ABSENT = ("",) * 12  # what stands behind a segment's last element; CLP has most of those read here
 _ZERO = Decimal(0)
 _PEOPLE = {"QC": "patient", "IL": "subscriber", "74": "corrected_patient"}
 _PAYERS = {"TT": "crossover_payer", "PR": "corrected_payer"}
@@ -198,16 +198,16 @@ def _segments(element: str, component: str) -> _Segments:
 
 
 def _head(parts: list[str], _: str) -> tuple[_Kind, Any]:
-    texts = _texts(parts)
+    parts += _ABSENT
     return _HEAD, {
-        "claim_number": texts[1] or "",
-        "claim_status": texts[2] or "",
-        "patient_responsibility_amount": _number(parts, 5),
-        "filing_indicator": texts[6],
-        "payer_claim_number": texts[7],
-        "facility_type": texts[8],
-        "frequency": texts[9],
-        "drg": texts[11],
+        "claim_number": parts[1].strip(),
+        "claim_status": parts[2].strip(),
+        "patient_responsibility_amount": _number_of(parts[5]) if parts[5] else None,
+        "filing_indicator": parts[6].strip() or None,
+        "payer_claim_number": parts[7].strip() or None,
+        "facility_type": parts[8].strip() or None,
+        "frequency": parts[9].strip() or None,
+        "drg": parts[11].strip() or None,
     }
 
 
@@ -362,20 +362,15 @@ def _text(parts: list[str], at: int) -> str | None:
     return (parts[at].strip() or None) if at < len(parts) else None
 
 
-def _texts(parts: list[str]) -> list[str | None]:
-    """Give the texts of a segment's elements, None for what is empty or absent."""
-    return [part.strip() or None for part in parts] + [*_ABSENT]
-
-
 def _person(parts: list[str]) -> Person:
-    texts = _texts(parts)
+    parts += _ABSENT
     return Person(
-        last=texts[3],
-        first=texts[4],
-        middle=texts[5],
-        suffix=texts[7],
-        id_qualifier=texts[8],
-        member_id=texts[9],
+        last=parts[3].strip() or None,
+        first=parts[4].strip() or None,
+        middle=parts[5].strip() or None,
+        suffix=parts[7].strip() or None,
+        id_qualifier=parts[8].strip() or None,
+        member_id=parts[9].strip() or None,
     )
 
 

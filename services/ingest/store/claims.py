@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,8 +21,7 @@ from services.ingest.domain.claim import ClaimKind
 from shared.postgres.arrays import array_of, arrays
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRow:
+class ClaimRow(Struct, frozen=True, kw_only=True):
     """One claim as it is kept; `byte_offset` and `byte_length` point to its loop in the raw file."""
 
     event_id: UUID

@@ -1,7 +1,7 @@
 """What the reader gives, cut into batches that fit one transaction, with identities and events made ready."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
@@ -88,8 +88,7 @@ class Destination:
     corrected: Mapping[int, CorrectedClaim] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class DenialEvent:
+class DenialEvent(msgspec.Struct, frozen=True):
     """The event of one denied claim, ready to be sent."""
 
     row: ClaimRow
@@ -100,7 +99,7 @@ class DenialEvent:
     def as_duplicate_of(self, sibling_id: UUID) -> "DenialEvent":
         """Mark an earlier event of the same claim in the same payment."""
         event = msgspec.structs.replace(self.event, possible_duplicate_of=UUID(bytes=sibling_id.bytes))
-        return replace(self, event=event, message=Message.of(event))
+        return msgspec.structs.replace(self, event=event, message=Message.of(event))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ reader mends what was said of a claim, and never makes two of it. What reads as 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import get_args
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest.domain.claim import Claim, ClaimKind
