@@ -128,6 +128,24 @@ def lanes(filters: Filters) -> list[list[str]]:
     return [[own], [f"({own}) is not true", further]]
 
 
+_CENTS = "cast(cast(:{} as numeric) * 100 as bigint)"
+_IN_INDEX = {
+    "deadline_from": "due_at >= :deadline_from",
+    "deadline_before": "due_at < :deadline_before",
+    "deadline_from_day": f"due_at >= {_EARLIEST.format('deadline_from_day')}",
+    "deadline_before_day": f"due_at < {_LATEST.format('deadline_before_day')}",
+    "amount_at_least": f"stake_cents >= {_CENTS.format('amount_at_least')}",
+    "amount_at_most": f"stake_cents <= {_CENTS.format('amount_at_most')}",
+}
+
+
+def roughly(ranges: Filters) -> tuple[list[str], dict[str, Any]]:
+    """Give what must hold of the cases of a range as far as its index tells: some more than there are."""
+    given = used(ranges)
+    found = ["organization_id = :organization_id", *(_IN_INDEX[name] for name in given)]
+    return [*found, "due_at < 'infinity'"] if by_deadline(ranges) else found, given
+
+
 def against_urgency(filters: Filters) -> Filters | None:
     """Give the ranges, where they keep what is least urgent: far deadlines, small amounts; else None."""
     given = used(filters)
