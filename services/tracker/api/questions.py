@@ -2,7 +2,7 @@
 The ten lists that people work from, as paths of the API.
 
 docs/api.md prints this table, the description of the list names it, the bench asks them at a hundred a second
-and a test looks at their plans: what stands here is quick among a million cases.
+and a test looks at their plans: what stands here has to be quick among a million cases.
 """
 
 from typing import NamedTuple
