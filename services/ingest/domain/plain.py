@@ -20,6 +20,7 @@ from services.ingest.x12.delimiters import Delimiters, to_neutral
 from services.ingest.x12.elements import read_amount, read_number
 from shared.contracts.claim import BalanceFinding, DeniedAdjustment
 
+# Possessive only where no body can fail in its middle: until Python 3.11.5, what it consumed by then is kept.
 # \x1d stands between elements, \x1f between components, \x1e between segments.
 _NEUTRAL = (b"\x1d", b"\x1e", b"\x1f")
 _ANY = rb"[^\x1d\x1e]*+"
@@ -40,11 +41,12 @@ def _plain(amount: bytes, minus: bytes) -> re.Pattern[bytes]:
         rb"\x1d(" + amount + rb")\x1d(" + amount + rb")(?:\x1d(" + amount + rb"|)"
         rb"(?:\x1d" + _TEXT + rb"(?:\x1d(" + _TEXT + rb")(?:\x1d" + _ANY + rb")*+)?)?(?<!\x1d))?"
     )
-    adjustment = rb"\x1d[0-9A-Z]{1,5}+\x1d" + minus + amount + rb"(?:\x1d(?:" + _NUMBER + rb"|(?=\x1d)))?+"
-    behind = rb"(?:\x1d" + _ANY + rb"(?<!\x1f))*+" + _FULL
+    quantity = rb"(?:\x1d(?:" + _NUMBER + rb"|(?=\x1d))|(?=\x1e|\Z))"
+    adjustment = rb"\x1d[0-9A-Z]{1,5}+\x1d" + minus + amount + quantity
+    behind = rb"(?:\x1d" + _ANY + rb"(?<!\x1f))*" + _FULL
     segments = (
         rb"DTM\x1d[0-9A-Z]{3}\x1d" + _DATE,
-        rb"CAS\x1d[A-Z]{2}(?:" + adjustment + rb")++",
+        rb"CAS\x1d[A-Z]{2}(?:" + adjustment + rb")+",
         rb"REF\x1d" + _REST + _FULL,
         rb"SVC\x1d" + _ANY + rb"(?<!\x1f)\x1d" + amount + rb"\x1d" + amount + behind,
         rb"AMT\x1d[^\x1d\x1e]{1,3}+\x1d-?+" + _NUMBER,
@@ -54,11 +56,10 @@ def _plain(amount: bytes, minus: bytes) -> re.Pattern[bytes]:
         rb"LQ\x1d" + _REST + _FULL,
         rb"M[IO]A\x1d" + _REST + _FULL,
     )
-    return re.compile(claim + rb"(?:\x1e(?:" + rb"|".join(segments) + rb"))*+")
+    return re.compile(claim + rb"(?:\x1e(?:" + rb"|".join(segments) + rb"))*")
 
 
-# Amounts as parse_amount gives them. No possessive ?+ here: until Python 3.11.3 it keeps what a body that
-# fails in its middle has consumed.
+# Amounts as parse_amount gives them.
 _NORMAL = _plain(rb"(?:0|[1-9][0-9]{0,7}+)(?:\.[0-9]?[1-9])?", rb"(?:-(?!0[\x1d\x1e]|0\Z))?")
 _PLAIN = _plain(rb"(?:0|[1-9][0-9]{0,7}+)(?:\.[0-9]{0,2}+)?+", rb"-?+")  # 100 and 100.00 alike
 _BESIDE_CANONICAL = re.compile(rb"\x1e(?:NM1|PER|AMT|QTY|REF\x1d(?!6R|G1|BB))[^\x1e]*+")

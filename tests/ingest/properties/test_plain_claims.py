@@ -90,6 +90,24 @@ def test_a_claim_read_as_one_text_is_what_it_is_read_closely(text, written, chan
     assert told(text) == told_closely(text)
 
 
+@pytest.mark.parametrize(
+    "segment",
+    [
+        b"CAS*PR", b"CAS*PR*", b"CAS*PR*1", b"CAS*PR*1*20*", b"CAS*PR*1*20**", b"CAS*PR*1*20**2", b"CAS*PR*1*20*A*2*30",
+        b"CAS*PR*1*20*2*30", b"CAS*PR*1*20*2A", b"SVC*HC:", b"SVC*HC:1*", b"SVC*HC:1*5*5*", b"SVC*HC:1*5*5*:", b"DTM*472",
+        b"DTM*472*2026", b"AMT*B6", b"AMT*B6*1x", b"QTY*CA*", b"REF*EA*", b"LQ*HE*", b"MOA***MA01*", b"MOA***:",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("last", [True, False])
+def test_a_segment_that_breaks_off_is_seen_wherever_it_stands(segment, last):
+    text = b"".join(simulate(Simulation(claims=3, denied=0.0, reversed=0.0)))
+    first, second = [found.start() for found in re.finditer(rb"(?<=~)CLP\*", text)][:2]
+    at = second if last else text.index(b"~", first) + 1
+    text = text[:at] + segment + b"~" + text[at:]
+
+    assert told(text) == told_closely(text)
+
+
 def test_every_file_of_the_corpus_reads_the_same_both_ways(corpus):
     for path in sorted(path for path in corpus.rglob("*") if path.is_file()):
         text = path.read_bytes()
