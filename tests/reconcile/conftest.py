@@ -200,8 +200,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStack]:
 
 
 def run(*arguments: str) -> Result:
-    """Run `reprieve ARGUMENTS` as the command line would."""
+    """Run `reprieve ARGUMENTS` as the command line would, on lines so long that no sentence is broken."""
     app = typer.Typer()
     app.command("reconcile")(reconcile)
     app.add_typer(dlq, name="dlq")
-    return CliRunner().invoke(app, arguments)
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
