@@ -1,9 +1,11 @@
 """One queue: what presses comes first, one's own before nobody's, and each case says why it stands there."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
+from shared.contracts.claim import Adjustment
 from tests.tracker.site import page
-from tests.tracker.support import clock
+from tests.tracker.support import clock, outcome
 
 NOW = datetime.now(UTC)
 
@@ -102,3 +104,28 @@ async def test_what_has_ended_and_what_is_anothers_is_in_no_queue(site, deny):
     await deny()
     assert (await worklist(site["stranger"]))["data"] == []
     assert (await site["viewer"].get("/v1/worklist")).status_code == 403
+
+
+async def test_what_was_paid_too_little_or_taken_back_waits_in_the_queue_until_somebody_closes_it(
+    site, deny, record
+):
+    def later(denied, what, **given):
+        same = {name: getattr(denied, name) for name in ("organization_id", "claim_key", "claim_number")}
+        return outcome(what, **same, **given)
+
+    reduced = (Adjustment(group="CO", reason="45", amount=Decimal(95)),)
+    await record(later(await deny(claim_number="short"), "paid", paid=5, adjustments=reduced))
+    await record(later(await deny(claim_number="back"), "reversed"))
+    await record(later(await deny(claim_number="won"), "paid"))
+
+    told = {one["case"]["claim_number"]: one for one in (await worklist(site["biller"]))["data"]}
+
+    assert {name: one["case"]["state"] for name, one in told.items()} == {"short": "paid", "back": "reversed"}
+    assert {name: one["reasons"][0]["code"] for name, one in told.items()} == {
+        "short": "paid_too_little",
+        "back": "taken_back",
+    }
+    assert {(one["within"], one["act_by"]) for one in told.values()} == {("later", None)}
+
+    await step(site["biller"], told["short"]["case"]["case_id"], kind="close", reason="recovered")
+    assert named(await worklist(site["biller"])) == ["back"]

@@ -70,6 +70,8 @@ ENDED_BY_ITSELF: frozenset[ClosedReason] = frozenset({"merged", "withdrawn"})
 """How a case ends when a better reading of the remittances shows that it is none. Nobody works on it then."""
 LIVE_STATES: frozenset[State] = frozenset(STATES) - {"paid", "reversed", "closed"}
 """States in which a clock still matters."""
+UNFINISHED_STATES: frozenset[State] = frozenset(STATES) - {"closed"}
+"""The same, and those in which money came short or a denial was taken back: somebody has yet to judge it."""
 _REST = frozenset(STATES) - LIVE_STATES
 
 

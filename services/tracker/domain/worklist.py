@@ -39,6 +39,8 @@ ReasonCode = Literal[
     "information_requested",
     "deadline",
     "follow_up",
+    "paid_too_little",
+    "taken_back",
     "yours",
     "unassigned",
     "priority",
@@ -73,11 +75,19 @@ def reasons(case: Mapping[str, Any], *, me: UUID, at: datetime) -> Iterator[Reas
         yield Reason(
             "follow_up", f"follow-up {_days(days)}" if days >= 0 else f"follow-up overdue since {follow_up}"
         )
+    if case["state"] in _TO_BE_JUDGED:
+        yield _TO_BE_JUDGED[case["state"]]
     yield Reason("yours", "yours") if case["assignee_id"] == me else Reason("unassigned", "nobody has it")
     yield Reason("priority", f"priority {case['priority']}")
     yield Reason("amount", f"${in_cents(case['amount_at_stake'])} at stake")
     if case["needs_human"]:
         yield Reason("needs_human", "a person has to judge it")
+
+
+_TO_BE_JUDGED = {
+    "paid": Reason("paid_too_little", "so little was paid that a person has to say whether it is a recovery"),
+    "reversed": Reason("taken_back", "the payer took it back, and nothing was adjudicated since"),
+}
 
 
 def _days(days: int) -> str:

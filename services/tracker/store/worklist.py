@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.tracker.domain.states import LIVE_STATES
+from services.tracker.domain.states import UNFINISHED_STATES
 from services.tracker.domain.worklist import BANDS
 from services.tracker.store.search import LISTED, as_text
 
@@ -58,8 +58,8 @@ _ORDER = "order by mine desc, priority desc, case_id desc"
 
 def band_query(band: int, *, me: UUID, after: QueuePlace) -> tuple[str, dict[str, Any]]:
     """Write the query of one band, with what it binds but :organization_id and :limit."""
-    held = ["organization_id = :organization_id", "state = any (cast(:live as text[]))", "not is_test"]
-    bound: dict[str, Any] = {"live": sorted(LIVE_STATES), "me": me}
+    held = ["organization_id = :organization_id", "state = any (cast(:unfinished as text[]))", "not is_test"]
+    bound: dict[str, Any] = {"unfinished": sorted(UNFINISHED_STATES), "me": me}
     until = BANDS[band].until
     if until is not None:
         # The first lets indexes find the few cases, the second says what is meant.
