@@ -12,12 +12,15 @@ import ipaddress
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 from functools import cache
+from typing import Any
 
 import httpx2
 
@@ -119,7 +122,10 @@ class Network:
         Raises RefusedDestinationError when one of them is not public, DestinationError when there is none.
         """
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            async with asyncio.timeout(self.timeout_seconds):
+                found = await _look_up(host, port)
+        except TimeoutError:
+            raise DestinationError("timed_out") from None
         except (OSError, ValueError, OverflowError):
             raise DestinationError("name_unknown") from None
         addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
@@ -212,6 +218,36 @@ def is_public(address: str) -> bool:
         and not ip.is_reserved
         and not any(ip in network for network in _NEVER)
     )
+
+
+_looking: dict[tuple[str, int], Future[list[Any]]] = {}
+
+
+async def _look_up(host: str, port: int) -> list[Any]:
+    """
+    Ask the system's resolver, for each name in a thread of its own.
+
+    It cannot be interrupted, and waits half a minute for servers that do not answer: the loop's own threads
+    are few, and a few such names would hold all of them. Who asks again meanwhile waits for the same answer,
+    so that a name never holds more than one thread; and none keeps the process from ending.
+    """
+    asked = (host, port)
+    answer = _looking.get(asked)
+    if answer is None:
+        answer = _looking[asked] = Future()
+        threading.Thread(target=_resolve, args=(asked, answer), name="resolver", daemon=True).start()
+    return await asyncio.shield(asyncio.wrap_future(answer))
+
+
+def _resolve(asked: tuple[str, int], answer: Future[list[Any]]) -> None:
+    try:
+        found = socket.getaddrinfo(*asked, type=socket.SOCK_STREAM)
+    except Exception as error:  # noqa: BLE001  whoever waits for it judges it
+        del _looking[asked]
+        answer.set_exception(error)
+    else:
+        del _looking[asked]
+        answer.set_result(found)
 
 
 async def _beginning(response: httpx2.Response) -> bytes:

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Request, Response, status
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.tracker.alerts.channels.kinds import Kind
 from services.tracker.alerts.domain.notification import Secret
 from services.tracker.alerts.network import Network
 from services.tracker.alerts.store import channels, notifications
@@ -41,6 +42,15 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
     def view(channel: Channel) -> views.ChannelView:
         secret = channel.secret(master_key)
         return views.channel_view(channel, has_previous_secret=bool(secret and secret.previous))
+
+    async def kind_behind(principal: Principal, channel_id: UUID) -> Kind:
+        """
+        Give the kind of a channel, which never changes.
+
+        Where a channel leads is judged before its row is held: a name's servers may take their time.
+        """
+        async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
+            return kind_of((await channels.get_channel(connection, channel_id)).kind)
 
     async def with_secret(answer: Response, principal: Principal, *, made: bool) -> Response:
         """
@@ -127,17 +137,18 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
     ) -> Response:
         """Change what the body names and leave the rest."""
         named = changes.model_dump(exclude_unset=True)
+        settings = None
+        if changes.settings is not None:
+            kind = await kind_behind(principal, channel_id)
+            settings = await checked_settings(kind, changes.settings, network)
 
         async def work(connection: AsyncConnection, walled: Principal) -> Answer:
             channel = await channels.get_channel(connection, channel_id, hold=True)
-            settings = channel.settings
-            if changes.settings is not None:
-                settings = await checked_settings(kind_of(channel.kind), changes.settings, network)
             await channels.change_channel(
                 connection,
                 channel_id,
                 name=changes.name or channel.name,
-                settings=settings,
+                settings=channel.settings if settings is None else settings,
                 rate_per_minute=named.get("rate_per_minute", channel.rate_per_minute),
             )
             await audit_channel(connection, walled, "channel_changed", channel_id, fields=sorted(named))
@@ -156,13 +167,13 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Replace the secret; the one before goes on beside it until the next rotation."""
+        kind = await kind_behind(principal, channel_id)
+        secret = await checked_secret(kind, new.secret, network)
+        if secret is None:
+            raise ConflictError("This channel has no secret.", remedy="Send one in `secret`.")
 
         async def work(connection: AsyncConnection, walled: Principal) -> Answer:
             channel = await channels.get_channel(connection, channel_id, hold=True)
-            kind = kind_of(channel.kind)
-            secret = await checked_secret(kind, new.secret, network)
-            if secret is None:
-                raise ConflictError("This channel has no secret.", remedy="Send one in `secret`.")
             old = channel.secret(master_key)
             kept = Secret(current=secret, previous=old.current if old and new.keep_previous else None)
             sealed = channels.seal_secret(
@@ -173,9 +184,7 @@ def alert_channels_router(  # noqa: C901, PLR0915  a closure for each route
             return answer_of(await shown(connection, channel_id))
 
         answer = await once(engine, request, principal, idempotency_key, work)
-        kind_name = views.ChannelView.model_validate_json(bytes(answer.body)).kind
-        made = new.secret is None and kind_of(kind_name).make_secret is not None
-        return await with_secret(answer, principal, made=made)
+        return await with_secret(answer, principal, made=new.secret is None)
 
     @router.post(f"{ONE}/disable", operation_id="disable_alert_channel", response_model=views.ChannelView)
     async def disable_alert_channel(

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import subprocess
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -33,9 +34,11 @@ async def names(monkeypatch):
     book: dict[str, list[list[str]]] = {}
     asked: list[str] = []
 
-    async def look_up(_loop, host, port, **_kwargs):
+    resolve = socket.getaddrinfo
+
+    def look_up(host, port, *args, **kwargs):
         if host not in book:
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return resolve(host, port, *args, **kwargs)
         asked.append(host)
         answers = book[host]
         found = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -44,7 +47,7 @@ async def names(monkeypatch):
             for one in found
         ]
 
-    monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", look_up, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     book["asked"] = asked
     return book
 
@@ -110,6 +113,34 @@ async def test_a_name_that_answers_twice_differently_is_asked_once_and_reached_w
     assert receiver.requests[0].headers["host"] == f"rebound.example:{receiver.port}"
     with pytest.raises(RefusedDestinationError):
         await network.post(f"http://rebound.example:{receiver.port}/x", content=b"", headers={})
+
+
+async def test_names_whose_servers_hang_hold_a_thread_each_and_keep_no_other_waiting(monkeypatch):
+    released = threading.Event()
+    asked = []
+
+    def resolve(host, port, **_kwargs):
+        asked.append(host)
+        if host.startswith("hangs"):
+            released.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    hanging = [f"hangs{number}.example" for number in range(40)]
+    patient, quick = Network(timeout_seconds=10), Network(timeout_seconds=0.05)
+    try:
+        waiting = asyncio.gather(*(patient.addresses(host, 443) for host in hanging))
+        tries = [quick.addresses(host, 443) for host in hanging for _ in range(3)]
+        outcomes = await asyncio.gather(*tries, return_exceptions=True)
+        well = await patient.addresses("well.example", 443)
+        assert not waiting.done()
+    finally:
+        released.set()
+
+    assert {one.message for one in outcomes} == {"timed_out"}
+    assert well == ["8.8.8.8"]
+    assert await waiting == [["8.8.8.8"]] * 40
+    assert sorted(asked) == sorted([*hanging, "well.example"])
 
 
 async def test_a_redirect_is_not_followed(receiver, network):
