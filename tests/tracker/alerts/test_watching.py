@@ -1,8 +1,8 @@
 """What the metrics of other processes say of the pipeline, over real HTTP."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from services.tracker.alerts.domain.pipeline import stands
+from services.tracker.alerts.domain.pipeline import Fact, stands
 from services.tracker.alerts.domain.rules import Pipeline
 from services.tracker.alerts.workers.watching import PipelineWatch
 from shared import clock
@@ -25,6 +25,10 @@ def dead(value: int) -> str:
     return f'reprieve_records_dead_total{{group="tracker",topic="claim-decisions"}} {value}'
 
 
+async def lags(watch: PipelineWatch, at: datetime) -> list[Fact]:
+    return [fact for fact in await watch.facts(at) if fact.kind == "consumer_lag"]
+
+
 async def test_figures_are_said_in_words_and_with_the_key(receiver):
     receiver.always = says(
         'reprieve_feed_silent{submitter_id="s",feed="nightly"} 1',
@@ -34,7 +38,7 @@ async def test_figures_are_said_in_words_and_with_the_key(receiver):
     )
     found = await PipelineWatch([receiver.url], "rpv_key").facts(NOW)
 
-    assert {fact.kind: fact.label for fact in found} == {
+    assert {fact.kind: fact.label for fact in found if fact.value} == {
         "silent_feed": "feed nightly is silent",
         "quarantined_claims": "14 claims wait in quarantine",
         "unsettled_events": "ingest.claim_events: the oldest event is unsettled for 20 minutes",
@@ -51,6 +55,23 @@ async def test_who_does_not_answer_has_not_recovered(receiver):
 
     assert values == [7, 7, 7, 7]
     assert (await watch.facts(NOW + 4 * HALF_A_MINUTE))[0].value == 0
+
+
+async def test_who_does_not_answer_for_minutes_is_told_until_it_does(receiver):
+    late = await FakeServer(always=Answer(401)).start()
+    watch = PipelineWatch([receiver.url, late.url], "k")
+    rule = Pipeline(kind="silent_process", for_seconds=90)
+    told, stood = [], False
+    for n in range(8):
+        late.always = Answer(401) if n < 6 else says(lag(0))
+        at = NOW + n * HALF_A_MINUTE
+        standing = [fact for fact in await watch.facts(at) or () if stands(rule, fact, at=at, stood=stood)]
+        told.append([fact.label for fact in standing])
+        stood = bool(standing)
+    await late.stop()
+
+    silent = [f"127.0.0.1:{late.port} does not answer"]
+    assert told == [[], [], [], [], silent, silent, [], []]  # nothing is known while all of it starts
 
 
 async def test_they_are_asked_every_half_a_minute(receiver):
@@ -71,7 +92,7 @@ async def test_one_that_hangs_keeps_no_other(receiver, monkeypatch):
     found = await watch.facts(NOW + 4 * HALF_A_MINUTE)
     await ill.stop()
 
-    assert [fact.value for fact in found] == [3]
+    assert [fact.value for fact in found if fact.kind == "consumer_lag"] == [3]
 
 
 async def test_what_two_processes_count_is_added_and_of_what_they_see_the_worst_counts(receiver):
@@ -82,7 +103,7 @@ async def test_what_two_processes_count_is_added_and_of_what_they_see_the_worst_
     found = {fact.kind: fact.value for fact in await watch.facts(NOW + HALF_A_MINUTE)}
     await other.stop()
 
-    assert found == {"consumer_lag": 5, "dead_letters": 3}
+    assert found == {"consumer_lag": 5, "dead_letters": 3, "silent_process": 0}
 
 
 async def test_dead_letters_stand_for_an_hour_after_the_last_from_the_first_on(receiver):
@@ -97,7 +118,7 @@ async def test_dead_letters_stand_for_an_hour_after_the_last_from_the_first_on(r
         )
 
     anew = PipelineWatch([receiver.url], "k")
-    (fact,) = await anew.facts(NOW)
+    (fact, _) = await anew.facts(NOW)
     assert fact.value == 0
     assert stands(rule, fact, at=NOW, stood=True)  # a restart of the evaluator resolves nothing
     assert not stands(rule, fact, at=NOW, stood=False)
@@ -111,7 +132,7 @@ async def test_a_figure_stands_when_it_was_above_for_so_long(receiver):
     for n, value in enumerate((20, 20, 20, 5, 20)):
         receiver.always = says(lag(value))
         at = NOW + n * HALF_A_MINUTE
-        standing += [stands(rule, fact, at=at, stood=False) for fact in await watch.facts(at)]
+        standing += [stands(rule, fact, at=at, stood=False) for fact in await lags(watch, at)]
 
     assert standing == [False, False, True, False, False]
 
@@ -124,4 +145,4 @@ async def test_while_all_of_it_starts_nothing_is_known(receiver):
 
     assert await watch.facts(NOW) is None
     assert await watch.facts(NOW + HALF_A_MINUTE) is None
-    assert [fact.value for fact in await watch.facts(NOW + 4 * HALF_A_MINUTE)] == [3]
+    assert [fact.value for fact in await lags(watch, NOW + 4 * HALF_A_MINUTE)] == [3]

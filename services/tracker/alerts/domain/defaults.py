@@ -48,6 +48,8 @@ _CASES: _Chosen = (
 
 _PIPELINE: _Chosen = (
     ("A feed is silent", rules.Pipeline(kind="silent_feed", severity="warning"), True),
+    # Longer than an upgrade or a restart takes.
+    ("A process does not answer", rules.Pipeline(kind="silent_process", for_seconds=180), True),
     ("Claims in quarantine", rules.Pipeline(kind="quarantined_claims", severity="warning"), True),
     ("Messages laid aside", rules.Pipeline(kind="dead_letters"), True),
     (

@@ -48,7 +48,11 @@ class _Meaning(NamedTuple):
     growing: bool = False
 
 
+UNANSWERED = "reprieve_metrics_unanswered"
+"""Our own figure, by `process`: 1 while its metrics cannot be had, for whatever reason, and 0 otherwise."""
+
 MEANINGS: Mapping[str, _Meaning] = {
+    UNANSWERED: _Meaning("silent_process", "{process} does not answer", "{process} answers"),
     "reprieve_feed_silent": _Meaning("silent_feed", "feed {feed} is silent", "feed {feed} is silent"),
     "reprieve_quarantined_claims": _Meaning(
         "quarantined_claims", "1 claim waits in quarantine", "{value:,.0f} claims wait in quarantine"
@@ -115,7 +119,7 @@ def subject_of(sample: Sample) -> str:
 
 
 def _known(words: Mapping[str, str]) -> dict[str, str]:
-    return {name: words.get(name, "") for name in ("feed", "topic", "table", "group")}
+    return {name: words.get(name, "") for name in ("feed", "topic", "table", "group", "process")}
 
 
 def stands(settings: Pipeline, fact: Fact, *, at: datetime, stood: bool) -> bool:

@@ -156,6 +156,7 @@ class Pipeline(Part):
 
     kind: Literal[
         "silent_feed",
+        "silent_process",
         "quarantined_claims",
         "dead_letters",
         "unsettled_events",
@@ -225,6 +226,7 @@ KINDS: dict[str, Kind] = {
     "unowned": Kind("case that nobody owns", "cases that nobody owns", "cases"),
     "denial_jump": Kind("jump in denials", "jumps in denials", "patterns"),
     "silent_feed": Kind("feed is silent", "feeds are silent", "pipeline"),
+    "silent_process": Kind("process does not answer", "processes do not answer", "pipeline"),
     "quarantined_claims": Kind("claims in quarantine", "claims in quarantine", "pipeline"),
     "dead_letters": Kind("topic lays messages aside", "topics lay messages aside", "pipeline"),
     "unsettled_events": Kind("outbox with unsettled events", "outboxes with unsettled events", "pipeline"),

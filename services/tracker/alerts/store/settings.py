@@ -31,10 +31,16 @@ class Chosen:
 
 
 async def rules_of(connection: AsyncConnection, organization_id: UUID) -> list[Rule]:
-    """Give the rules that were not removed; an organization that has none yet gets the defaults."""
+    """
+    Give the rules that were not removed; an organization that has none yet gets the defaults.
+
+    Whoever has them gets those as well that came with a later release. One that was removed stays removed.
+    """
     rows = (await connection.execute(_RULES, {"organization_id": organization_id})).all()
-    if not rows:
-        for rule in default_rules(organization_id):
+    defaults = default_rules(organization_id)
+    missing = {rule.rule_id for rule in defaults} - {UUID(str(row.rule_id)) for row in rows}
+    if missing and (not rows or len(missing) < len(defaults)):
+        for rule in defaults:
             await keep_rule(connection, organization_id, rule)
         rows = (await connection.execute(_RULES, {"organization_id": organization_id})).all()
     return [

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.tracker.alerts.domain.pipeline import (
     MEANINGS,
+    UNANSWERED,
     Fact,
     Sample,
     Snapshot,
@@ -48,8 +49,9 @@ class PipelineWatch:
 
         None while all of it starts together, and one of the processes was not heard of yet.
 
-        Who does not answer has not recovered: what it said last counts. All are asked at once, so that nobody
-        who hangs keeps the others, and the rules about cases, waiting for longer than one answer may take.
+        Who does not answer has not recovered: what it said last counts, and its silence is a fact too. All
+        are asked at once, so that nobody who hangs keeps the others, and the rules about cases, waiting for
+        longer than one answer may take.
         """
         if self._asked_at is None or at - self._asked_at >= _ASKED_EVERY:
             self._asked_at = at
@@ -64,7 +66,11 @@ class PipelineWatch:
         self._last |= {
             url: answer for url, answer in zip(self._urls, answers, strict=True) if answer is not None
         }
-        samples = together(sample for said in self._last.values() for sample in said)
+        silent = [
+            Sample(UNANSWERED, (("process", httpx2.URL(url).netloc.decode()),), float(answer is None))
+            for url, answer in zip(self._urls, answers, strict=True)
+        ]
+        samples = together(sample for said in (*self._last.values(), silent) for sample in said)
         while self._hour and at - self._hour[0][0] > _HOUR:
             self._hour.popleft()
         found = facts_in(samples, self._hour, at=at)
