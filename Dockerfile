@@ -11,6 +11,7 @@ COPY pyproject.toml README.md ./
 COPY services services
 COPY shared shared
 COPY migrations migrations
+COPY docs/runbooks docs/runbooks
 # The build backend came with the lock; nothing is fetched here.
 RUN /opt/reprieve/bin/pip install --no-deps --no-build-isolation . \
     && /opt/reprieve/bin/python -m compileall -q /opt/reprieve/lib

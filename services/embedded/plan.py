@@ -66,12 +66,14 @@ def service_children(
         "REPRIEVE_ALERTS_METRICS_URLS": ",".join(f"http://{HOST}:{ports[one]}" for one in _WATCHED),
         "REPRIEVE_ALERTS_METRICS_KEY": metrics_key,
     }
+    runbooks = {"REPRIEVE_ALERTS_RUNBOOKS_URL": f"http://{HOST}:{ports['tracker-api']}/runbooks/"}
     return [
         Child(
             name=process,
             arguments=("services.cli", "serve", process),
             environment=_settings(process, folder, secrets, postgres, kafka=kafka, port=ports[process])
             | {"REPRIEVE_LOG_LEVEL": log_level}
+            | (runbooks if process == "tracker-alerts" else {})
             | (_given_for_alerts() if process.startswith("tracker-") else {})
             | (watching if process == "tracker-alerts" else {}),
             log=folder.logs / f"{process}.log",

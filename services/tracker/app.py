@@ -38,6 +38,7 @@ from services.tracker.api.file_content import file_content_router
 from services.tracker.api.files import FILES, Cabinet, files_router
 from services.tracker.api.listing import listing_router
 from services.tracker.api.reconciliation import reconciliation_router
+from services.tracker.api.runbooks import read_runbooks, runbooks_router
 from services.tracker.api.saved_views import saved_views_router
 from services.tracker.api.steps import steps_router
 from services.tracker.api.summary import summary_router
@@ -218,12 +219,14 @@ def api_app(
     `network` judges destinations of alerts; by default it lets through what is public. Without a `cabinet` no
     files of cases are taken or given.
     """
+    runbooks = read_runbooks()
     app = create_app(
         title="Reprieve tracker",
         version=version("reprieve"),
         engine=engine,
         health=health,
         streaming_routes=[("POST", FILES)],
+        open_paths=[f"/runbooks/{page}" for page in runbooks],
     )
     keyring = Keyring(engine, MasterKey.from_text(master_key))
     app.include_router(listing_router(engine, keyring, cursor_key(master_key)))
@@ -245,6 +248,7 @@ def api_app(
     app.include_router(events_router(engine, cursor_key(master_key)))
     app.include_router(alert_channels_router(engine, MasterKey.from_text(master_key), network or Network()))
     app.include_router(alert_deliveries_router(engine, cursor_key(master_key)))
+    app.include_router(runbooks_router(runbooks))
     app.include_router(reconciliation_router(engine))
     app.include_router(parked_router(FACTS, engine, unreceipted=OUTBOX))
     return app

@@ -50,7 +50,7 @@ class AlertSettings(BaseSettings):
     addresses are private. A notification that fails is tried again after the first seconds, then after twice
     as long, up to the longest; it is given up, and a channel that failed all the time disabled, after so many
     days. `alerts_runbooks_url` is where the pages of docs/runbooks/ can be read, with a slash at its
-    end; by default their paths are told.
+    end; by default where tracker-api serves them on this machine.
 
     `alerts_case_link` is where a case can be opened, with {case_id} in it. `alerts_metrics_urls`: addresses
     of processes, with commas between, whose metrics say how the pipeline is; `alerts_metrics_key` is an
@@ -69,7 +69,7 @@ class AlertSettings(BaseSettings):
     alerts_longest_retry_seconds: float = Field(default=6 * 3600.0, gt=0)
     alerts_give_up_days: float = Field(default=3.0, gt=0)
     alerts_keep_days: int = Field(default=90, ge=1)
-    alerts_runbooks_url: str = "docs/runbooks/"
+    alerts_runbooks_url: str = "http://127.0.0.1:8083/runbooks/"
     alerts_case_link: str | None = None
     alerts_metrics_urls: str = ""
     alerts_metrics_key: SecretStr | None = None

@@ -1,9 +1,10 @@
 """
 The app that every process serves, and its door.
 
-The door stands around everything: it gives each request an id, lets no stranger further than the probes
-(a route whose author forgot `require` is still not public), answers crashes, and writes the one canonical
-log line. /openapi.json is behind it too; there are no documentation pages.
+The door stands around everything: it gives each request an id, lets no stranger further than the probes and
+the paths that the app opens by name (a route whose author forgot `require` is still not public), answers
+crashes, and writes the one canonical log line. /openapi.json is behind it too; there are no documentation
+pages.
 """
 
 import asyncio
@@ -50,6 +51,7 @@ def create_app(
     engine: AsyncEngine,
     health: Health,
     streaming_routes: Collection[RouteName] = (),
+    open_paths: Collection[str] = (),
 ) -> FastAPI:
     """
     Make an app with keys at the door, problems for every failure, and probes. `engine` knows the keys.
@@ -57,7 +59,7 @@ def create_app(
     The environment names the issuer whose tokens are let in as well (shared.security.oidc).
 
     Bodies are limited to BODY_BYTES_MAX, except on `streaming_routes`: those never hold a body in memory
-    and have limits of their own.
+    and have limits of their own. `open_paths` need no key, as the probes need none.
     """
     app = FastAPI(
         title=title,
@@ -73,7 +75,9 @@ def create_app(
     app.state.health = health
     health.add_check("database", database_check(engine))
     add_problem_handlers(app)
-    app.add_middleware(Door, streaming_routes=frozenset(streaming_routes))
+    app.add_middleware(
+        Door, streaming_routes=frozenset(streaming_routes), open_paths=OPEN_PATHS.union(open_paths)
+    )
     app.include_router(probes_router(health))
     return app
 
@@ -81,8 +85,11 @@ def create_app(
 class Door:
     """The outermost middleware. Pure ASGI, so that bodies stream through it in both directions."""
 
-    def __init__(self, app: ASGIApp, *, streaming_routes: frozenset[RouteName] = frozenset()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, streaming_routes: frozenset[RouteName], open_paths: frozenset[str]
+    ) -> None:
         self._app = app
+        self._open_paths = open_paths
         self._streaming_routes = [(method, _pattern(path)) for method, path in streaming_routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +100,14 @@ class Door:
             method == scope["method"] and pattern.fullmatch(scope["path"])
             for method, pattern in self._streaming_routes
         )
-        visit = _Visit(self._app, scope, receive, send, body_bytes_max=None if streams else BODY_BYTES_MAX)
+        visit = _Visit(
+            self._app,
+            scope,
+            receive,
+            send,
+            body_bytes_max=None if streams else BODY_BYTES_MAX,
+            needs_key=scope["path"] not in self._open_paths,
+        )
         await visit.run()
 
 
@@ -107,7 +121,14 @@ class _Visit:
     """One request from its head to its log line."""
 
     def __init__(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, body_bytes_max: int | None
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        body_bytes_max: int | None,
+        needs_key: bool,
     ) -> None:
         self._app, self._scope, self._receive, self._send = app, scope, receive, send
         self._headers = Headers(scope=scope)
@@ -116,6 +137,7 @@ class _Visit:
         self._request_bytes = 0
         self._response_bytes = 0
         self._body_bytes_max = body_bytes_max
+        self._needs_key = needs_key
         self._body_ended = False
         self._begun_at = time.monotonic()
         scope.setdefault("state", {})["request_id"] = self._request_id
@@ -135,7 +157,7 @@ class _Visit:
                 # would be a request here.
                 await self._refuse(not_http(400, request_id=self._request_id))
                 return
-            if self._scope["path"] not in OPEN_PATHS:
+            if self._needs_key:
                 self._scope["state"]["principal"] = await self._authenticate()
             check_version(self._headers.get(HEADER))
             check_characters(self._scope)

@@ -85,6 +85,7 @@ def delivery(engine, network) -> Delivery:
         engine=engine,
         master_key=MASTER_KEY,
         network=network,
+        runbooks_url="https://reprieve.example/runbooks/",
         patience=Patience(first_seconds=0.05, longest_seconds=0.2),
         attempt_seconds=2.0,
         poll_seconds=0.02,

@@ -45,7 +45,12 @@ async def create(site, body: dict, role: str = "admin", **headers) -> dict:
 @pytest.fixture
 def send(engine, network):
     """Deliver everything that is due, once."""
-    delivery = Delivery(engine=engine, master_key=MasterKey.from_text(MASTER_KEY), network=network)
+    delivery = Delivery(
+        engine=engine,
+        master_key=MasterKey.from_text(MASTER_KEY),
+        network=network,
+        runbooks_url="https://reprieve.example/runbooks/",
+    )
 
     async def send() -> None:
         async with transaction(engine) as connection:

@@ -162,7 +162,7 @@ async def test_a_channel_that_is_gone_is_disabled_and_another_one_tells_so(
         heard_of["title"]
         == "The alert channel “billing” was disabled: its destination answered that it is gone"
     )
-    assert heard_of["runbook"] == "docs/runbooks/channel_failing.md"
+    assert heard_of["runbook"] == "https://reprieve.example/runbooks/channel_failing.md"
 
 
 async def test_days_of_failure_disable_a_channel_and_end_what_waits(

@@ -16,8 +16,7 @@ class Notification:
     that of its group.
 
     `attempt` counts from 1. `remote_ref` is what the channel made of this notification in an earlier try,
-    `group_ref` of an earlier one of the group; `runbook` is a whole URL, or the page's path where the
-    installation names no place for its documents.
+    `group_ref` of an earlier one of the group; `runbook` is the address of the page that says what to do.
     """
 
     organization_id: UUID

@@ -56,10 +56,10 @@ class Delivery:
     engine: AsyncEngine
     master_key: MasterKey
     network: Network
+    runbooks_url: str
     patience: Patience = field(default_factory=Patience)
     attempt_seconds: float = 30.0
     poll_seconds: float = 1.0
-    runbooks_url: str = "docs/runbooks/"
     limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 
 
