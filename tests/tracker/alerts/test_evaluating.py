@@ -11,16 +11,18 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from services.tracker.alerts.channels.kinds import KINDS
+from services.tracker.alerts.channels.kinds import KINDS as CHANNELS
 from services.tracker.alerts.domain.content import decode_content
-from services.tracker.alerts.domain.defaults import INSTALLATION
+from services.tracker.alerts.domain.defaults import INSTALLATION, default_rules
 from services.tracker.alerts.domain.pipeline import Fact
 from services.tracker.alerts.domain.routing import Route, Routing
 from services.tracker.alerts.domain.rules import (
+    KINDS,
     Clock,
     DeadlineMissed,
     DenialJump,
     FollowUp,
+    InformationRequest,
     MorningDigest,
     NewCase,
     Only,
@@ -30,7 +32,7 @@ from services.tracker.alerts.domain.rules import (
     Unowned,
 )
 from services.tracker.alerts.store.alerts import mark
-from services.tracker.alerts.store.settings import choose, keep_rule
+from services.tracker.alerts.store.settings import choose, keep_rule, remove_rule, rules_of
 from services.tracker.alerts.workers import loops
 from services.tracker.alerts.workers.evaluating import Memory, look_at
 from services.tracker.store.cases import roll_deadlines
@@ -145,24 +147,53 @@ async def test_a_clock_is_told_escalates_and_resolves_when_the_claim_is_paid(sit
     assert [(row.kind, row.dedup_key) for row in await site.told()][-1] == ("resolved", key)
 
 
+# One rule of every kind that is about cases: a kind that is missing here fails the test.
+OF_EVERY_KIND = (
+    Clock(),
+    NewCase(amount_at_least=Decimal(1)),
+    Unowned(hours=0),
+    DeadlineMissed(),
+    FollowUp(),
+    InformationRequest(),
+    DenialJump(),
+    MorningDigest(at=time(0)),
+)
+
+
 async def test_nothing_of_a_claim_or_a_person_gets_into_an_alert_or_a_message(site, engine, record, select):
-    await site.begin(*(rule(one) for one in (Clock(), NewCase(amount_at_least=Decimal(1)), Unowned(hours=0))))
+    await site.begin(*map(rule, OF_EVERY_KIND))
     planted = {
         "claim_number": "PLANTED-1",
         "payer_claim_number": "PLANTED-2",
         "trace_number": "PLANTED-3",
         "patient": person("PLANTED name", "PLANTED member", "PLANTED sealed"),
     }
-    await record(near(0.5, **planted))
+    today = datetime.now(UTC).date()
+    history = [near(90, on=today - timedelta(days=8 + 3 * n), **planted) for n in range(18)]
+    jump = [near(90, on=today - timedelta(days=n % 5), **planted) for n in range(25)]
+    missed, asked = near(0.00001, **planted), near(60, **planted)
+    await record(*history, *jump, near(0.5, **planted), missed, asked)
+    await asyncio.sleep(1)
+    await roll_deadlines(engine)
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        await connection.execute(
+            text(
+                "update tracker.cases set follow_up_on = current_date, state = 'information_requested',"
+                " information_due_at = now() + interval '1 day' where claim_key = :asked"
+            ),
+            {"asked": asked.claim_key},
+        )
     for _ in range(3):
         await site.look(after=MINUTES)
-    alerts = await select("select cast(to_jsonb(a) as text) as row from tracker.alerts a")
+    alerts = await select("select kind, cast(to_jsonb(a) as text) as row from tracker.alerts a")
     messages = await site.told()
-    assert len(alerts) == len(messages) == 3
 
+    wanted = {name for name, kind in KINDS.items() if kind.about != "pipeline"}
+    assert {one.kind for one in alerts} == wanted - {"morning_digest"}
+    assert {one.content["runbook"] for one in messages} == wanted
     assert "PLANTED" in str(await select("select claim_number from tracker.cases"))
     assert "PLANTED" not in str([*alerts, *messages])
-    for message, channel in itertools.product(messages, KINDS.values()):
+    for message, channel in itertools.product(messages, CHANNELS.values()):
         told = notification(kind=message.kind, content=decode_content(json.dumps(message.content)))
         assert "PLANTED" not in channel.render(told).decode()
 
@@ -381,3 +412,23 @@ async def test_default_rules_are_there_at_the_first_look(engine, select):
     kinds = await select("select settings ->> 'kind' as kind from tracker.alert_rules order by 1")
 
     assert "clock" in {row.kind for row in kinds}
+
+
+async def test_a_default_that_a_later_release_brought_is_added_and_a_removed_one_stays_away(engine):
+    defaults = default_rules(ORGANIZATION)
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        for one in defaults[1:]:
+            await keep_rule(connection, ORGANIZATION, one)
+        await remove_rule(connection, ORGANIZATION, defaults[2].rule_id)
+
+        found = await rules_of(connection, ORGANIZATION)
+
+    assert {one.name for one in found} == {one.name for one in (*defaults[:2], *defaults[3:])}
+
+
+async def test_whose_rules_are_all_of_their_own_get_no_defaults(engine):
+    mine = rule(Clock())
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        await keep_rule(connection, ORGANIZATION, mine)
+
+        assert await rules_of(connection, ORGANIZATION) == [mine]
