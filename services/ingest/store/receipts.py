@@ -230,31 +230,36 @@ async def add_receipts(engine: AsyncEngine, fresh: Sequence[NewReceipt]) -> list
 
     Of several with the same bytes, also in other transactions at the same time, exactly one is new. Raises
     KeyReusedError when a key stands for other bytes, IntegrityError for an unknown feed; none is kept then.
+
+    Rows are locked in one order, whatever the order of `fresh`: of two doors that keep the same receipts and
+    keys, one waits for the other, and never both for each other.
     """
+    in_turn = sorted(fresh, key=lambda one: (one.submitter_id, one.sha256))
     async with transaction(engine, submitters={one.submitter_id for one in fresh}) as connection:
-        columns = {name: [getattr(one, name) for one in fresh] for name in _FRESH_COLUMNS}
-        stored = {name: [getattr(one.stored, name) for one in fresh] for name in _STORED_COLUMNS}
+        columns = {name: [getattr(one, name) for one in in_turn] for name in _FRESH_COLUMNS}
+        stored = {name: [getattr(one.stored, name) for one in in_turn] for name in _STORED_COLUMNS}
         added = set((await connection.execute(_INSERT, columns | stored)).scalars())
-        for one in fresh:
-            if one.receipt_id not in added:
-                await _note_again(connection, one)
-        asked = {name: columns[name] for name in ("submitter_id", "sha256")}
-        found = [dict(row._mapping) for row in await connection.execute(_BY_HASHES, asked)]  # noqa: SLF001
-        for one, summary in zip(fresh, found, strict=True):
+        again = [one for one in in_turn if one.receipt_id not in added]
+        for one in again:
+            asked = {"submitter_id": one.submitter_id, "sha256": one.sha256}
+            await connection.execute(_TRY_AGAIN, {**asked, "defect": DEFECT})
+        for one in sorted(again, key=lambda one: (one.submitter_id, one.feed)):
+            await note_duplicate(connection, submitter_id=one.submitter_id, name=one.feed)
+        hashes = {name: columns[name] for name in ("submitter_id", "sha256")}
+        rows = await connection.execute(_BY_HASHES, hashes)
+        found = {
+            one.receipt_id: dict(row._mapping)  # noqa: SLF001
+            for one, row in zip(in_turn, rows, strict=True)
+        }
+        for one in sorted(fresh, key=lambda one: (one.submitter_id, one.key or "")):
             if one.key is not None:
                 await keep_key(
-                    connection, submitter_id=one.submitter_id, key=one.key, receipt_id=summary["receipt_id"]
+                    connection,
+                    submitter_id=one.submitter_id,
+                    key=one.key,
+                    receipt_id=found[one.receipt_id]["receipt_id"],
                 )
-    return [
-        KeptReceipt(summary, is_new=one.receipt_id in added)
-        for one, summary in zip(fresh, found, strict=True)
-    ]
-
-
-async def _note_again(connection: AsyncConnection, one: NewReceipt) -> None:
-    same = {"submitter_id": one.submitter_id, "sha256": one.sha256}
-    await connection.execute(_TRY_AGAIN, {**same, "defect": DEFECT})
-    await note_duplicate(connection, submitter_id=one.submitter_id, name=one.feed)
+    return [KeptReceipt(found[one.receipt_id], is_new=one.receipt_id in added) for one in fresh]
 
 
 async def finished_receipts(
