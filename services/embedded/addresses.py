@@ -44,11 +44,16 @@ def ports_to_choose(say: Callable[[str], None]) -> Iterator[None]:
         os.close(lock)
 
 
-def choose_ports(last: Mapping[str, int]) -> dict[str, int]:
-    """Give each process a port that is free now. `last` are those of the run before, by name."""
+def choose_ports(last: Mapping[str, int], *, ports_from: int | None = None) -> dict[str, int]:
+    """
+    Give each process a port that is free now. `last` are those of the run before, by name.
+
+    `ports_from`: where ports that follow one another begin, instead of the usual ones.
+    """
     chosen: dict[str, int] = {}
-    for name, usual in USUAL_PORTS.items():
-        wanted = [port for port in (last.get(name), usual) if port and port not in chosen.values()]
+    for number, (name, usual) in enumerate(USUAL_PORTS.items()):
+        first = usual if ports_from is None else ports_from + number
+        wanted = [port for port in (last.get(name), first) if port and port not in chosen.values()]
         chosen[name] = next((port for port in wanted if _is_free(port)), None) or _any_port(
             set(chosen.values())
         )

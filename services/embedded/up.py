@@ -49,6 +49,15 @@ def up(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Use this Kafka instead of the embedded broker."),
     ] = None,
+    ports_from: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=1024,
+            max=65000,
+            help="Listen on PORT and the ones after it, where 8081 to 8103 are another's.",
+        ),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """
@@ -62,12 +71,27 @@ def up(
     with folder.held():
         try:
             with _tether() as tether:
-                _run(folder, tether=tether, demo=demo, kafka=kafka, log_level=log_level)
+                _run(
+                    folder,
+                    tether=tether,
+                    demo=demo,
+                    kafka=kafka,
+                    ports_from=ports_from,
+                    log_level=log_level,
+                )
         except KeyboardInterrupt:
             say("Stopped before it was ready; nothing is lost.")
 
 
-def _run(folder: DataFolder, *, tether: int, demo: bool, kafka: str | None, log_level: str) -> None:
+def _run(
+    folder: DataFolder,
+    *,
+    tether: int,
+    demo: bool,
+    kafka: str | None,
+    ports_from: int | None,
+    log_level: str,
+) -> None:
     last = read_up_file(folder.up_file)
     if last:
         write_up_file(folder.up_file, msgspec.structs.replace(last, starting=True))
@@ -86,7 +110,7 @@ def _run(folder: DataFolder, *, tether: int, demo: bool, kafka: str | None, log_
         prepare_database(postgres, secrets)
         site = asyncio.run(prepare_site(owner_url, secrets.master_key, last))
         choosing.enter_context(ports_to_choose(say))
-        ports = choose_ports(last.ports() if last else {})
+        ports = choose_ports(last.ports() if last else {}, ports_from=ports_from)
         used = Kafka.elsewhere(kafka) if kafka else Kafka.embedded(ports)
         content = UpFile(
             ingest_url=f"http://{HOST}:{ports['ingest-api']}",

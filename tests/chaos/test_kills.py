@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
+import httpx2
 import psutil
 import pytest
 
@@ -86,6 +87,13 @@ class Ledger:
         ]
 
 
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/readyz", timeout=5).is_success
+    except httpx2.TransportError:
+        return False
+
+
 class Machine:
     """A stack that may be replaced by its next start."""
 
@@ -99,7 +107,9 @@ class Machine:
             self.kafka.kill()
             self.kafka.start()
         else:
+            url = self.up.up_file["processes"][process]["url"]
             psutil.Process(self.up.pid(process)).kill()
+            wait_until(lambda: _is_ready(url), seconds=60, what=f"{process} was started again")
 
     def cut_the_power(self) -> None:
         self.up.kill_everything()

@@ -69,3 +69,11 @@ def test_ports_of_the_last_run_are_kept_and_taken_ones_are_avoided() -> None:
         name: port for name, port in last.items() if name != "ingest-api"
     }
     assert len(set(chosen.values())) == len(USUAL_PORTS)
+
+
+def test_ports_may_begin_elsewhere_and_the_last_run_still_counts_first() -> None:
+    first, *others = USUAL_PORTS
+
+    chosen = choose_ports({first: 21_000}, ports_from=22_000)
+
+    assert chosen == {first: 21_000} | {name: 22_001 + number for number, name in enumerate(others)}

@@ -1,5 +1,6 @@
 """`reprieve up` as a program: started in a folder of its own, watched line by line, ended or killed."""
 
+import itertools
 import json
 import os
 import queue
@@ -18,6 +19,11 @@ import psutil
 
 REPRIEVE = str(Path(sys.executable).with_name("reprieve"))
 READY_SECONDS = 150
+
+# Two stacks that live at once, in two processes of pytest, never want one port: while a killed process of the
+# one is started again, its port looks free to the other. All are below those that the system gives to clients.
+_PORTS_FROM = 10_000 + 10_000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2)
+_bases = itertools.count(_PORTS_FROM, 20)
 
 
 def wait_until(true: Callable[[], Any], *, seconds: float, what: str) -> Any:
@@ -51,7 +57,7 @@ class Up:
         self._unread: queue.Queue[str | None] = queue.Queue()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REPRIEVE_")}
         self.process = subprocess.Popen(
-            [REPRIEVE, "up", "--data-dir", str(folder), *options],
+            [REPRIEVE, "up", "--data-dir", str(folder), "--ports-from", str(next(_bases)), *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
