@@ -7,11 +7,12 @@ keep six of the federal holidays, and on the others many of them work.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
 import holidays
+from msgspec import Struct
 
 ONE_DAY = timedelta(days=1)
 SATURDAY = 5
@@ -41,11 +42,10 @@ class ClosedDays:
     open: frozenset[date] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(Struct, frozen=True, cache_hash=True):
     """Knows which days payers work. `closed` are days off at every payer, on top of the public ones."""
 
-    closed: frozenset[date] = field(default=frozenset())
+    closed: frozenset[date] = frozenset()
 
     def is_business_day(self, day: date, kept: ClosedDays) -> bool:
         return self.day_off(day, kept) is None

@@ -12,7 +12,6 @@ from services.triage.domain.phases import SHUT, Phase
 from services.triage.domain.situation import Choice, Situation, States
 from services.triage.domain.steps import steps_of
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE, OWN_CLOCKS, WAYS, ways_for
-from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Action, Category, ClockKind
 
 _CORRECTION: tuple[tuple[ClockKind, Action], ...] = (("corrected_claim", "send_corrected_claim"),)
@@ -246,11 +245,6 @@ def _chance(situation: Situation, choice: Choice) -> tuple[float, str]:
         )
     permitted = None if choice.governing is None else choice.governing.permitted
     return (0.8, "the payer permits it") if permitted else (0.6, "whether the payer permits it is not known")
-
-
-def has_authorization_number(event: ClaimDenied) -> bool:
-    """Tell whether the remittance echoes an authorization number (REF G1 or BB)."""
-    return bool(event.authorization_numbers or [1 for line in event.lines if line.authorization_numbers])
 
 
 def _channel(governing: Phase | None, phases: Sequence[Phase]) -> str | None:

@@ -7,14 +7,14 @@ the admission's latest day; a letter may precede the remittance, whose day is th
 """
 
 from calendar import monthrange
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from services.triage.domain.classification import Classification
 from services.triage.domain.facts import EARLIEST_YEAR, LATEST_YEAR, Facts
 from services.triage.domain.policy_file import Anchor
 from services.triage.domain.repeats import Told
@@ -23,9 +23,6 @@ from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Category, FactKind
 
 Day = date | datetime
-UPHELD = "193"
-"""CARC: the payer upholds its decision, so the level before has been decided."""
-
 _PAYER_DATES = {
     "dtm405": "the remittance's production date (DTM*405)",
     "bpr16": "the payment date (BPR16)",
@@ -62,14 +59,14 @@ _OF_THE_CLAIM: frozenset[Anchor] = frozenset(("claim_received", "coverage_known"
 _NO_LINES: frozenset[tuple[date | None, date | None]] = frozenset()
 
 
-class Paper(NamedTuple):
+class Paper(Struct, frozen=True):
     """A remittance's date, and which element it comes from."""
 
     on: date
     source: PayerDateSource
 
 
-class Dates(Struct, frozen=True, kw_only=True, cache_hash=True):
+class Dates(Struct, frozen=True, cache_hash=True):
     """
     What there is to look a day up in, as far as it is asked: denials that are alike in it have the same days.
 
@@ -79,53 +76,71 @@ class Dates(Struct, frozen=True, kw_only=True, cache_hash=True):
     """
 
     paper: Paper
-    service_from: date | None
-    service_to: date | None
-    service_source: DateSource
-    statement_from: date | None
-    statement_to: date | None
-    claim_received_on: date | None
-    lines: frozenset[tuple[date | None, date | None]]
     category: Category
     upheld: bool
+    claim_received_on: date | None
+    service_from: date | None = None
+    service_to: date | None = None
+    service_source: DateSource = "none"
+    lines: frozenset[tuple[date | None, date | None]] = _NO_LINES
+    statement_from: date | None = None
+    statement_to: date | None = None
     told: tuple[tuple[FactKind, Day], ...] = ()
     first: Paper | None = None
     sure: bool = True
 
 
-def dates_of(
-    anchors: frozenset[Anchor],
-    event: ClaimDenied,
-    facts: Facts,
-    category: Category,
-    lines: frozenset[int | None],
-    told: Told,
-) -> Dates:
-    """
-    Gather what these anchors ask for, and leave the rest of the claim's days out.
+class Sought(Struct, frozen=True, kw_only=True):
+    """Which days of a claim some anchors ask for: the service's, the stay's, the claim's receipt."""
 
-    `lines` are the numbers of the denied ones.
-    """
-    served = not anchors.isdisjoint(_OF_THE_SERVICE)
-    stay = served and not anchors.isdisjoint(_OF_THE_STAY)
-    own = (
-        [one for one in event.lines if one.number in lines] if served and lines and None not in lines else ()
-    )
-    return Dates(
-        paper=Paper(event.payer_date, event.payer_date_source),
-        service_from=event.service_from if served else None,
-        service_to=event.service_to if served else None,
-        service_source=event.service_date_source if served else "none",
-        statement_from=event.statement_from if stay else None,
-        statement_to=event.statement_to if stay else None,
-        claim_received_on=None if anchors.isdisjoint(_OF_THE_CLAIM) else event.claim_received_on,
-        lines=frozenset([(one.service_from, one.service_to) for one in own]) if own else _NO_LINES,
-        category=category,
-        upheld=UPHELD in [one.reason for one in event.denied],
-        told=tuple(facts.dates.items()),
-        first=None if told.first is None else Paper(told.first.payer_date, told.first.payer_date_source),
-        sure=told.sure,
-    )
+    service: bool
+    stay: bool
+    claim: bool
+
+    @classmethod
+    def by(cls, anchors: Collection[Anchor]) -> "Sought":
+        """Tell what is asked for."""
+        return cls(
+            service=not _OF_THE_SERVICE.isdisjoint(anchors),
+            stay=not _OF_THE_STAY.isdisjoint(anchors),
+            claim=not _OF_THE_CLAIM.isdisjoint(anchors),
+        )
+
+
+def dates_of(sought: Sought, event: ClaimDenied, facts: Facts, reading: Classification, told: Told) -> Dates:
+    """Gather the days that are sought, and leave the rest of the claim's out."""
+    paper = Paper(event.payer_date, event.payer_date_source)
+    received = event.claim_received_on if sought.claim else None
+    category, upheld = reading.main.category, reading.pattern.upheld
+    if not sought.service:
+        dates = Dates(paper, category, upheld, received)
+    else:
+        dates = Dates(
+            paper,
+            category,
+            upheld,
+            received,
+            event.service_from,
+            event.service_to,
+            event.service_date_source,
+            _days_of_lines(event, reading.pattern.lines),
+            event.statement_from if sought.stay else None,
+            event.statement_to if sought.stay else None,
+        )
+    if not facts.dates and told.first is None:
+        return dates
+    first = None if told.first is None else Paper(told.first.payer_date, told.first.payer_date_source)
+    return replace(dates, told=tuple(facts.dates.items()), first=first, sure=told.sure)
+
+
+def _days_of_lines(
+    event: ClaimDenied, denied: frozenset[int | None]
+) -> frozenset[tuple[date | None, date | None]]:
+    """Give the days of the lines with these numbers: none where the claim itself was denied."""
+    if not denied or None in denied:
+        return _NO_LINES
+    days = [(line.service_from, line.service_to) for line in event.lines if line.number in denied]
+    return frozenset(days)
 
 
 def start_of(anchors: Sequence[Anchor], choose: str, dates: Dates, *, later_level: bool) -> Start:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.triage.domain.code_lists import CARC_DATES, CARC_DEACTIVATED, CARC_SUCCESSORS
 from services.triage.domain.codes import (
@@ -37,6 +38,9 @@ from shared.contracts.decision import Action, Category, DeniedItem, EvidenceStre
 
 NOT_ABOUT_AUTHORIZATION: frozenset[Category] = frozenset(("not_authorization", "unclear"))
 
+UPHELD = "193"
+"""CARC: the payer upholds its decision, so the level before has been decided."""
+
 _NOTHING = Decimal(0)
 _CATEGORIES: tuple[Category, ...] = get_args(Category)
 _FIXABLE = frozenset(
@@ -59,42 +63,6 @@ class Reading(Struct, frozen=True, kw_only=True, eq=False):
     depends: bool = False
 
 
-class Classification(Struct, frozen=True, kw_only=True):
-    """
-    What the denied adjustments of one claim mean together.
-
-    `main` is the reading that the decision follows. `authorization_amount` and `dependent_amount` are the
-    denied charges about authorization, and those refused only because another line was. `words` explain each
-    item, before and after its amount.
-    """
-
-    items: tuple[DeniedItem, ...]
-    words: tuple[tuple[str, str], ...]
-    main: Reading
-    auth_related: bool
-    authorization_amount: Decimal
-    dependent_amount: Decimal
-    denied_amount: Decimal
-    amount_at_stake: Decimal
-    lines: frozenset[int | None]
-    party: ResponsibleParty
-    human: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def amount_basis(self) -> str:
-        if not self.auth_related:
-            return "all denied charges of the claim"
-        basis = "denied charges about authorization"
-        if self.dependent_amount:
-            basis += (
-                f" {self.authorization_amount:,.2f}, "
-                f"and of lines that fell with them {self.dependent_amount:,.2f}"
-            )
-        left_out = self.denied_amount - self.amount_at_stake
-        return f"{basis}; denied for other reasons and left out: {left_out:,.2f}" if left_out else basis
-
-
 class _Refusal(NamedTuple):
     """
     What a denied adjustment is read by. `whole_charge` is asked only of the code that it matters for.
@@ -110,73 +78,81 @@ class _Refusal(NamedTuple):
     status: CodeStatus | None
 
 
-class _Pattern(Struct, frozen=True, kw_only=True, eq=False):
+class Pattern(Struct, frozen=True, kw_only=True, eq=False):
     """
     What refusals mean together, whatever their amounts. `main` None: the money decides between several.
 
-    `parts` has for each refusal its line, group, reason, remarks, reading, and whether it fell with another;
-    `words` explain it, before and after its amount.
+    `items` stand for the refusals, without their amounts; `words` explain each, before and after its amount.
+    `authorization` are the places of those about authorization, `dependent` of those refused only because
+    another line was. `lines` are the lines of the former. `upheld`: the payer decided the level before.
     """
 
-    parts: tuple[tuple[int | None, str, str, tuple[str, ...], Reading, bool], ...]
+    items: tuple[DeniedItem, ...]
     words: tuple[tuple[str, str], ...]
     readings: tuple[Reading, ...]
     authorization: tuple[int, ...]
     dependent: tuple[int, ...]
     relevant: tuple[int, ...]
     main: Reading | None
+    auth_related: bool
+    upheld: bool
     lines: frozenset[int | None]
     party: ResponsibleParty
     human: tuple[str, ...]
     notes: tuple[str, ...]
 
 
+class Classification(Struct, frozen=True, kw_only=True):
+    """
+    What the denied adjustments of one claim mean together: their pattern, and their money.
+
+    `main` is the reading that the decision follows.
+    """
+
+    items: tuple[DeniedItem, ...]
+    pattern: Pattern
+    main: Reading
+    amount_at_stake: Decimal
+    amount_basis: str
+
+
 def classify(event: ClaimDenied) -> Classification:
     """Read every denied adjustment of a claim, and name the reading that the claim's decision follows."""
     pattern = _pattern(_refusals(event))
-    amounts = [denied.amount for denied in event.denied]
     items = tuple(
         [
-            DeniedItem(
-                group=group,
-                reason=reason,
-                amount=denied.amount,
-                category=reading.category,
-                strength=reading.strength,
-                why=reading.why,
-                line_number=line_number,
-                quantity=denied.quantity,
-                remarks=remarks,
-                route=reading.route,
-                dependent=dependent,
-            )
-            for denied, (line_number, group, reason, remarks, reading, dependent) in zip(
-                event.denied, pattern.parts, strict=True
-            )
+            replace(item, amount=denied.amount)
+            if denied.quantity is None
+            else replace(item, amount=denied.amount, quantity=denied.quantity)
+            for item, denied in zip(pattern.items, event.denied, strict=True)
         ]
     )
-    auth_related = bool(pattern.authorization)
-    denied = sum(amounts, _NOTHING)
-    authorization = dependent = _NOTHING
-    if len(pattern.authorization) == len(amounts):
-        authorization = denied
-    elif auth_related:
-        authorization = sum([amounts[index] for index in pattern.authorization], _NOTHING)
-        dependent = sum([amounts[index] for index in pattern.dependent], _NOTHING)
+    at_stake, basis = _at_stake(pattern, [denied.amount for denied in event.denied])
     return Classification(
         items=items,
-        words=pattern.words,
+        pattern=pattern,
         main=pattern.main or _heaviest(items, pattern),
-        auth_related=auth_related,
-        authorization_amount=authorization,
-        dependent_amount=dependent,
-        denied_amount=denied,
-        amount_at_stake=authorization + dependent if auth_related else denied,
-        lines=pattern.lines,
-        party=pattern.party,
-        human=pattern.human,
-        notes=pattern.notes,
+        amount_at_stake=at_stake,
+        amount_basis=basis,
     )
+
+
+def _at_stake(pattern: Pattern, amounts: Sequence[Decimal]) -> tuple[Decimal, str]:
+    """Add up the denied charges that the decision is about, and say which they are."""
+    denied = sum(amounts, _NOTHING)
+    if not pattern.auth_related:
+        return denied, "all denied charges of the claim"
+    basis = "denied charges about authorization"
+    if len(pattern.authorization) == len(amounts):
+        return denied, basis
+    authorization = at_stake = sum([amounts[index] for index in pattern.authorization], _NOTHING)
+    if pattern.dependent:
+        dependent = sum([amounts[index] for index in pattern.dependent], _NOTHING)
+        at_stake = authorization + dependent
+        if dependent:
+            basis += f" {authorization:,.2f}, and of lines that fell with them {dependent:,.2f}"
+    left_out = denied - at_stake
+    return at_stake, f"{basis}; denied for other reasons and left out: {left_out:,.2f}" if left_out else basis
 
 
 def _refusals(event: ClaimDenied) -> tuple[tuple[Any, ...], ...]:
@@ -199,7 +175,7 @@ def _refusals(event: ClaimDenied) -> tuple[tuple[Any, ...], ...]:
 
 # Payers deny in few ways: most claims repeat the codes of another one, with other money.
 @lru_cache(maxsize=8192)
-def _pattern(fields: tuple[tuple[Any, ...], ...]) -> _Pattern:
+def _pattern(fields: tuple[tuple[Any, ...], ...]) -> Pattern:
     refusals = [_Refusal(*of_one) for of_one in fields]
     readings = tuple(_reading(refusal) for refusal in refusals)
     authorization = tuple(
@@ -213,21 +189,20 @@ def _pattern(fields: tuple[tuple[Any, ...], ...]) -> _Pattern:
         for index, reading in enumerate(readings)
         if _falls_with(reading, refusals[index].line_number, lines)
     )
-    parts = tuple(
-        (one.line_number, one.group, one.reason, one.remarks, reading, index in dependent)
+    items = tuple(
+        _item(one, reading, dependent=index in dependent)
         for index, (one, reading) in enumerate(zip(refusals, readings, strict=True))
     )
-    return _Pattern(
-        parts=parts,
-        words=tuple(
-            _words(line, group, reason, reading, dependent=dependent)
-            for line, group, reason, _, reading, dependent in parts
-        ),
+    return Pattern(
+        items=items,
+        words=tuple(map(_words, items)),
         readings=readings,
         authorization=authorization,
         dependent=dependent,
         relevant=relevant,
         main=_only_one([readings[index] for index in relevant]),
+        auth_related=bool(authorization),
+        upheld=UPHELD in [refusal.reason for refusal in refusals],
         lines=lines,
         party=parties.pop() if len(parties) == 1 else "unknown",
         human=_human(readings, authorization, relevant),
@@ -235,12 +210,25 @@ def _pattern(fields: tuple[tuple[Any, ...], ...]) -> _Pattern:
     )
 
 
-def _words(
-    line: int | None, group: str, reason: str, reading: Reading, *, dependent: bool
-) -> tuple[str, str]:
-    place = "the claim" if line is None else f"line {line}"
-    fell = " It fell with another line." if dependent else ""
-    return f"{group}-{reason or 'none'} on {place}, ", f": {reading.why}{fell}"
+def _item(refusal: _Refusal, reading: Reading, *, dependent: bool) -> DeniedItem:
+    return DeniedItem(
+        group=refusal.group,
+        reason=refusal.reason,
+        amount=_NOTHING,
+        category=reading.category,
+        strength=reading.strength,
+        why=reading.why,
+        line_number=refusal.line_number,
+        remarks=refusal.remarks,
+        route=reading.route,
+        dependent=dependent,
+    )
+
+
+def _words(item: DeniedItem) -> tuple[str, str]:
+    place = "the claim" if item.line_number is None else f"line {item.line_number}"
+    fell = " It fell with another line." if item.dependent else ""
+    return f"{item.group}-{item.reason or 'none'} on {place}, ", f": {item.why}{fell}"
 
 
 def _party(group: str) -> ResponsibleParty:
@@ -274,7 +262,7 @@ def _only_one(relevant: Sequence[Reading]) -> Reading | None:
     return relevant[0] if len(set(relevant)) == 1 else None
 
 
-def _heaviest(items: Sequence[DeniedItem], pattern: _Pattern) -> Reading:
+def _heaviest(items: Sequence[DeniedItem], pattern: Pattern) -> Reading:
     """
     Give the reading of the category and route with the most money, and of its readings the one with the most.
 

@@ -8,12 +8,12 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from services.triage.domain.anchors import Dates, Day, Start, last_moment, start_of
+from services.triage.domain.anchors import Dates, Day, Sought, Start, last_moment, start_of
 from services.triage.domain.conditions import Known, Questions, all_of, any_of, ask
 from services.triage.domain.cues import APPEAL_DAYS, NO_APPEAL, appeal_cues
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.policy import ClockRule
-from services.triage.domain.policy_file import Anchor, Late, Review
+from services.triage.domain.policy_file import Late, Review
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE
 from services.triage.domain.windows import End, Window, ends_of
 from shared.calendars import Calendar
@@ -57,7 +57,7 @@ class Permission(Struct, frozen=True, kw_only=True):
     exempt: str | None = None
 
 
-class Standing(NamedTuple):
+class Standing(Struct, frozen=True, cache_hash=True):
     """A rule that concerns a claim. `lent`: why the default lends it."""
 
     rule: ClockRule
@@ -74,7 +74,7 @@ class Standings(Struct, frozen=True, kw_only=True, eq=False):
     """
 
     rules: tuple[Standing, ...]
-    anchors: frozenset[Anchor]
+    sought: Sought
     remarks: frozenset[str]
     zone: str
 
@@ -89,12 +89,6 @@ def clocks_of(standings: Standings, dates: Dates, calendar: Calendar) -> tuple[R
     The payer's own words on the remittance (MA01, MA02) run beside the policy: both are shown, the earlier
     comes first.
     """
-    # An instant that a person recorded equals the same instant in another zone, where its day may be another.
-    find = _clocks_of if dates.told else _clocks_remembered
-    return find(standings, dates, calendar)
-
-
-def _clocks_of(standings: Standings, dates: Dates, calendar: Calendar) -> tuple[RunningClock, ...]:
     running = [_started(standing, dates, calendar) for standing in standings.rules]
     if not standings.remarks.isdisjoint(APPEAL_DAYS):
         start = start_of(("remit_date",), "earliest", dates, later_level=False)
@@ -102,10 +96,6 @@ def _clocks_of(standings: Standings, dates: Dates, calendar: Calendar) -> tuple[
     if len(running) > 1:
         running.sort(key=_order)
     return tuple(running)
-
-
-# The claims of a file share their payer, and many of them their days.
-_clocks_remembered = lru_cache(maxsize=16_384)(_clocks_of)
 
 
 def state_of(clock: Clock, as_of: date) -> State:
@@ -163,7 +153,7 @@ def standings_of(
         standings += _filing_limit(match, known, remarks, standings)
     return Standings(
         rules=tuple(standings),
-        anchors=frozenset(anchor for one in standings for anchor in one.rule.anchors),
+        sought=Sought.by({anchor for one in standings for anchor in one.rule.anchors}),
         remarks=remarks,
         zone=match.policies[0].file.zone if match.policies else "UTC",
     )
@@ -188,7 +178,8 @@ def _standing(
     )
     if not own or (hangs and not any(one.permission.permitted for one in own) and not _covers_all(own)):
         lent = [_stands(rule, known, remarks) for rule in _lendable(match, kinds)]
-        found += [one._replace(lent=PERHAPS if own else SILENT) for one in lent if one is not None]
+        why = PERHAPS if own else SILENT
+        found += [msgspec.structs.replace(one, lent=why) for one in lent if one is not None]
     return found
 
 
@@ -217,7 +208,6 @@ def _filing_limit(
     return [one for rule in rules if (one := _stands(rule, known, remarks)) is not None]
 
 
-@lru_cache(maxsize=8192)
 def questions_of(match: PayerMatch, kinds: frozenset[ClockKind]) -> Questions:
     """Gather what the rules for a kind of denial ask of a claim."""
     rules = (*_rules(match, kinds), *_lendable(match, kinds))

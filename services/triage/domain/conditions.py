@@ -13,14 +13,12 @@ from typing import get_args
 
 from msgspec import Struct
 
-from services.triage.domain.care import SETTINGS, Care, care_of, has_category
-from services.triage.domain.facts import WORDS, Facts
-from shared.contracts.claim_denied import ClaimDenied
+from services.triage.domain.care import SETTINGS, Care, has_category
+from services.triage.domain.facts import WORDS
 from shared.contracts.decision import Category, FactKind
 
 NO_CLAIM_SUBMITTED = "no_claim_submitted"
 
-_NO_CARE = Care()
 _CATEGORIES = frozenset(get_args(Category))
 ASKABLE: frozenset[FactKind] = frozenset((*WORDS, "service_category", "delegate"))
 
@@ -100,19 +98,24 @@ class Answer:
 
 
 def known_of(
-    questions: Questions, event: ClaimDenied, facts: Facts, category: Category, *, emergency: bool
+    questions: Questions,
+    *,
+    category: Category,
+    words: Iterable[tuple[FactKind, str]],
+    emergency: bool,
+    filing_indicator: str | None,
+    claim_status: str,
+    care: Care,
 ) -> Known:
-    """Gather what is asked for, and leave out the rest."""
+    """Keep what is asked for, and leave out the rest. `care` is what was asked for already."""
     asked = questions.subjects
     return Known(
         category=category,
-        words=tuple([(kind, word) for kind, word in facts.words.items() if kind in asked])
-        if facts.words
-        else (),
+        words=tuple((kind, word) for kind, word in words if kind in asked),
         emergency=emergency and "urgency" in asked,
-        lines_of_business=_possible_lines(event.filing_indicator) if "line_of_business" in asked else None,
-        claim_status=event.claim_status if "other_coverage_primary" in asked else None,
-        care=care_of(event, questions.care) if questions.care else _NO_CARE,
+        lines_of_business=_possible_lines(filing_indicator) if "line_of_business" in asked else None,
+        claim_status=claim_status if "other_coverage_primary" in asked else None,
+        care=care,
     )
 
 

@@ -49,23 +49,16 @@ class _Prospect(Struct, frozen=True, kw_only=True, eq=False):
     after: tuple[str, ...]
 
 
-def outlook_of(
-    situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...], as_of: date
-) -> Outlook:
-    """Look ahead. What is another team's work hangs on no more of the payer's policies than its clocks."""
-    return _outlook_of(situation, match if situation.auth_related else _ANY_PAYER, running, as_of)
-
-
 _ANY_PAYER = PayerMatch(policies=(), how="")
 
 
-# The claims of a file share their payer and their day, and payers deny in few ways.
-@lru_cache(maxsize=16_384)
-def _outlook_of(
-    situation: Situation, match: PayerMatch, running: tuple[RunningClock, ...], as_of: date
+def outlook_of(
+    situation: Situation, match: PayerMatch, running: Sequence[RunningClock], as_of: date
 ) -> Outlook:
+    """Look ahead. What is another team's work hangs on no more of the payer's policies than its clocks."""
     seen = [on_day(one, as_of) for one in running]
-    prospect = _prospect(situation, match, tuple([one.phase for one in seen]))
+    payer = match if situation.auth_related else _ANY_PAYER
+    prospect = _prospect(situation, payer, tuple([one.phase for one in seen]))
     advice = prospect.advice
     time = max([one.weight for one in seen if one.weight], key=itemgetter(0), default=NO_END)
     return Outlook(

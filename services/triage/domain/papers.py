@@ -5,6 +5,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from services.triage.domain.care import BILLS_OR_OFFICES, setting
+from services.triage.domain.dollars import in_words
 from services.triage.domain.urgency import is_institutional
 from shared.contracts.claim import ServiceLine
 from shared.contracts.claim_denied import ClaimDenied
@@ -108,7 +109,7 @@ def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount
         parts += f"; {', '.join(shown)}{more}"
     if event.facility_type:
         parts += f"; {_kind_of_place(event)} {event.facility_type}"
-    parts += f"; denied {amount:,.2f} of {event.charge_amount:,.2f}"
+    parts += f"; denied {in_words(amount)} of {in_words(event.charge_amount)}"
     return parts if event.rendering_npi is None else f"{parts}; rendering NPI {event.rendering_npi}"
 
 

@@ -59,14 +59,15 @@ class Policies:
         """Find the policies of a claim's payer, line of business and delegate on its day of service."""
         day = event.service_from or event.statement_from or event.payer_date
         since = bisect_right(self.turns, day.toordinal())
-        asked = Asked(
-            payer=event.payer,
-            filing_indicator=event.filing_indicator,
-            day=date.fromordinal(self.turns[since - 1]) if since else date.min,
-            line_of_business=facts.words.get("line_of_business"),
-            delegate=facts.words.get("delegate"),
+        words = facts.words
+        return _match(
+            self,
+            event.payer,
+            event.filing_indicator,
+            since,
+            words.get("line_of_business") if words else None,
+            words.get("delegate") if words else None,
         )
-        return _match(self, asked)
 
     def find(self, asked: "Asked") -> PayerMatch:
         """Find the policies for what is asked."""
@@ -138,8 +139,24 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 # A file is of one payer, and policies seldom change.
 @lru_cache(maxsize=16_384)
-def _match(policies: Policies, asked: Asked) -> PayerMatch:
-    return policies.find(asked)
+def _match(
+    policies: Policies,
+    payer: Party,
+    filing_indicator: str | None,
+    since: int,
+    line_of_business: str | None,
+    delegate: str | None,
+) -> PayerMatch:
+    """`since`: how many of the policies' turns lie before the day of service, or on it."""
+    return policies.find(
+        Asked(
+            payer=payer,
+            filing_indicator=filing_indicator,
+            day=date.fromordinal(policies.turns[since - 1]) if since else date.min,
+            line_of_business=line_of_business,
+            delegate=delegate,
+        )
+    )
 
 
 @lru_cache(maxsize=16_384)

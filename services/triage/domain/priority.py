@@ -7,6 +7,7 @@ from math import log10
 from msgspec import Struct
 
 from services.triage.domain.advice import Advice
+from services.triage.domain.dollars import in_words
 
 _NOTHING = Decimal(0)
 _MONEY_FULL = Decimal(50_000)
@@ -42,7 +43,7 @@ def priority_of(amount_at_stake: Decimal, weights: Weights) -> tuple[int, str]:
 def _money(amount_at_stake: Decimal) -> tuple[float, str]:
     amount = max(amount_at_stake, _NOTHING)
     money = 40 * min(log10(1 + float(amount) / 100) / _MONEY_FULL_LOG, 1.0)
-    return money, f"money {money:.0f}/40 (${amount:,.2f})"
+    return money, f"money {money:.0f}/40 (${in_words(amount)})"
 
 
 def weights_of(

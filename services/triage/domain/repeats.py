@@ -43,7 +43,7 @@ def told_before(event: ClaimDenied, classification: Classification, history: Seq
     Only what the payer dated before this remittance counts; of one day the clocks are the same. A reversal
     tells nothing by itself: what it reverses does.
     """
-    codes = _services(event, classification.lines)
+    codes = _services(event, classification.pattern.lines)
     first, sure = None, True
     for other in sorted(history, key=lambda one: (one.payer_date, one.event_id), reverse=True):
         same = _same_claim(other, event) if other.payer_date < event.payer_date else False
@@ -109,7 +109,7 @@ def _codes(line: ServiceLine) -> list[str]:
 def _tells_the_same(other: ClaimDenied, classification: Classification, codes: frozenset[str]) -> bool:
     told = classify(other)
     same_kind = told.main.category == classification.main.category
-    return same_kind and not _differ(_services(other, told.lines), codes)
+    return same_kind and not _differ(_services(other, told.pattern.lines), codes)
 
 
 def _pays(other: ClaimObserved, codes: frozenset[str]) -> bool:

@@ -142,7 +142,7 @@ def test_a_remark_says_whose_problem_a_code_is_that_says_nothing_alone(remark, r
 
     assert (found.main.category, found.main.route) == ("not_authorization", route)
     assert f"Remark {remark}: " in found.items[0].why
-    assert not found.human
+    assert not found.pattern.human
 
 
 @pytest.mark.parametrize("code", ["50", "272", "29", "97"])
@@ -171,14 +171,14 @@ def test_a_defining_remark_goes_before_a_routing_one():
 def test_a_retired_code_is_read_and_noted_from_the_day_on_which_it_stopped(code, day, retired):
     found = classify(denial(refused(code), payer_date=day))
 
-    assert found.auth_related
-    assert any("retired" in note for note in found.notes) == retired
+    assert found.pattern.auth_related
+    assert any("retired" in note for note in found.pattern.notes) == retired
 
 
 def test_a_retired_code_names_its_successors():
     assert (
         "38 is a retired reason code (now 242 or 243), read as payers used it"
-        in classify(denial(refused("38"))).notes
+        in classify(denial(refused("38"))).pattern.notes
     )
 
 
@@ -195,8 +195,8 @@ def test_a_retired_code_names_its_successors():
 def test_a_code_that_had_not_begun_wants_a_person(code, day, early):
     found = classify(denial(refused(code), payer_date=day))
 
-    assert found.auth_related
-    assert any("began on" in reason for reason in found.human) == early
+    assert found.pattern.auth_related
+    assert any("began on" in reason for reason in found.pattern.human) == early
 
 
 def test_what_is_denied_for_other_reasons_is_left_out_and_told():
@@ -211,7 +211,7 @@ def test_what_is_denied_for_other_reasons_is_left_out_and_told():
 def test_an_authorization_code_defines_its_category(code, expected):
     found = classify(denial(refused(code)))
 
-    assert found.auth_related
+    assert found.pattern.auth_related
     assert (found.main.category, found.main.action) == expected
 
 
@@ -221,7 +221,7 @@ def test_an_authorization_code_defines_its_category(code, expected):
 def test_a_look_alike_goes_to_the_team_whose_problem_it_is(code, route):
     found = classify(denial(refused(code, "80.00")))
 
-    assert not found.auth_related
+    assert not found.pattern.auth_related
     assert (found.main.category, found.main.route) == ("not_authorization", route)
 
 
@@ -230,7 +230,7 @@ def test_a_code_of_two_meanings_is_unclear_and_wants_a_person(code):
     found = classify(denial(refused(code)))
 
     assert found.main.category == "unclear"
-    assert found.human
+    assert found.pattern.human
 
 
 @pytest.mark.parametrize("code", sorted(NEED_A_REMARK))
@@ -239,7 +239,7 @@ def test_a_code_that_needs_a_remark_is_never_read_alone(code):
 
     assert found.main.category == "unclear"
     assert found.items[0].strength == "needs_remark"
-    assert found.human
+    assert found.pattern.human
 
 
 @pytest.mark.parametrize("code", sorted(NEED_A_REMARK))
@@ -284,7 +284,7 @@ def test_an_ordinary_remark_routes_the_code_that_needed_one():
 
 @pytest.mark.parametrize("remark", ["N640", "N362", "N386", "N517", "N706", "M44", "N669", "N335"])
 def test_supporting_remarks_decide_nothing(remark):
-    assert not classify(denial(refused("96"), lines=[line(remarks=[remark])])).auth_related
+    assert not classify(denial(refused("96"), lines=[line(remarks=[remark])])).pattern.auth_related
 
 
 def test_a_remark_of_the_pharmacy_list_is_not_read():
@@ -299,38 +299,38 @@ def test_302_alone_wants_a_person():
     found = classify(denial(refused("302")))
 
     assert found.main.category == "authorization_expired"
-    assert found.human
+    assert found.pattern.human
 
 
 def test_302_confirmed_by_a_remark_wants_none():
-    assert not classify(denial(refused("302"), lines=[line(remarks=["N351"])])).human
+    assert not classify(denial(refused("302"), lines=[line(remarks=["N351"])])).pattern.human
 
 
 def test_an_unknown_code_is_unclear_and_in_the_open():
     found = classify(denial(refused("ZZ9")))
 
     assert found.main.category == "unclear"
-    assert "ZZ9" in found.human[0]
+    assert "ZZ9" in found.pattern.human[0]
 
 
 def test_a_published_code_without_a_rule_is_unclear():
     found = classify(denial(refused("B2")))
 
     assert found.main.category == "unclear"
-    assert "no rule" in found.human[0]
+    assert "no rule" in found.pattern.human[0]
 
 
 def test_an_unknown_code_with_a_defining_remark_is_read_and_still_wants_a_person():
     found = classify(denial(refused("ZZ9"), lines=[line(remarks=["N175"])]))
 
     assert found.main.category == "authorization_absent"
-    assert found.human
+    assert found.pattern.human
 
 
 def test_an_unknown_remark_is_named():
     found = classify(denial(refused("197"), lines=[line(remarks=["XX1"])]))
 
-    assert "XX1 is no published remark code" in found.notes
+    assert "XX1 is no published remark code" in found.pattern.notes
 
 
 def test_45_for_the_whole_charge_is_an_anomaly():
@@ -342,14 +342,14 @@ def test_no_reason_at_all_is_unclear():
     found = classify(denial(refused("", "500.00", group="")))
 
     assert found.main.category == "unclear"
-    assert "nothing on the remittance explains" in found.human[0]
+    assert "nothing on the remittance explains" in found.pattern.human[0]
 
 
 def test_two_remarks_of_different_sense_want_a_person():
     found = classify(denial(refused("16"), lines=[line(remarks=["M62", "N54"])]))
 
     assert found.main.category == "authorization_number_invalid"
-    assert "different authorization problems" in found.human[0]
+    assert "different authorization problems" in found.pattern.human[0]
 
 
 def test_lines_that_fell_with_a_refused_line_are_dependent():
@@ -389,7 +389,7 @@ def test_the_authorization_with_the_most_money_leads():
     found = classify(denial(refused("197", "100.00"), refused("198", "400.00", line_number=2), lines=lines))
 
     assert found.main.category == "authorization_exceeded"
-    assert any("different authorization reasons" in reason for reason in found.human)
+    assert any("different authorization reasons" in reason for reason in found.pattern.human)
 
 
 def test_authorization_leads_even_with_the_smaller_amount():
@@ -405,20 +405,20 @@ def test_authorization_leads_even_with_the_smaller_amount():
     [("CO", "provider"), ("PR", "patient"), ("OA", "unknown"), ("PI", "provider"), ("CR", "unknown")],
 )
 def test_the_group_says_who_bears_it(group, party):
-    assert classify(denial(refused("197", group=group))).party == party
+    assert classify(denial(refused("197", group=group))).pattern.party == party
 
 
 def test_mixed_groups_leave_the_party_unknown():
     lines = [line(1), line(2)]
 
     assert (
-        classify(denial(refused("197"), refused("197", line_number=2, group="PR"), lines=lines)).party
+        classify(denial(refused("197"), refused("197", line_number=2, group="PR"), lines=lines)).pattern.party
         == "unknown"
     )
 
 
 def test_a_group_that_the_list_forbids_is_noted():
-    assert any("18" in note for note in classify(denial(refused("18"))).notes)
+    assert any("18" in note for note in classify(denial(refused("18"))).pattern.notes)
 
 
 def test_a_penalty_that_took_the_whole_charge_is_read_by_its_remark_only():

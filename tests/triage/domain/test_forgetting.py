@@ -13,16 +13,17 @@ from services.triage.domain.care import Care
 from services.triage.domain.classification import Reading
 from services.triage.domain.clocks import RunningClock, Standing, Standings
 from services.triage.domain.conditions import Known
+from services.triage.domain.course import Course
 from services.triage.domain.decide import decide
-from services.triage.domain.policies import Asked
 from services.triage.domain.situation import Situation
+from services.triage.domain.urgency import Evidence
 from services.triage.domain.windows import Window
 from shared.contracts.base import encode
 from shared.contracts.claim import Party
 from tests.triage.domain.test_remembering import PAYERS as ALL_PAYERS
 from tests.triage.domain.test_remembering import REMEMBERED, asked_of, forget
 
-TAKEN_APART = (Asked, Care, Dates, Known, Paper, Party, Situation, Standing, Start)
+TAKEN_APART = (Care, Dates, Evidence, Known, Paper, Party, Situation, Standing, Start)
 LISTS_TAKEN_APART = {"fields"}
 
 PAYERS = ("AETNA", "UNITEDHEALTHCARE", "CIGNA", "ANCHORED", "TRICARE EAST")
@@ -85,7 +86,7 @@ def decided_afresh() -> tuple[list[bytes], dict[Any, list[tuple[int, tuple[Any, 
 
 def content(value):
     """Give what stands for a value that is compared by identity, and made anew once memories are empty."""
-    if isinstance(value, (Reading, RunningClock, Standings)):
+    if isinstance(value, (Course, Reading, RunningClock, Situation, Standing, Standings)):
         return type(value), *(content(getattr(value, name)) for name in value.__struct_fields__)
     if isinstance(value, Window):
         return (Window, *(content(getattr(value, one.name)) for one in fields(value)))
@@ -133,9 +134,8 @@ FOLLOWS = {
     ("_announced", "start.anchor"): "they count from the remittance",
     ("_announced", "start.earliest"): "it is the latest day, or none where our receipt's is all there is",
     ("_announced", "start.missing"): "it follows from what the day comes from",
-    ("_clocks_of", "dates.category"): "standings are of one category",
-    ("_clocks_of", "dates.told"): "what people told about days is not remembered",
-    ("_outlook_of", "situation.auth_related"): "it follows from the reading",
+    ("_draft", "dates.category"): "courses are of one category",
+    ("_draft", "dates.told"): "what people told about days is not remembered",
     ("_prospect", "situation.auth_related"): "it follows from the reading",
     ("_running", "start.anchor"): "it follows from the rule and what the day comes from",
     ("_running", "start.missing"): "it follows from the rule and what the day comes from",

@@ -281,6 +281,8 @@ ALIKE = {
         {"drg": "470", "facility_type": "11"},
         {"drg": "775", "facility_type": "11"},
         {"facility_type": "13", "frequency": "1"},
+        {"facility_type": "20", "lines": ()},
+        {"facility_type": "23", "lines": ()},
         {"filing_indicator": "MC"},
         {"filing_indicator": "16"},
         {"claim_status": "2"},
