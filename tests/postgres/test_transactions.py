@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.errors import TooSlowError
+from shared.errors import TooSlowError, UnavailableError
 from shared.http.problems import problem_of
-from shared.postgres import create_engine, rows, transaction
+from shared.postgres import create_engine, records, rows, transaction
 from tests.support.database import Database
 
 _PID = "select pg_backend_pid() as pid"
@@ -27,6 +27,9 @@ async def test_what_takes_too_long_is_ended_and_told_how_to_ask_for_less(databas
     engine = create_engine(
         database.url("reprieve_triage"), name="test", pool_size=1, statement_timeout_seconds=0.05
     )
+    with pytest.raises(TooSlowError):
+        async with transaction(engine) as connection:
+            await records(connection, "select pg_sleep(:seconds)", {"seconds": 30})
     with pytest.raises(TooSlowError) as ended:
         async with transaction(engine) as connection:
             await rows(connection, "select pg_sleep(30)")
@@ -38,3 +41,45 @@ async def test_what_takes_too_long_is_ended_and_told_how_to_ask_for_less(databas
     assert answer.status_code == 503
     assert b"urn:reprieve:problem:too-slow" in answer.body
     assert b"a further filter" in answer.body
+
+
+async def test_the_drivers_own_rows_are_those_of_the_transaction(database: Database):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=1)
+    async with transaction(engine) as connection:
+        await rows(connection, "select set_config('reprieve.submitters', 'x', true)")
+        [found] = await records(
+            connection,
+            "select current_setting('reprieve.submitters') as one, cast(:many as text[]) as many, :more as more",
+            {"many": ["a", "b"], "more": "c", "of_no_use": 1},
+        )
+    await engine.dispose()
+
+    assert dict(found) == {"one": "x", "many": ["a", "b"], "more": "c"}
+
+
+async def test_a_connection_that_dies_under_a_query_is_told_as_a_database_that_does_not_answer(
+    database: Database,
+):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=1)
+
+    async def die() -> None:
+        async with transaction(engine) as connection:
+            [before] = await records(connection, _PID, {})
+            await database.server.execute(f"select pg_terminate_backend({before['pid']}, 10000)")
+            await records(connection, _PID, {})
+
+    with pytest.raises(UnavailableError):
+        await die()
+    async with transaction(engine) as connection:
+        assert await records(connection, "select 1 as one", {})
+    await engine.dispose()
+
+
+async def test_a_pool_that_has_no_connection_left_is_a_database_that_does_not_answer(database: Database):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=1)
+    engine.pool._timeout = 0.05
+    async with transaction(engine):
+        with pytest.raises(UnavailableError):
+            async with transaction(engine):
+                pass
+    await engine.dispose()

@@ -196,8 +196,8 @@ def _row(case: Mapping[str, Any], names: Mapping[UUID, Person | None]) -> list[A
     person = names.get(case["case_id"])
     masked = shown["patient"]
     shown |= {
-        "patient_name": _name(person) if person else masked.name,
-        "member_id": person.member_id if person else masked.member_id,
+        "patient_name": _name(person) if person else masked["name"],
+        "member_id": person.member_id if person else masked["member_id"],
         "tags": " ".join(case["tags"]),
         "case_id": str(case["case_id"]),
     }

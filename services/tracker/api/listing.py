@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
@@ -20,10 +21,10 @@ from services.tracker.api.filters import (
     stored_filters,
 )
 from services.tracker.api.questions import questions_table
-from services.tracker.api.views import CasePage, CaseSummary, case_summary
+from services.tracker.api.views import CasePage, CaseSummary, derived_members
 from services.tracker.domain.amounts import in_cents
 from services.tracker.store.audit import audit
-from services.tracker.store.search import Found, Place, find_cases
+from services.tracker.store.search import LISTED, Found, Place, find_cases
 from shared import clock
 from shared.errors import InvalidInputError
 from shared.http.auth import scope_of
@@ -139,18 +140,22 @@ def page_answer(found: Found, *, cursor_key: bytes, at: datetime) -> Response:
 
 def shown_case(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
     """Give the members of a CaseSummary in their order, ready to be encoded."""
-    members = case_summary(row, at=at)
-    shown = {name: members[name] for name in _MEMBERS}
-    return shown | {name: in_cents(members[name]) for name in _AMOUNTS}
+    shown = dict(zip(_MEMBERS, _stored(row), strict=True))
+    for name in _AMOUNTS:
+        shown[name] = in_cents(shown[name])
+    shown |= derived_members(row, at=at)
+    return shown
 
 
 _MEMBERS = tuple(CaseSummary.model_fields)
+# A member that is derived gets its place from any column, and its value afterwards.
+_stored = itemgetter(*(name if name in LISTED else "case_id" for name in _MEMBERS))
 _AMOUNTS = tuple(name for name in _MEMBERS if name.endswith("_amount") or name == "amount_at_stake")
 
 
 def plainly(value: Any) -> Any:
     """Write what the JSON encoder does not know."""
-    return value.model_dump() if isinstance(value, BaseModel) else str(value)  # ids are asyncpg's
+    return str(value)  # ids are asyncpg's
 
 
 _encode = msgspec.json.Encoder(enc_hook=plainly).encode

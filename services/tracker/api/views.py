@@ -267,12 +267,16 @@ class CaseDetail(CaseSummary):
 
 def case_summary(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
     """Give the members of a CaseSummary for a row of tracker.cases."""
+    return {**row, **derived_members(row, at=at)}
+
+
+def derived_members(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
+    """Give those members of a CaseSummary that are no column of tracker.cases, or not as they stand there."""
     deadline = row["next_deadline_at"]
     if deadline is not None and deadline <= at:
         deadline = min((one for one in row["deadlines"] if one > at), default=None)  # the sweep will come
     zone = dict(zip(row["deadlines"], row["deadline_zones"], strict=False)).get(deadline, "UTC")
     return {
-        **row,
         "next_deadline_at": deadline,
         "next_deadline_on": deadline and day_of(deadline, zone=zone),
         "next_deadline_zone": deadline and zone,
@@ -283,8 +287,8 @@ def case_summary(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
 
 
 @cache
-def _masked(has_name: bool, has_member_id: bool) -> PersonView:  # noqa: FBT001
-    return PersonView(name=MASK if has_name else None, member_id=MASK if has_member_id else None)
+def _masked(has_name: bool, has_member_id: bool) -> dict[str, Any]:  # noqa: FBT001
+    return PersonView(name=MASK if has_name else None, member_id=MASK if has_member_id else None).model_dump()
 
 
 ON_THE_REMITTANCE = "From the remittance"

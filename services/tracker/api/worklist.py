@@ -1,5 +1,6 @@
 """GET /v1/worklist: what this person should do next, in order, and why in that order."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -70,7 +71,7 @@ def worklist_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
         async with transaction(engine, **scope_of(principal)) as connection:
             found = await queue(connection, organization_of(principal), me=me, place=place, limit=limit)
         page = {
-            "data": [_queued(row, me=me, at=place.at) for row in found.cases],
+            "data": [_queued(row, band=band, me=me, at=place.at) for band, row in found.cases],
             "has_more": found.next_place is not None,
             "next_cursor": found.next_place and encode_cursor(found.next_place, key=cursor_key),
         }
@@ -79,11 +80,11 @@ def worklist_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
     return router
 
 
-def _queued(row: dict[str, Any], *, me: UUID, at: datetime) -> dict[str, Any]:
+def _queued(row: Mapping[str, Any], *, band: int, me: UUID, at: datetime) -> dict[str, Any]:
     case = shown_case(row, at=at)
-    seen = {**row, **{name: case[name] for name in ("days_left", "next_deadline_zone")}}
+    seen = {**case, "amount_at_stake": row["amount_at_stake"]}  # as a number
     return {
-        "within": BANDS[row["band"]].name,
+        "within": BANDS[band].name,
         "act_by": row["act_by"],
         "reasons": [one._asdict() for one in reasons(seen, me=me, at=at)],
         "case": case,

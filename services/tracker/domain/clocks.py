@@ -1,6 +1,7 @@
 """Where a clock stands at a given instant. Never stored: it is derived whenever somebody looks."""
 
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,7 @@ def read_clock(clock: Clock, at: datetime) -> Reading:
     return Reading("open", left)
 
 
+@lru_cache(maxsize=1024)  # of a page of cases it is asked again and again for the present instant
 def day_of(deadline_at: datetime, *, zone: str) -> date:
     """Give the day on which a deadline falls where the payer is."""
     return deadline_at.astimezone(ZoneInfo(zone)).date()

@@ -1,7 +1,6 @@
 """Cases as people look for them: filters, one sort, and the place where the next page starts."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from services.tracker.store.filters import (
     roughly,
 )
 from shared.contracts.decision import Category
+from shared.postgres import records
 
 SORTS: dict[str, tuple[str, str]] = {
     "priority": ("priority", "smallint"),
@@ -48,9 +48,6 @@ LISTED = (
 """What a list shows of tracker.cases. The other columns are long, and slow to read."""
 _LISTED = ", ".join(f"c.{name}" for name in LISTED)
 
-as_text = lru_cache(maxsize=512)(text)
-"""text(), which takes a while to find its parameters; people's filters repeat."""
-
 
 class Place(NamedTuple):
     """The last case of a page: its sort, the sorted value as text, its id."""
@@ -63,7 +60,7 @@ class Place(NamedTuple):
 class Found(NamedTuple):
     """Rows of tracker.cases, and the place of the last one when there are more."""
 
-    cases: list[dict[str, Any]]
+    cases: list[Mapping[str, Any]]
     next_place: Place | None
 
 
@@ -78,15 +75,15 @@ async def find_cases(
 ) -> Found:
     """Give one page. `sort` is a name of SORTS, with `-` before it for the largest first."""
     few = await are_few(connection, organization_id, filters, sort=sort)
-    rows: list[dict[str, Any]] = []
+    rows: list[Mapping[str, Any]] = []
     for part in parts(filters, sort=sort, after=after):
         statement, bound = page_query(filters, sort=sort, after=after, few=few, part=part)
         after = None  # it lies in the first part
-        found = await connection.execute(
-            as_text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1 - len(rows)}
+        rows += await records(
+            connection,
+            statement,
+            {**bound, "organization_id": organization_id, "limit": limit + 1 - len(rows)},
         )
-        names = tuple(found.keys())
-        rows += [dict(zip(names, row, strict=True)) for row in found]
         if len(rows) > limit:
             last = rows[limit - 1]
             return Found(rows[:limit], Place(sort, last["sorted_value"], UUID(str(last["case_id"]))))

@@ -1,5 +1,6 @@
 """One person's queue, band by band: a page seldom needs more than the first."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -8,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.states import UNFINISHED_STATES
 from services.tracker.domain.worklist import BANDS
-from services.tracker.store.search import LISTED, as_text
+from services.tracker.store.search import LISTED
+from shared.postgres import records
 
 
 class QueuePlace(NamedTuple):
@@ -22,9 +24,9 @@ class QueuePlace(NamedTuple):
 
 
 class Queued(NamedTuple):
-    """Rows of tracker.cases with `band` and `act_by`, and the place behind the last when there are more."""
+    """Bands and rows of tracker.cases with `act_by`, and the place behind the last when there are more."""
 
-    cases: list[dict[str, Any]]
+    cases: list[tuple[int, Mapping[str, Any]]]
     next_place: QueuePlace | None
 
 
@@ -32,19 +34,20 @@ async def queue(
     connection: AsyncConnection, organization_id: UUID, *, me: UUID, place: QueuePlace, limit: int
 ) -> Queued:
     """Give the next cases of a person's queue behind a place."""
-    found: list[dict[str, Any]] = []
+    found: list[tuple[int, Mapping[str, Any]]] = []
     for band in range(place.band, len(BANDS)):
         after = place if band == place.band else QueuePlace(place.at, band)
         statement, bound = band_query(band, me=me, after=after)
-        rows = await connection.execute(
-            as_text(statement), {**bound, "organization_id": organization_id, "limit": limit + 1 - len(found)}
+        rows = await records(
+            connection,
+            statement,
+            {**bound, "organization_id": organization_id, "limit": limit + 1 - len(found)},
         )
-        names = (*rows.keys(), "band")
-        found += [dict(zip(names, (*row, band), strict=True)) for row in rows]
+        found += [(band, row) for row in rows]
         if len(found) > limit:
-            last = found[limit - 1]
+            in_band, last = found[limit - 1]
             case_id = UUID(str(last["case_id"]))
-            behind = QueuePlace(place.at, last["band"], last["mine"], last["priority"], case_id)
+            behind = QueuePlace(place.at, in_band, last["mine"], last["priority"], case_id)
             return Queued(found[:limit], behind)
     return Queued(found, None)
 
