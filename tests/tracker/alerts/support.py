@@ -73,6 +73,7 @@ class Site:
             route=route or Route(name="all", channels="all"), inhibitions=tuple(inhibitions)
         )
         self.targets = targets
+        self.calendar = NEW_YORK
         self.alerts: dict[UUID, Alert] = {}
         self.groups: dict[tuple[UUID, str], Group] = {}
         self.silences: list[Silence] = []
@@ -96,7 +97,7 @@ class Site:
             routing=self.routing,
             targets=self.targets,
             silences=self.silences,
-            calendar=NEW_YORK,
+            calendar=self.calendar,
             at=self.now,
         )
         if dies:  # before the one transaction of groups and messages commits

@@ -1,6 +1,7 @@
 """Routing, grouping, waiting, repeating, inhibition and silences, over a simulated clock."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import time, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +12,15 @@ from services.tracker.alerts.domain.content import encode_content
 from services.tracker.alerts.domain.defaults import DEFAULT_ROUTING
 from services.tracker.alerts.domain.groups import dedup_key, dispatch
 from services.tracker.alerts.domain.messages import content_of
-from services.tracker.alerts.domain.routing import Inhibition, Match, Route, Silence, channels_of, leaves_of
+from services.tracker.alerts.domain.routing import (
+    Inhibition,
+    Match,
+    Route,
+    Routing,
+    Silence,
+    channels_of,
+    leaves_of,
+)
 from tests.tracker.alerts.support import MONDAY, NEW_YORK, PAGER, SLACK, TARGETS, Site, alert, local
 
 
@@ -103,6 +112,31 @@ def test_business_hours_hold_everything_back_and_tell_it_at_once_in_the_morning(
 
     assert (message.kind, message.new) == ("firing", 3)
     assert site.sent[0][0] >= local("2026-07-06 08:00")
+
+
+@pytest.mark.parametrize(
+    ("hours", "calendar", "told_at"),
+    [
+        ("always", NEW_YORK, "2026-02-28 22:05"),
+        ("business", replace(NEW_YORK, weekdays=tuple(range(7))), "2026-03-01 08:00"),
+        ("business", replace(NEW_YORK, opens=time(6)), "2026-03-02 06:00"),
+        ("business", NEW_YORK, "2026-03-02 08:00"),
+    ],
+)
+def test_what_waits_for_hours_that_are_changed_waits_for_the_new_ones(hours, calendar, told_at):
+    site = Site(Route(name="all", channels="all", hours="business"))
+    site.now = local("2026-02-28 22:00")  # a Saturday
+    site.open(alert())
+    assert site.run(5) == []
+
+    site.routing = Routing(route=Route(name="all", channels="all", hours=hours))
+    site.calendar = calendar
+    site.run(1)
+    site.now = max(site.now, local(told_at) - timedelta(minutes=1))
+    site.run(2)
+
+    ((at, _),) = site.sent
+    assert timedelta(0) <= at - local(told_at) < timedelta(seconds=15)
 
 
 def test_a_silence_keeps_quiet_until_it_ends_and_resolves_nothing_meanwhile():

@@ -110,7 +110,7 @@ def dispatch(
             assert leaf is not None  # noqa: S101  a place has a group or members
             changed.append(_begin(place, leaf, found, at=at))
             flushes[place] = changed[-1].flush_at
-        elif at < old.flush_at:
+        elif at < old.flush_at and not _outlived(old, leaf, calendar=calendar, at=at):
             flushes[place] = old.flush_at
         elif leaf is not None and leaf.hours == "business" and (opens := next_opening(calendar, at)) > at:
             changed.append(replace(old, flush_at=opens))
@@ -209,6 +209,15 @@ def _begin(place: Place, leaf: Leaf, found: Sequence[Alert], *, at: datetime) ->
 def _last_words() -> Leaf:
     """Give the timing of a group that no route leads to any more: it is told of its end, and no more."""
     return Leaf("", (), (), 0, 300, int(_PATIENCE.total_seconds()), "always")
+
+
+def _outlived(old: Group, leaf: Leaf | None, *, calendar: Calendar, at: datetime) -> bool:
+    """Tell whether a group waits longer than its route asks for: for hours that were changed meanwhile."""
+    if leaf is None:
+        return False
+    begins = next_opening(calendar, at) if leaf.hours == "business" else at
+    longest = timedelta(seconds=max(leaf.group_wait_seconds, leaf.group_interval_seconds))
+    return old.flush_at > begins + longest
 
 
 @dataclass(frozen=True, slots=True)
