@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.alerts.domain.content import Severity
 from services.tracker.alerts.domain.defaults import INSTALLATION
-from services.tracker.alerts.store.alerts import AlertPlace, acknowledge, list_alerts
+from services.tracker.alerts.store.alerts import ACKNOWLEDGED, AlertPlace, acknowledge, list_alerts, mark
 from services.tracker.api.views import Dollars, View
 from services.tracker.store.audit import audit
 from shared import clock
@@ -170,6 +170,7 @@ async def _acknowledge(
             raise NotFoundError(
                 "There is no such open alert.", remedy="`GET /v1/alerts` lists those that are open."
             )
+        await mark(connection, wall_of(principal), ACKNOWLEDGED, clock.now())
         await audit(
             connection,
             principal,

@@ -46,6 +46,35 @@ async def test_alerts_are_listed_page_by_page_and_acknowledged(site, record, eng
     assert found["acknowledged_at"]
 
 
+async def test_an_acknowledgment_is_told_at_the_next_look_that_may(site, record, engine, select):
+    add = (
+        "insert into tracker.channels (organization_id, channel_id, name, kind, settings)"
+        " values (:organization, :channel, 'p', 'pagerduty', '{}')"
+    )
+    async with transaction(engine, organizations=[site.organization]) as connection:
+        await connection.execute(text(add), {"organization": site.organization, "channel": uuid4()})
+    route = {"name": "all", "channels": "all", "group_wait_seconds": 0, "group_interval_seconds": 15}
+    chosen = await site["admin"].put(
+        "/v1/alerts/routes", json={"routing": {"route": route}, "calendar": {}}, headers={"If-Match": '"0"'}
+    )
+    assert chosen.status_code == 200, chosen.text
+    await record(near(0.5, organization_id=site.organization))
+    memory, at = {}, clock.now() - timedelta(minutes=2)
+    for seconds in (0, 15, 30):
+        await look_at(engine, site.organization, at=at + timedelta(seconds=seconds), memory=memory)
+    for one in (await site["viewer"].get("/v1/alerts")).json()["data"]:
+        await site["biller"].post(f"/v1/alerts/{one['alert_id']}/acknowledgment")
+    for seconds in (150, 165, 180):
+        await look_at(engine, site.organization, at=at + timedelta(seconds=seconds), memory=memory)
+
+    told = await select(
+        "select kind, content from tracker.notifications where kind <> 'digest' order by position",
+        organization=site.organization,
+    )
+    firing, update = [row for row in told if row.content["runbook"] == "catch_up"]
+    assert (firing.kind, update.kind, update.content["acknowledged"]) == ("firing", "update", True)
+
+
 async def test_nobody_sees_or_touches_another_organizations_alerts(site, record, engine):
     await record(near(0.5, organization_id=site.organization))
     await look(site, engine)

@@ -18,6 +18,7 @@ from services.tracker.alerts.domain.routing import (
     Route,
     Routing,
     Silence,
+    Target,
     channels_of,
     leaves_of,
 )
@@ -83,7 +84,26 @@ def test_a_group_repeats_until_somebody_acknowledges_it():
     site.acknowledge(one)
     site.run(9 * 60)
 
-    assert site.kinds() == ["firing", "firing", "firing"]
+    assert site.kinds() == ["firing", "firing", "firing", "update"]  # somebody has it
+
+
+@pytest.mark.parametrize(("channel", "heard"), [(PAGER, True), (SLACK, True), (UUID(int=3), False)])
+def test_where_a_message_stands_it_says_that_somebody_has_it_once_all_is_taken(channel, heard):
+    targets = (*TARGETS, Target(UUID(int=3), "email"))
+    site = Site(targets=[one for one in targets if one.channel_id == channel])
+    one, other = alert(), alert()
+    site.open(one, other)
+    site.run(10)
+    site.acknowledge(one)
+    site.run(10)
+    assert site.kinds() == ["firing"]
+
+    site.acknowledge(other)
+    site.run(60)
+
+    assert site.kinds() == ["firing", "update"][: 1 + heard]
+    if heard:
+        assert content_of(site.sent[-1][1], at=site.now).acknowledged
 
 
 def test_a_new_alert_on_a_later_day_begins_a_new_message():

@@ -33,6 +33,8 @@ from services.tracker.alerts.domain.rules import rank
 CATCH_UP = "catch_up"
 """The kind of a group of what was found after an outage, and the name of its page."""
 _PATIENCE = timedelta(days=3650)
+_SHOW_WHO_HAS_IT = frozenset({"pagerduty", "slack_bot", "webhook"})
+"""Kinds of channels in which an acknowledgment changes what stands there. Others would only hear twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ def dispatch(
     open_ids = {alert.alert_id for alert in alerts}
     before = {(group.channel_id, group.group_key): group for group in groups}
     members = _members([one for one in alerts if one.alert_id not in quiet], routing, targets)
+    showing = {target.channel_id for target in targets if target.kind in _SHOW_WHO_HAS_IT}
     changed: list[Group] = []
     ended: list[Group] = []
     messages: list[Message] = []
@@ -118,6 +121,9 @@ def dispatch(
         else:
             timing = leaf or _last_words()
             step = _flush(old, timing, found, open_ids=open_ids, calendar=calendar, at=at)
+            if not step.messages and step.group and place[0] in showing and _was_taken(old, found):
+                told = replace(step.group, notified_at=at)
+                step = _Step(told, (_message(told, "update", found),))
             messages += step.messages
             (changed if step.group else ended).append(step.group or old)
             if step.group:
@@ -270,6 +276,12 @@ def _is_due_again(old: Group, leaf: Leaf, found: Sequence[Alert], *, at: datetim
         and at - old.notified_at >= timedelta(seconds=leaf.repeat_interval_seconds)
         and any(alert.acknowledged_at is None for alert in found)
     )
+
+
+def _was_taken(old: Group, found: Sequence[Alert]) -> bool:
+    """Tell whether somebody took the last of what stands since it was told."""
+    taken = [alert.acknowledged_at for alert in found if alert.acknowledged_at]
+    return old.notified_at is not None and len(taken) == len(found) > 0 and max(taken) > old.notified_at
 
 
 def _repeats_at(group: Group, leaf: Leaf, *, at: datetime) -> datetime:

@@ -224,6 +224,9 @@ async def acknowledge(
     return written.rowcount == 1
 
 
+ACKNOWLEDGED = "acknowledged"
+"""The mark of the last word on who has an alert: what stands in channels says so too."""
+
 _ACKNOWLEDGE = text("""
     update tracker.alerts set acknowledged_at = :at, acknowledged_by = :by
     where organization_id = :organization_id and alert_id = :alert_id and resolved_at is null

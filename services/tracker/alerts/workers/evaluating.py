@@ -120,9 +120,9 @@ def _is_old(marked_at: datetime | None, at: datetime, age: timedelta) -> bool:
     return marked_at is None or at - marked_at > age
 
 
-def _listeners(pulse: Pulse) -> tuple[str, str]:
+def _listeners(pulse: Pulse) -> tuple[object, ...]:
     """Give what decides who hears of something, beside the routes."""
-    return pulse.channels, pulse.silences
+    return pulse.channels, pulse.silences, pulse.marks.get(store.ACKNOWLEDGED)
 
 
 async def _resolve_others(engine: AsyncEngine, look: Look) -> int:
