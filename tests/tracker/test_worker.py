@@ -230,6 +230,7 @@ def start_process(settings: dict[str, str]) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("broker", [pytest.param("apache", marks=pytest.mark.apache)], indirect=True)
 async def test_kill_9_in_the_middle_loses_nothing_and_doubles_nothing(settings, broker, select):
     keys = [UUID(int=uuid4().int) for _ in range(1500)]
     story = [

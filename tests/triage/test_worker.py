@@ -139,6 +139,7 @@ async def test_a_worker_that_dies_between_commit_and_offset_leaves_no_double(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("broker", [pytest.param("apache", marks=pytest.mark.apache)], indirect=True)
 async def test_workers_killed_while_they_work_leave_every_event_decided_once(work: "Work", tmp_path: Path):
     events = [denial() for _ in range(3000)]
     first, second = work.process(tmp_path / "1.log"), work.process(tmp_path / "2.log")
