@@ -171,10 +171,12 @@ def _add(app: typer.Typer, command: Command) -> None:
         app.command(command.name, rich_help_panel=command.panel)(found)
 
 
-def main() -> NoReturn:
-    """Run the command line and leave with its exit status."""
+def main(begins: Callable[[], object] = lambda: None) -> NoReturn:
+    """Run the command line and leave with its exit status; `begins` is called when its modules are read."""
     try:
-        status = application(sys.argv[1:])(standalone_mode=True)
+        run = application(sys.argv[1:])
+        begins()
+        status = run(standalone_mode=True)
     except ReprieveError as error:
         print(f"reprieve: {error.message}", file=sys.stderr)
         if error.remedy:

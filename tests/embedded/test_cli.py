@@ -1,5 +1,6 @@
 """What every `reprieve` command has in common."""
 
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -51,6 +52,24 @@ for name in sys.argv[1:]:
     print("\f", end="", flush=True)
 """
 """Libraries are loaded once; each command's own modules in a process in which no other command's are."""
+
+
+def test_an_interruption_while_modules_are_read_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "up", "--data-dir", str(tmp_path / "data")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (told.returncode, told.stdout, told.stderr) == (-signal.SIGINT, "", "")
+    assert not (tmp_path / "data").exists()
+
+
+INTERRUPTED = """
+import os, signal, threading
+from services.entry import main
+threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+main()
+"""
 
 
 def test_it_tells_its_version() -> None:
