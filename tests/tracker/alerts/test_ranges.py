@@ -10,6 +10,7 @@ from sqlalchemy import text
 from services.tracker.alerts.domain.calendar import Calendar
 from services.tracker.alerts.domain.routing import Route, Routing
 from services.tracker.alerts.domain.rules import (
+    CASE_KINDS,
     Clock,
     DeadlineMissed,
     FollowUp,
@@ -94,6 +95,10 @@ async def many_cases(shared_database, engine):
     for table in ("cases", "missed_deadlines", "alerts"):
         await owner.execute(f"analyze tracker.{table}")
     await owner.close()
+
+
+def test_every_kind_of_rule_about_cases_is_looked_at_here():
+    assert {rule.settings.kind for rule in RULES} == {*CASE_KINDS}
 
 
 async def plan_of(engine, statement: str, **bound):
