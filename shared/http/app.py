@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -22,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import ReprieveError, UnauthenticatedError
+from shared.http.descriptions import put_nulls_back
 from shared.http.parameters import check_characters, refuse_unknown
 from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
 from shared.http.problems import DESCRIBED, add_problem_handlers, not_http, problem, problem_of, too_large
@@ -61,7 +63,7 @@ def create_app(
     Bodies are limited to BODY_BYTES_MAX, except on `streaming_routes`: those never hold a body in memory
     and have limits of their own. `open_paths` need no key, as the probes need none.
     """
-    app = FastAPI(
+    app = _Described(
         title=title,
         version=version,
         description=f"{HEADER}: {API_VERSION}. Send it as a header to be refused should it not be served.",
@@ -80,6 +82,15 @@ def create_app(
     )
     app.include_router(probes_router(health))
     return app
+
+
+class _Described(FastAPI):
+    """An app whose description has whole examples."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            put_nulls_back(super().openapi())  # which keeps it
+        return super().openapi()
 
 
 class Door:

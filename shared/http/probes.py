@@ -8,6 +8,7 @@ Is the process alive, is it ready, what does it count.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from alembic.config import Config
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.errors import UnavailableError
 from shared.http.auth import require
+from shared.http.descriptions import json_answer
 from shared.observability import metrics
 from shared.postgres import transaction
 
@@ -113,14 +115,18 @@ def probes_router(health: Health) -> APIRouter:
     router = APIRouter(tags=["probes"])
 
     @router.head("/livez", include_in_schema=False)
-    @router.get("/livez", operation_id="livez", responses={503: {"description": "A loop stands still."}})
+    @router.get(
+        "/livez", operation_id="livez", responses=_answers("alive", "silent", when_not="A loop stands still.")
+    )
     async def livez() -> JSONResponse:
         """Tell whether every loop of this process still runs."""
         silent = health.silent()
         return JSONResponse({"alive": not silent, "silent": silent}, 503 if silent else 200)
 
     @router.head("/readyz", include_in_schema=False)
-    @router.get("/readyz", operation_id="readyz", responses={503: {"description": "A check fails."}})
+    @router.get(
+        "/readyz", operation_id="readyz", responses=_answers("ready", "failing", when_not="A check fails.")
+    )
     async def readyz() -> JSONResponse:
         """Tell whether this process can work: what it needs answers."""
         unready = await health.unready()
@@ -138,3 +144,7 @@ def probes_router(health: Health) -> APIRouter:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _answers(*members: str, when_not: str) -> dict[int | str, dict[str, Any]]:
+    return {200: json_answer(*members), 503: {**json_answer(*members), "description": when_not}}

@@ -13,6 +13,8 @@ from services.ingest.api.feeds import submitter_of
 from services.ingest.store.acknowledgments import AcknowledgmentFile, acknowledgment_state
 from shared.errors import ConflictError, InvalidInputError, NotFoundError
 from shared.http.auth import require
+from shared.http.descriptions import json_answer
+from shared.http.problems import described
 from shared.security.principals import Principal
 
 X12 = "application/edi-x12"
@@ -33,10 +35,13 @@ def acknowledgments_router(engine: AsyncEngine) -> APIRouter:
         responses={
             200: {
                 "description": "TA1, 999 or 997 interchanges one behind the other, or what they say as JSON.",
-                "content": {X12: {}, "application/json": {}},
+                "content": {
+                    X12: {"schema": {"type": "string", "format": "binary"}},
+                    **json_answer()["content"],
+                },
             },
             202: {"description": "It is not made yet; Retry-After says when to ask again."},
-            406: {"description": "`Accept` names neither of the two."},
+            406: described("`Accept` names neither of the two."),
             204: {"description": "The file owes no acknowledgment: it holds none but acknowledgments."},
         },
     )

@@ -83,7 +83,10 @@ def events_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
     @router.get(
         "/v1/events/stream",
         operation_id="stream_events",
-        responses={**examples.PROBLEMS, 200: {"content": {"text/event-stream": {}}}},
+        responses={
+            **examples.PROBLEMS,
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        },
         response_class=StreamingResponse,
     )
     async def stream_events(

@@ -8,6 +8,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: described("There is no such case, or none that the caller may see.")
 }
 
+
+def content(*media_types: str) -> dict[str, Any]:
+    """Describe an answer that is a file."""
+    return {"content": {one: {"schema": {"type": "string", "format": "binary"}} for one in media_types}}
+
+
 _CASE = {
     "case_id": "0c1e3b1a-6a55-5b0e-9a44-7c0f8b1d9e63",
     "version": 2,

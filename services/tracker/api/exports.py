@@ -79,7 +79,7 @@ def exports_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
         "/v1/cases.csv",
         operation_id="export_cases_csv",
         response_class=StreamingResponse,
-        responses={**examples.PROBLEMS, 200: {"content": {"text/csv": {}}}},
+        responses={**examples.PROBLEMS, 200: examples.content("text/csv")},
     )
     async def export_csv(
         request: Request, principal: Reader, asked: Annotated[CsvQuery, Query()]
@@ -92,7 +92,7 @@ def exports_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
         "/v1/cases.xlsx",
         operation_id="export_cases_xlsx",
         response_class=StreamingResponse,
-        responses={**examples.PROBLEMS, 200: {"content": {XLSX: {}}}},
+        responses={**examples.PROBLEMS, 200: examples.content(XLSX)},
     )
     async def export_xlsx(
         request: Request, principal: Reader, asked: Annotated[ExportQuery, Query()]

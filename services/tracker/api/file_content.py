@@ -39,7 +39,7 @@ def file_content_router(engine: AsyncEngine, keyring: Keyring, cabinet: Cabinet 
         response_class=StreamingResponse,
         responses={
             **examples.PROBLEMS,
-            200: {"content": {kind: {} for kind in KINDS}, "description": "The bytes of the file."},
+            200: {**examples.content(*KINDS), "description": "The bytes of the file."},
             409: described("Somebody removed it, or it was purged with its case."),
         },
     )

@@ -23,7 +23,7 @@ from shared.http.cursors import decode_cursor, encode_cursor
 from shared.postgres import transaction
 
 
-class ReasonView(View):
+class PlaceReason(View):
     """Why a case stands where it does: for programs, and in words."""
 
     code: ReasonCode
@@ -35,7 +35,7 @@ class QueuedCase(View):
 
     within: Literal["a_day", "three_days", "a_week", "a_fortnight", "a_month", "later"]
     act_by: AwareDatetime | None
-    reasons: list[ReasonView] = Field(description="The strongest first.")
+    reasons: list[PlaceReason] = Field(description="The strongest first.")
     case: CaseSummary
 
 

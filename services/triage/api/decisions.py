@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.triage.store.decisions import decisions_of, has_decided
 from shared.errors import ConflictError, NotFoundError
 from shared.http.auth import require, scope_of
+from shared.http.descriptions import json_answer
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -38,7 +39,7 @@ def decisions_router(engine: AsyncEngine) -> APIRouter:
     """Make the route, for the people of an organization."""
     router = APIRouter(tags=["decisions"])
 
-    @router.get("/v1/decisions/{event_id}", operation_id="get_decisions")
+    @router.get("/v1/decisions/{event_id}", operation_id="get_decisions", responses={200: json_answer()})
     async def get_decisions(
         principal: Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")],
         event_id: UUID,

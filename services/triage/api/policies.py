@@ -17,6 +17,7 @@ from services.triage.store.policy_versions import PolicyVersion, content_of, vis
 from services.triage.store.publishing import find_version
 from shared.errors import NotFoundError
 from shared.http.auth import require, scope_of
+from shared.http.descriptions import json_answer
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -31,7 +32,7 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     """Make the routes that read. What is in force is for every known caller: it is about payers."""
     router = APIRouter(tags=["rules"])
 
-    @router.get("/v1/policies", operation_id="list_policies")
+    @router.get("/v1/policies", operation_id="list_policies", responses={200: json_answer("data")})
     async def list_policies(principal: Anybody) -> Response:
         """List the policies in force for the caller."""
         async with transaction(engine, **scope_of(principal)) as connection:
@@ -43,7 +44,11 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             shown.append(in_short(policy.file, layer=layer, number=number))
         return _json({"data": shown})
 
-    @router.get("/v1/policies/{policy_id}", operation_id="get_policy")
+    @router.get(
+        "/v1/policies/{policy_id}",
+        operation_id="get_policy",
+        responses={200: json_answer("id", "versions", "history")},
+    )
     async def get_policy(principal: Anybody, policy_id: str) -> Response:
         """Give what is in force of a policy as its file has it; `history` has every version, for people."""
         async with transaction(engine, **_seen_by(principal)) as connection:
@@ -55,7 +60,11 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         told = [] if principal.role == "submitter" else [version_view(one) for one in history]
         return _json({"id": policy_id, "versions": versions, "history": told})
 
-    @router.get("/v1/policies/{policy_id}/versions/{number}", operation_id="get_policy_version")
+    @router.get(
+        "/v1/policies/{policy_id}/versions/{number}",
+        operation_id="get_policy_version",
+        responses={200: json_answer()},
+    )
     async def get_version(
         principal: Reader,
         policy_id: str,
@@ -70,7 +79,12 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             content = await content_of(connection, scope, policy_id, number)
         return _json(version_view(found, content=content))
 
-    @router.get("/v1/codes", operation_id="list_codes", dependencies=[require()])
+    @router.get(
+        "/v1/codes",
+        operation_id="list_codes",
+        responses={200: json_answer("reason_codes", "remark_codes", "supporting_remarks")},
+        dependencies=[require()],
+    )
     async def list_codes() -> Response:
         """Give what codes mean; `supporting_remarks` are evidence beside a code, nothing by themselves."""
         return _json(

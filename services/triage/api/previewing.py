@@ -27,6 +27,7 @@ from shared.contracts.decision import FactKind
 from shared.contracts.fact_recorded import FactRecorded
 from shared.errors import InvalidInputError, NotFoundError
 from shared.http.auth import require
+from shared.http.descriptions import json_answer
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -64,7 +65,7 @@ def preview_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     router = APIRouter(tags=["what if"])
     calendar = Calendar()
 
-    @router.post("/v1/decisions/preview", operation_id="preview_decision")
+    @router.post("/v1/decisions/preview", operation_id="preview_decision", responses={200: json_answer()})
     async def preview(principal: Person, asked: Preview) -> Response:
         """Decide, and store nothing. `stored` is the decision that stands, for a denial that is here."""
         organization = principal.organization_id or UUID(int=0)

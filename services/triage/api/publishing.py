@@ -14,6 +14,7 @@ from services.triage.store.organizations import time_zones
 from services.triage.store.policy_sets import INSTALLATION, PolicySets
 from services.triage.store.policy_versions import Author
 from shared.http.auth import require
+from shared.http.descriptions import json_answer
 from shared.postgres import transaction
 from shared.security.principals import Principal
 
@@ -25,7 +26,15 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     """Make the routes that change what is in force."""
     router = APIRouter(tags=["rules"])
 
-    @router.put("/v1/policies/{policy_id}", operation_id="draft_policy", status_code=201)
+    @router.put(
+        "/v1/policies/{policy_id}",
+        operation_id="draft_policy",
+        status_code=201,
+        responses={
+            200: {**json_answer(), "description": "It is the latest version already."},
+            201: json_answer(),
+        },
+    )
     async def draft_policy(principal: Keeper, policy_id: str, new: NewVersion) -> Response:
         """Keep a policy as a draft; 200 if it is the latest one already. `errors` name wrong keys."""
         scope = _scope(principal)
@@ -41,7 +50,11 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             )
         return _json(version_view(version), status=201 if created else 200)
 
-    @router.post("/v1/policies/{policy_id}/versions/{number}/publish", operation_id="publish_policy")
+    @router.post(
+        "/v1/policies/{policy_id}/versions/{number}/publish",
+        operation_id="publish_policy",
+        responses={200: json_answer()},
+    )
     async def publish_policy(principal: Keeper, policy_id: str, number: int, change: Change) -> Response:
         """Put a draft in force. Every process decides by it at once; what it touches is decided again."""
         scope, organizations = _scope(principal), await _touched(engine, principal)
@@ -56,7 +69,11 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             )
             return await _answer(connection, scope, policy_id, number, asked)
 
-    @router.post("/v1/policies/{policy_id}/versions/{number}/retire", operation_id="retire_policy")
+    @router.post(
+        "/v1/policies/{policy_id}/versions/{number}/retire",
+        operation_id="retire_policy",
+        responses={200: json_answer()},
+    )
     async def retire_policy(principal: Keeper, policy_id: str, number: int, change: Change) -> Response:
         """Take a version out of force; what stood below it holds again."""
         scope, organizations = _scope(principal), await _touched(engine, principal)
@@ -70,7 +87,7 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             )
             return await _answer(connection, scope, policy_id, number, asked)
 
-    @router.get("/v1/reevaluations", operation_id="list_reevaluations")
+    @router.get("/v1/reevaluations", operation_id="list_reevaluations", responses={200: json_answer()})
     async def list_reevaluations(
         principal: Reader,
         limit: Annotated[int, Query(ge=1, le=500, description="How many, newest first.")] = 50,

@@ -58,7 +58,8 @@ NAMED_MAX = 500
 class Part(BaseModel):
     """A part of what people edit: unknown names are mistakes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Described once, as it is sent: a generator would make two classes of one name of a second description.
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_mode_override="validation")
 
 
 class Tier(Part):

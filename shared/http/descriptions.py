@@ -1,0 +1,62 @@
+"""
+What an OpenAPI description needs besides what FastAPI knows.
+
+FastAPI cannot see into an answer that a route encodes by itself, and leaves nulls out of examples, which then
+lack members that are required.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def json_answer(*required: str) -> dict[str, Any]:
+    """Describe an answer that is an object with these members at least."""
+    schema = {"type": "object", "required": list(required)} if required else {"type": "object"}
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+_METHODS = frozenset({"get", "put", "post", "patch", "delete"})
+
+
+def put_nulls_back(described: dict[str, Any]) -> dict[str, Any]:
+    """Give every object of an example in an OpenAPI description the members that its schema requires."""
+    schemas = described.get("components", {}).get("schemas", {})
+    for example, schema in examples_of(described):
+        _complete(example, schema, schemas)
+    return described
+
+
+def examples_of(described: Mapping[str, Any]) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """Give the examples of requests and answers, each with its schema."""
+    for item in described["paths"].values():
+        for operation in (item[method] for method in item.keys() & _METHODS):
+            for told in (operation.get("requestBody", {}), *operation["responses"].values()):
+                for content in told.get("content", {}).values():
+                    named = [one["value"] for one in content.get("examples", {}).values()]
+                    for example in ([content["example"]] if "example" in content else []) + named:
+                        yield example, content["schema"]
+
+
+def _complete(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> None:
+    for one in _meant(schema, schemas):
+        if isinstance(value, list):
+            for item in value:
+                _complete(item, one.get("items", {}), schemas)
+        elif isinstance(value, dict) and "properties" in one:
+            for name, member in one["properties"].items():
+                if name in value:
+                    _complete(value[name], member, schemas)
+                elif name in one.get("required", ()):
+                    value[name] = None
+
+
+def _meant(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Give the schemas behind a name or a choice with null; a choice of objects is left alone."""
+    if "$ref" in schema:
+        yield from _meant(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    elif "anyOf" in schema:
+        given = [one for one in schema["anyOf"] if one.get("type") != "null"]
+        if len(given) == 1:
+            yield from _meant(given[0], schemas)
+    else:
+        yield schema

@@ -1,0 +1,94 @@
+"""The descriptions of the three APIs, as generators of clients read them. What they promise is asked in tests/embedded."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from shared.http.descriptions import examples_of, put_nulls_back
+from tests.http.test_doors import Services, services  # noqa: F401  the fixture of the three APIs
+
+SERVICES = ("ingest", "triage", "tracker")
+METHODS = {"get", "put", "post", "patch", "delete"}
+
+
+def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in described["paths"].items():
+        for method in item.keys() & METHODS:
+            yield f"{method.upper()} {path}", item[method]
+
+
+@pytest.fixture(params=SERVICES)
+def described(services: Services, request: pytest.FixtureRequest) -> dict[str, Any]:  # noqa: F811
+    return services.apps[request.param].openapi()
+
+
+async def test_each_schema_has_a_name_and_a_title_of_its_own_that_can_name_a_class(described):
+    schemas = described["components"]["schemas"]
+    titles = Counter(one.get("title", name) for name, one in schemas.items())
+
+    assert [name for name in schemas if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name)] == []
+    assert [title for title, count in titles.items() if count > 1] == []
+
+
+async def test_each_operation_has_a_name_of_its_own_that_can_name_a_function(described):
+    names = Counter(one["operationId"] for _, one in operations(described))
+
+    assert [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name)] == []
+    assert names.most_common(1)[0][1] == 1
+
+
+async def test_each_body_and_each_failure_has_a_schema(described):
+    without = [
+        f"{name} {status} {media_type}"
+        for name, one in operations(described)
+        for status, told in [("request", one.get("requestBody", {})), *one["responses"].items()]
+        for media_type, content in told.get("content", {}).items()
+        if not content.get("schema")
+    ]
+    failures = [
+        f"{name} {status}"
+        for name, one in operations(described)
+        for status, told in one["responses"].items()
+        if status[0] in "45d"
+        and "application/problem+json" not in told.get("content", {})
+        and name not in ("GET /livez", "GET /readyz")
+    ]
+
+    assert (without, failures) == ([], [])
+
+
+async def test_each_example_is_as_its_schema_says(described):
+    found = list(examples_of(described))
+    schemas = {"components": described["components"]}
+    wrong = [
+        f"{error.json_path}: {error.message}"
+        for example, schema in found
+        for error in jsonschema.Draft202012Validator({**schemas, **schema}).iter_errors(example)
+    ]
+
+    assert wrong == []
+
+
+async def test_the_examples_of_cases_are_among_them(services: Services):  # noqa: F811
+    assert len(list(examples_of(services.apps["tracker"].openapi()))) > 5
+
+
+def test_a_null_comes_back_where_it_is_required_and_nowhere_else():
+    schema = {
+        "type": "object",
+        "required": ["a", "b"],
+        "properties": {"a": {}, "b": {"anyOf": [{"type": "integer"}, {"type": "null"}]}, "c": {}},
+    }
+    told = {"content": {"application/json": {"example": [{"a": 1}], "schema": {"items": {"$ref": "#/x/Y"}}}}}
+    description = {
+        "paths": {"/x": {"get": {"responses": {"200": told}}}},
+        "components": {"schemas": {"Y": schema}},
+    }
+
+    put_nulls_back(description)
+
+    assert told["content"]["application/json"]["example"] == [{"a": 1, "b": None}]
