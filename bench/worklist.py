@@ -2,7 +2,8 @@
 Lists over a million cases: how long a page of 50 takes at a hundred requests a second, beside the bare SQL.
 
     reprieve bench worklist        REPRIEVE_BENCH_CASES (default 1000000), REPRIEVE_BENCH_RATE (default 100),
-                                   REPRIEVE_BENCH_SECONDS (default 30)
+                                   REPRIEVE_BENCH_SECONDS (default 30), REPRIEVE_BENCH_FOLDER (none: where the
+                                   loaded database is kept, to be measured again without loading it)
 
 Four organizations of very different size, most cases in one; few payers have most. tracker-api runs in a
 process of its own on the same machine as its database. Requests leave on time, whether or not earlier ones
@@ -14,18 +15,22 @@ query reads all cases is for a test (tests/tracker/test_plans.py, REPRIEVE_TEST_
 
 import asyncio
 import os
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from itertools import cycle, islice
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
+from urllib.parse import quote
 from uuid import UUID
 
 import asyncpg
-import httpx2
+import msgspec
 import psutil
+import uvloop
 from sqlalchemy import text
 
 from bench.recording import postgres_seconds
@@ -43,6 +48,7 @@ from tests.support.many_cases import LARGEST, SOMEBODY, Known, load_cases
 CASES = int(os.environ.get("REPRIEVE_BENCH_CASES", "1000000"))
 RATE = int(os.environ.get("REPRIEVE_BENCH_RATE", "100"))
 SECONDS = int(os.environ.get("REPRIEVE_BENCH_SECONDS", "30"))
+FOLDER = os.environ.get("REPRIEVE_BENCH_FOLDER")
 PORT = 18183
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 FILTERS = (
@@ -125,6 +131,52 @@ async def load(database: Database) -> tuple[Known, Asking]:
     return known, Asking(Principal(me, "bench", "biller", organization_id=LARGEST), key.text)
 
 
+async def loaded(server: PostgresForTests) -> tuple[Database, Known, Asking]:
+    """Load a database, or give the one that is kept."""
+    note = server.folder / "loaded.json"
+    if note.exists():
+        name, cases, known, asking = msgspec.json.decode(
+            note.read_bytes(), type=tuple[str, int, Known, Asking]
+        )
+        print(f"Found {cases:,} cases, loaded before.")
+        return Database(server.server, name), known, asking
+    database = await server.fresh()
+    known, asking = await load(database)
+    if server.kept:
+        note.write_bytes(msgspec.json.encode((database.name, CASES, known, asking)))
+    return database, known, asking
+
+
+class Caller:
+    """Asks over connections that stay open, with as little work of its own as HTTP takes."""
+
+    def __init__(self, key: str) -> None:
+        self._head = f"Host: bench\r\nAuthorization: Bearer {key}\r\n\r\n"
+        self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def __call__(self, path: str) -> None:
+        reader, writer = await self._connection()
+        writer.write(f"GET {quote(path, safe=_SAFE)} HTTP/1.1\r\n{self._head}".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        [length] = re.findall(rb"(?i)\r\ncontent-length: (\d+)", head)
+        body = await reader.readexactly(int(length))
+        if head.split(b" ", 2)[1] != b"200":
+            sys.exit(f"{path}: {head.decode()}{body.decode()}")
+        self._idle.append((time.monotonic(), reader, writer))
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            since, reader, writer = self._idle.pop()
+            if time.monotonic() - since < _IDLE_SECONDS:
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", PORT)
+
+
+_SAFE = "/?=&-:"
+_IDLE_SECONDS = 2.0  # the server closes what is idle for five
+
+
 async def at_rate(ask: Callable[[str], Awaitable[object]], paths: list[str]) -> dict[str, list[float]]:
     """Ask at the rate, and give how many milliseconds each path took."""
     taken: dict[str, list[float]] = {path: [] for path in paths}
@@ -161,31 +213,20 @@ async def bare(database: Database, paths: list[str], principal: Principal) -> di
     return taken
 
 
-async def measure(server: PostgresForTests, database: Database) -> None:
-    known, asking = await load(database)
+async def measure(server: PostgresForTests) -> None:
+    database, known, asking = await loaded(server)
     process = get_context("spawn").Process(target=serve_api, args=(database.url("reprieve_tracker"),))
     process.start()
     try:
-        async with httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{PORT}",
-            headers={"Authorization": f"Bearer {asking.key}"},
-            timeout=60,
-            limits=httpx2.Limits(max_connections=None, keepalive_expiry=2.0),
-        ) as client:
-
-            async def ask(path: str) -> None:
-                answer = await client.get(path)
-                if answer.status_code != 200:
-                    sys.exit(f"{path}: {answer.status_code} {answer.text}")
-
-            await wait_for(client)
-            paths = all_paths(known)
-            for path in paths:
-                await ask(path)  # what nobody asked for lately lies on the disk
-            before = spent(server, process.pid)
-            taken = await at_rate(ask, paths)
-            after = spent(server, process.pid)
-            show(taken, await bare(database, paths, asking.principal), before, after)
+        ask = Caller(asking.key)
+        await wait_for_api()
+        paths = all_paths(known)
+        for path in paths:
+            await ask(path)  # what nobody asked for lately lies on the disk
+        before = spent(server, process.pid)
+        taken = await at_rate(ask, paths)
+        after = spent(server, process.pid)
+        show(taken, await bare(database, paths, asking.principal), before, after)
     finally:
         process.terminate()
         process.join()
@@ -196,13 +237,14 @@ def spent(server: PostgresForTests, api: int | None) -> Spent:
     return Spent(used.user + used.system, postgres_seconds(server), time.process_time())
 
 
-async def wait_for(client: httpx2.AsyncClient) -> None:
+async def wait_for_api() -> None:
     while True:
         try:
-            await client.get("/livez")
-        except httpx2.TransportError:
+            _, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        except OSError:
             await asyncio.sleep(0.2)
         else:
+            writer.close()
             return
 
 
@@ -221,19 +263,16 @@ def show(taken: dict[str, list[float]], sql: dict[str, float], before: Spent, af
 
 
 def _p99(some: list[float]) -> float:
-    return quantiles(some, n=100)[98]
+    return quantiles(some, n=100)[98] if len(some) > 1 else some[0]
 
 
 def main() -> None:
-    server = PostgresForTests()
+    server = PostgresForTests(Path(FOLDER) if FOLDER else None)
     try:
-        asyncio.run(with_database(server))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(measure(server))
     finally:
         server.stop()
-
-
-async def with_database(server: PostgresForTests) -> None:
-    await measure(server, await server.fresh())
 
 
 if __name__ == "__main__":

@@ -51,11 +51,13 @@ def _folder_in_memory() -> Path | None:
 class PostgresForTests:
     """Starts a server in a temporary folder; `fresh()` clones a migrated template in a few tens of milliseconds."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="reprieve-tests-", dir=_folder_in_memory()))
+    def __init__(self, kept: Path | None = None) -> None:
+        """`kept` is a folder that stays when the server stops, and may have been used before."""
+        self.kept = kept
+        self.folder = kept or Path(tempfile.mkdtemp(prefix="reprieve-tests-", dir=_folder_in_memory()))
         self.server = postgres.start(
             self.folder / "pg",
-            {"postgres": secrets.token_hex(8), "reprieve_owner": secrets.token_hex(8)},
+            {role: "kept" if kept else secrets.token_hex(8) for role in ("postgres", "reprieve_owner")},
             settings={"fsync": "off", "max_connections": "200"},
         )
         asyncio.run(self.server.ensure_database("template"))
@@ -76,4 +78,5 @@ class PostgresForTests:
 
     def stop(self) -> None:
         self.server.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.kept is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
