@@ -17,7 +17,7 @@ from services.alert_channels import add_to
 from shared import clock
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
-from shared.terminal import escape, print_table, printable
+from shared.terminal import counted, escape, print_table, printable
 
 alerts = typer.Typer(no_args_is_help=True, help="Who is told of what, and what is open.")
 add_to(alerts)
@@ -140,7 +140,8 @@ def preview(
     with Stack.find(data_dir).client("tracker", "operator" if installation else "viewer") as tracker:
         found = raise_for_problem(tracker.post("/v1/alerts/rules/preview", json=new)).json()
     more = ", the newest; there are more" if found["truncated"] else ""
-    gone_through = f" {found['alerts']} alerts over {found['cases']} cases{more}." if found["cases"] else ""
+    over = f"{counted(found['alerts'], 'alert')} over {counted(found['cases'], 'case')}"
+    gone_through = f" {over}{more}." if found["cases"] else ""
     typer.echo(" ".join(filter(None, (f"{found['said']}{gone_through}", found["left_out"]))))
     for day, count in found["by_day"].items():
         typer.echo(f"{day}  {count}")
