@@ -158,7 +158,9 @@ def _at_stake(pattern: Pattern, amounts: Sequence[Decimal]) -> tuple[Decimal, st
 def _refusals(event: ClaimDenied) -> tuple[tuple[Any, ...], ...]:
     """Give the fields of a _Refusal for each denied adjustment, as plain tuples: most are only looked up."""
     lines = {line.number: line for line in event.lines}
-    claim_remarks = tuple([remark.code for remark in event.remarks if remark.code_list == "HE"])
+    claim_remarks = (
+        tuple([one.code for one in event.remarks if one.code_list == "HE"]) if event.remarks else ()
+    )
     refusals = []
     for denied in event.denied:
         reason, number = denied.reason, denied.line_number
@@ -286,8 +288,8 @@ def _falls_with(reading: Reading, line: int | None, authorization_lines: frozens
 
 def _remarks(line: ServiceLine, claim_remarks: tuple[str, ...]) -> tuple[str, ...]:
     """Give the remarks that may explain an adjustment: the line's, then the claim's."""
-    own = [remark.code for remark in line.remarks if remark.code_list == "HE"]
-    return tuple(dict.fromkeys([*own, *claim_remarks]))
+    own = tuple([remark.code for remark in line.remarks if remark.code_list == "HE"])
+    return own if len(own) == 1 and not claim_remarks else tuple(dict.fromkeys(own + claim_remarks))
 
 
 def _reading(refusal: _Refusal) -> Reading:

@@ -13,13 +13,11 @@ from services.triage.domain.facts import Facts
 from services.triage.domain.meanings import ResponsibleParty
 from services.triage.domain.policies import PayerMatch
 from services.triage.domain.situation import Situation
-from services.triage.domain.urgency import Evidence, urgency_evidence
 from services.triage.domain.ways import kinds_for
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import FactKind, UrgencyClass
 
 _SECONDARY = frozenset(("2", "3", "20", "21"))  # CLP02: processed as secondary or tertiary
-_TOLD_URGENCY = "a person recorded the urgency"
 _NO_CARE = Care()
 
 
@@ -33,12 +31,18 @@ class Course(Struct, frozen=True, kw_only=True, eq=False):
     situation: Situation
     match: PayerMatch
     urgency_class: UrgencyClass
-    urgency_evidence: tuple[str, ...]
     standings: Standings | None
 
 
-def course_of(event: ClaimDenied, classification: Classification, told: Facts, match: PayerMatch) -> Course:
-    """Gather all of the claim that its course hangs on, and find it."""
+def course_of(
+    event: ClaimDenied,
+    classification: Classification,
+    told: Facts,
+    match: PayerMatch,
+    *,
+    shown: UrgencyClass,
+) -> Course:
+    """Gather all of the claim that its course hangs on, and find it. `shown`: its codes' urgency."""
     main, pattern = classification.main, classification.pattern
     care = _questions(match, main).care
     return _course(
@@ -46,7 +50,7 @@ def course_of(event: ClaimDenied, classification: Classification, told: Facts, m
         main,
         pattern.party,
         telling_remarks(event),
-        urgency_evidence(event),
+        shown,
         event.claim_status,
         event.filing_indicator,
         care_of(event, care) if care else _NO_CARE,
@@ -80,7 +84,7 @@ def _course(
     main: Reading,
     party: ResponsibleParty,
     remarks: frozenset[str],
-    evidence: Evidence,
+    shown: UrgencyClass,
     claim_status: str,
     filing_indicator: str | None,
     care: Care,
@@ -92,7 +96,7 @@ def _course(
 ) -> Course:
     words = dict(told)
     auth_related = main.category not in NOT_ABOUT_AUTHORIZATION
-    urgency: UrgencyClass = words.get("urgency", evidence.urgency_class)  # type: ignore[assignment]
+    urgency: UrgencyClass = words.get("urgency", shown)  # type: ignore[assignment]
     program = words.get("line_of_business") or line_of_business(filing_indicator)
     kinds = kinds_for(main.category, main.action)
     standings = None
@@ -101,7 +105,7 @@ def _course(
             _questions(match, main),
             category=main.category,
             words=told,
-            emergency=bool(evidence.emergency),
+            emergency=shown == "emergency",
             filing_indicator=filing_indicator,
             claim_status=claim_status,
             care=care,
@@ -122,6 +126,5 @@ def _course(
         ),
         match=match,
         urgency_class=urgency,
-        urgency_evidence=(_TOLD_URGENCY, *evidence.words) if "urgency" in words else evidence.words,
         standings=standings,
     )

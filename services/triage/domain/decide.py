@@ -21,6 +21,7 @@ from services.triage.domain.papers import papers_of, quantity_words
 from services.triage.domain.policies import Policies
 from services.triage.domain.priority import priority_of
 from services.triage.domain.repeats import TOLD_NOW, Told, told_before
+from services.triage.domain.urgency import urgency_evidence
 from shared.calendars import Calendar
 from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_denied import ClaimDenied
@@ -32,7 +33,8 @@ _HISTORY_PARTIAL = (
     "not every remittance of this claim number can be read (purged, or too many): "
     "an earlier one may have told this denial first"
 )
-_OPEN = UUID(int=0)
+_TOLD_URGENCY = "a person recorded the urgency"
+_NO_ID, _NO_MONEY = UUID(int=0), Decimal(0)
 
 
 class _Draft(NamedTuple):
@@ -63,7 +65,9 @@ def decide(
     """
     reading = classify(event)
     told = believed(weigh(facts, event.event_id), event, reading.main.category) if facts else NO_FACTS
-    course = course_of(event, reading, told, policies.match(event, told))
+    evidence = urgency_evidence(event)
+    match = policies.match(event, told)
+    course = course_of(event, reading, told, match, shown=evidence.urgency_class)
     before = told_before(event, reading, history) if history else TOLD_NOW
     if course.standings is None:
         drafted = _drafted(course, None, calendar, as_of)
@@ -84,6 +88,7 @@ def decide(
         items=reading.items,
         amount_at_stake=at_stake,
         amount_basis=reading.amount_basis,
+        urgency_evidence=(_TOLD_URGENCY, *evidence.words) if "urgency" in told.words else evidence.words,
         documents=papers_of(event, outlook.advice.missing, pattern.lines, at_stake),
         priority=priority,
         needs_human=bool(human),
@@ -108,17 +113,16 @@ def _draft(course: Course, dates: Dates | None, calendar: Calendar, as_of: date)
     outlook = outlook_of(course.situation, match, running, as_of)
     advice = outlook.advice
     decision = Decision(
-        decision_id=_OPEN,
+        decision_id=_NO_ID,
         decision_revision=0,
         as_of=as_of,
         auth_related=course.situation.auth_related,
         category=main.category,
         route=main.route,
         items=(),
-        amount_at_stake=Decimal(0),
+        amount_at_stake=_NO_MONEY,
         amount_basis="",
         urgency_class=course.urgency_class,
-        urgency_evidence=course.urgency_evidence,
         responsible_party=course.situation.party,
         payer_match=None if match.by_default else match.policies[0].id,
         clocks=tuple([one.clock for one in running]),

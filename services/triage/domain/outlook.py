@@ -13,7 +13,7 @@ from services.triage.domain.cues import cues_of
 from services.triage.domain.liability import billing_lines
 from services.triage.domain.phases import SHUT, ClockOnDay, Phase, on_day
 from services.triage.domain.policies import PayerMatch
-from services.triage.domain.priority import Weights, weights_of
+from services.triage.domain.priority import Chance, Weights, chance_of, weights_of
 from services.triage.domain.situation import Situation
 from services.triage.domain.time_weight import ALL_CLOSED, NO_END
 from shared.contracts.decision import Clock
@@ -44,6 +44,7 @@ class _Prospect(Struct, frozen=True, kw_only=True, eq=False):
 
     advice: Advice
     confidence: float
+    chance: Chance
     human: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -67,12 +68,7 @@ def outlook_of(
             [words if clock is None else words + seen[clock].when for words, clock in advice.steps]
         ),
         confidence=prospect.confidence,
-        weights=weights_of(
-            advice,
-            ALL_CLOSED if advice.exhausted else time,
-            confidence=prospect.confidence,
-            auth_related=situation.auth_related,
-        ),
+        weights=weights_of(ALL_CLOSED if advice.exhausted else time, prospect.chance),
         human=prospect.human,
         explanation=(
             *prospect.before,
@@ -85,10 +81,11 @@ def outlook_of(
 # Many days come to few phases.
 @lru_cache(maxsize=8192)
 def _prospect(situation: Situation, match: PayerMatch, phases: tuple[Phase, ...]) -> _Prospect:
-    advice = advise(situation, phases)
+    advice, confidence = advise(situation, phases), _confidence(situation, match)
     return _Prospect(
         advice=advice,
-        confidence=_confidence(situation, match),
+        confidence=confidence,
+        chance=chance_of(advice, confidence=confidence, auth_related=situation.auth_related),
         human=_human(situation, match, advice, phases),
         before=(_policy_line(match), *_source_lines(match)) if situation.auth_related else (),
         after=(

@@ -102,7 +102,9 @@ def _on_the_remittance(event: ClaimDenied, lines: Collection[int | None], amount
     begin, end = event.service_from, event.service_to
     parts = "From the remittance: patient, member id and claim numbers"
     if begin is not None:
-        parts += f"; service {begin}" if end is None or end == begin else f"; service {begin} to {end}"
+        parts += f"; service {begin.isoformat()}"
+        if end is not None and end != begin:
+            parts += f" to {end.isoformat()}"
     if chosen:
         shown = [_billed(line) for line in chosen[:_LINES_SHOWN]]
         more = f", {len(chosen) - _LINES_SHOWN} lines more" if len(chosen) > _LINES_SHOWN else ""

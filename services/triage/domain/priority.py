@@ -3,15 +3,23 @@
 from decimal import Decimal
 from functools import lru_cache
 from math import log10
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from services.triage.domain.advice import Advice
 from services.triage.domain.dollars import in_words
 
-_NOTHING = Decimal(0)
 _MONEY_FULL = Decimal(50_000)
 _MONEY_FULL_LOG = log10(1 + float(_MONEY_FULL) / 100)
+
+
+class Chance(NamedTuple):
+    """How much the chance weighs, why, and by what the sum of all weights is divided."""
+
+    weight: float
+    words: str
+    divisor: int
 
 
 class Weights(Struct, frozen=True, kw_only=True):
@@ -41,28 +49,37 @@ def priority_of(amount_at_stake: Decimal, weights: Weights) -> tuple[int, str]:
 # Prices come from a fee schedule: the same sums are at stake again and again.
 @lru_cache(maxsize=8192)
 def _money(amount_at_stake: Decimal) -> tuple[float, str]:
-    amount = max(amount_at_stake, _NOTHING)
-    money = 40 * min(log10(1 + float(amount) / 100) / _MONEY_FULL_LOG, 1.0)
-    return money, f"money {money:.0f}/40 (${in_words(amount)})"
+    dollars = float(amount_at_stake)
+    if dollars < 0:
+        return 0.0, "money 0/40 ($0.00)"
+    money = 40 * min(log10(1 + dollars / 100) / _MONEY_FULL_LOG, 1.0)
+    return money, f"money {money:.0f}/40 (${in_words(amount_at_stake)})"
 
 
-def weights_of(
-    advice: Advice, time_weight: tuple[float, str], *, confidence: float, auth_related: bool
-) -> Weights:
+def chance_of(advice: Advice, *, confidence: float, auth_related: bool) -> Chance:
+    """
+    Weigh the chance, up to 20: 20 times the weight of the way (advice.py) times the confidence.
+
+    What is not about authorization keeps a quarter of its sum: it is another team's work.
+    """
+    chance = 20 * advice.chance * confidence
+    words = f"chance {chance:.0f}/20 ({advice.chance_why}, {advice.chance:g}; confidence {confidence:g})"
+    if not auth_related:
+        words += "; a quarter, for another team"
+    return Chance(chance, words, 1 if auth_related else 4)
+
+
+def weights_of(time_weight: tuple[float, str], chance: Chance) -> Weights:
     """
     Weigh what is the same for all denials of an outlook.
 
     Time, up to 40: 40 on the day to act by, falling evenly to 5 at 60 days before it and more, and after it
     to 15 on the last day of a range (time_weight.py); 15 where no end is known; 0 where all has closed.
-    Chance, up to 20: 20 times the weight of the way (advice.py) times the confidence.
-    What is not about authorization keeps a quarter of its sum: it is another team's work.
     """
     time, left = time_weight
-    chance = 20 * advice.chance * confidence
-    words = (
-        f"time {time:.0f}/40 ({left}), "
-        f"chance {chance:.0f}/20 ({advice.chance_why}, {advice.chance:g}; confidence {confidence:g})"
+    return Weights(
+        time=time,
+        chance=chance.weight,
+        words=f"time {time:.0f}/40 ({left}), {chance.words}",
+        divisor=chance.divisor,
     )
-    if not auth_related:
-        words += "; a quarter, for another team"
-    return Weights(time=time, chance=chance, words=words, divisor=1 if auth_related else 4)
