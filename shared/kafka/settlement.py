@@ -16,6 +16,8 @@ from shared.kafka.stamps import settle
 if TYPE_CHECKING:
     from shared.http.probes import Health
 
+_BATCH_RECORDS = 250  # each of which names many messages
+
 
 async def settlement_consumer(
     bootstrap_servers: str,
@@ -42,6 +44,7 @@ async def settlement_consumer(
         group=f"{producer_name}-settlement",
         topics=[EventsReceipted.topic],
         handle=handle,
+        max_records=_BATCH_RECORDS,
         producer=producer,
         stop=stop,
         health=health,

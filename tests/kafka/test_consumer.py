@@ -4,10 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from shared.contracts.base import Event, encode
@@ -15,7 +17,7 @@ from shared.contracts.events_receipted import EventsReceipted
 from shared.contracts.fact_recorded import FactRecorded
 from shared.errors import UnavailableError
 from shared.kafka.batches import ATTEMPTS
-from shared.kafka.consumer import Handle, consume
+from shared.kafka.consumer import Handle, _Membership, consume
 from shared.kafka.dead_letters import DeadLetterBudget, TooManyDeadLettersError
 from shared.kafka.envelope import write_headers
 from shared.kafka.producer import OutgoingRecord, Producer
@@ -303,6 +305,57 @@ async def test_lost_records_sound_the_alarm(broker: Broker, producer: Producer):
                 return any(line["event"] == "offsets_skipped" for line in logs)
 
             await eventually(alarmed)
+
+
+class Scripted:
+    """A client that gives these fetches, one at each poll, and keeps what was asked and committed."""
+
+    def __init__(self, *fetches: dict[TopicPartition, list[int]]) -> None:
+        self.fetches = list(fetches)
+        self.committed_offsets: list[dict[TopicPartition, int]] = []
+        self.waits_ms: list[int] = []
+
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
+        self.waits_ms.append(timeout_ms)
+        fetched = self.fetches.pop(0)
+        assert sum(map(len, fetched.values())) <= max_records
+        return {one: [SimpleNamespace(offset=at) for at in offsets] for one, offsets in fetched.items()}
+
+    async def committed(self, _partition: TopicPartition) -> None:
+        return None
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.committed_offsets.append(offsets)
+
+
+class Counted:
+    """Stands for the work and the watchdog of a membership: counts the records of each batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    async def do(self, records: Sequence[Any]) -> int:
+        self.batches.append(len(records))
+        return 0
+
+    async def look(self, *, progress: bool) -> None:
+        pass
+
+
+async def test_under_load_a_batch_takes_what_comes_a_moment_later_and_what_comes_alone_does_not_wait():
+    one, two = TopicPartition(TOPIC, 1), TopicPartition(TOPIC, 2)
+    client, work = Scripted({one: [4]}, {one: [5], two: [1]}, {one: [8]}, {}, {one: [9]}), Counted()
+    membership: Any = _Membership(client, group="triage", expected={}, watchdog=work, max_records=9)  # type: ignore[arg-type]
+
+    with capture_logs() as logs:
+        took = [await membership.take_batch(work) for _ in range(4)]
+
+    assert took == [True, True, False, True]
+    assert work.batches == [1, 3, 1]
+    assert client.waits_ms == [500, 500, 0, 500, 500]
+    assert client.committed_offsets == [{one: 5}, {one: 9, two: 2}, {one: 10}]
+    # Records that went by unread are noticed between the polls of one batch as well.
+    assert [line["missing"] for line in logs if line["event"] == "offsets_skipped"] == [2]
 
 
 async def test_two_members_share_the_work_and_one_takes_over_when_the_other_leaves(
