@@ -19,7 +19,6 @@ LOOK_ALIKES: tuple[tuple[Route, Action, dict[str, str]], ...] = (
             "71": "Retired code: the primary payer's amount.",
             "109": "Another payer or contractor covers it: send it there.",
             "120": "Retired code: the patient is in a managed care plan.",
-            "128": "The newborn's care is in the mother's allowance.",
             "136": "The earlier payer's rules were not followed: mend that first.",
             "191": "Retired code: no work injury, another payer pays.",
             "192": "A code from a paper remittance that fits none of the list.",
@@ -182,6 +181,7 @@ LOOK_ALIKES: tuple[tuple[Route, Action, dict[str, str]], ...] = (
         {
             "59": "Reduced under the rules for several procedures.",
             "60": "An outpatient service too near an inpatient stay.",
+            "128": "The newborn's care is in the mother's allowance.",
             "190": "Paid within the skilled nursing stay.",
             "194": "Anesthesia by the surgeon, assistant or attending is not paid apart.",
             "231": "Excluded by another procedure of the same day.",
