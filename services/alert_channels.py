@@ -55,7 +55,7 @@ def list_channels(
 @channels.command()
 def add(
     name: str,
-    kind: Annotated[str, typer.Argument(help="slack_webhook, slack_bot, pagerduty, webhook or email.")],
+    kind: Annotated[str, typer.Argument(help="Such as slack_bot; docs/alert-channels.md has all.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be repeated.")
     ] = None,

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from services.tracker.alerts.channels.kinds import KINDS, Kind
+from services.tracker.alerts.channels.kind import Kind
+from services.tracker.alerts.channels.kinds import KINDS
 from services.tracker.alerts.domain.outcomes import DestinationError
 from services.tracker.alerts.network import Network
 from shared.errors import InvalidInputError

@@ -1,16 +1,24 @@
 """What the API shows of channels, notifications and attempts: never a secret but the one just made."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from services.tracker.alerts.channels.kinds import KINDS
 from services.tracker.alerts.domain.content import Kind, Severity
 from services.tracker.alerts.store.channels import Channel
 from services.tracker.alerts.store.notifications import NotificationState
 from services.tracker.api.views import View
 
-ChannelKind = Literal["slack_webhook", "slack_bot", "pagerduty", "webhook", "email"]
+
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"one of {', '.join(KINDS)}")
+    return kind
+
+
+ChannelKind = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": [*KINDS]})]
 _Name = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
 _Secret = Field(default=None, min_length=1, max_length=2000, repr=False)
 _Rate = Field(default=None, ge=1, le=10_000, description="Messages a minute; null: what the vendor takes.")

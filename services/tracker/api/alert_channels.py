@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Request, Response, status
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.tracker.alerts.channels.kinds import Kind
+from services.tracker.alerts.channels.kind import Kind
 from services.tracker.alerts.domain.notification import Secret
 from services.tracker.alerts.network import Network
 from services.tracker.alerts.store import channels, notifications

@@ -14,7 +14,9 @@ from typing import Literal
 
 import aiosmtplib
 import msgspec
+from limits import RateLimitItemPerMinute
 
+from services.tracker.alerts.channels.kind import Kind
 from services.tracker.alerts.domain.notification import Destination, Notification
 from services.tracker.alerts.domain.outcomes import Delivered, DestinationError, Outcome, Rejected, TryLater
 from services.tracker.alerts.domain.wording import cut, headline, one_line
@@ -145,3 +147,8 @@ def render(notification: Notification) -> bytes:
     )
     bodies = [part.get_content() for part in mail.iter_parts()]
     return "\n".join([*(f"{name}: {value}" for name, value in mail.items()), *bodies]).encode()
+
+
+KIND = Kind(
+    EmailSettings, check, check_secret, deliver, render, RateLimitItemPerMinute(30), needs_secret=False
+)

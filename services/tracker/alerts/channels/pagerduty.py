@@ -11,8 +11,10 @@ import hashlib
 from typing import Any
 
 import msgspec
+from limits import RateLimitItemPerMinute
 
 from services.tracker.alerts.channels.http import outcome_of
+from services.tracker.alerts.channels.kind import Kind
 from services.tracker.alerts.domain.content import Content
 from services.tracker.alerts.domain.notification import Destination, Notification, Secret
 from services.tracker.alerts.domain.outcomes import Delivered, Outcome, Rejected, TryLater
@@ -144,3 +146,6 @@ def _links(notification: Notification) -> list[dict[str, str]]:
 def render(notification: Notification) -> bytes:
     """Write the event as the contract test wants to see it."""
     return msgspec.json.encode(event(notification))
+
+
+KIND = Kind(PagerDutySettings, check, check_secret, deliver, render, RateLimitItemPerMinute(100))

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from limits import RateLimitItemPerSecond
 
 from services.tracker.alerts.channels.http import outcome_of
+from services.tracker.alerts.channels.kind import Kind
 from services.tracker.alerts.domain.notification import Destination, Notification
 from services.tracker.alerts.domain.outcomes import (
     Delivered,
@@ -188,3 +190,7 @@ def render(notification: Notification) -> bytes:
     """Write the message and what is said in its thread, as the contract test wants to see them."""
     said = _details(notification) if notification.content.lines else None
     return msgspec.json.encode([_main(notification), said])
+
+
+# Two calls each, and a channel takes one message a second.
+KIND = Kind(SlackBotSettings, check, check_secret, deliver, render, RateLimitItemPerSecond(1, 2))

@@ -6,8 +6,10 @@ https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks: answe
 """
 
 import msgspec
+from limits import RateLimitItemPerSecond
 
 from services.tracker.alerts.channels.http import outcome_of
+from services.tracker.alerts.channels.kind import Kind
 from services.tracker.alerts.domain.notification import Destination, Notification
 from services.tracker.alerts.domain.outcomes import Outcome, Rejected
 from services.tracker.alerts.network import Network
@@ -53,3 +55,6 @@ async def deliver(notification: Notification, destination: Destination, network:
 def render(notification: Notification) -> bytes:
     """Write the message."""
     return msgspec.json.encode(message(notification, lines_max=_LINES_MAX))
+
+
+KIND = Kind(SlackWebhookSettings, check, check_secret, deliver, render, RateLimitItemPerSecond(1))

@@ -11,9 +11,11 @@ import os
 from typing import Any
 
 import msgspec
+from limits import RateLimitItemPerMinute
 from standardwebhooks import Webhook
 
 from services.tracker.alerts.channels.http import outcome_of
+from services.tracker.alerts.channels.kind import Kind
 from services.tracker.alerts.domain.content import Content
 from services.tracker.alerts.domain.notification import Destination, Notification, Secret
 from services.tracker.alerts.domain.outcomes import Outcome, Rejected
@@ -129,3 +131,14 @@ def sign(notification: Notification, body: bytes, secret: Secret) -> dict[str, s
         "webhook-signature": " ".join(signatures),
         "webhook-attempt": str(notification.attempt),
     }
+
+
+KIND = Kind(
+    WebhookSettings,
+    check,
+    check_secret,
+    deliver,
+    render,
+    RateLimitItemPerMinute(600),
+    make_secret=make_secret,
+)
