@@ -6,11 +6,12 @@ Lists over a million cases: how long a page of 50 takes at a hundred requests a 
                                    loaded database is kept, to be measured again without loading it)
 
 Four organizations of very different size, most cases in one; few payers have most. tracker-api runs in a
-process of its own on the same machine as its database. Requests leave on time, whether or not earlier ones
-were answered, and their time counts from when they were to leave. The ten questions of docs/api.md, each
-filter alone under the default order, and the other orders, in turn. The same queries follow without HTTP: the
-ratio holds on other machines. The processor's milliseconds are told too, those of this program apart. That no
-query reads all cases is for a test (tests/tracker/test_plans.py, REPRIEVE_TEST_CASES=1000000).
+process of its own on the same machine as its database, which has the buffers of docker-compose.yml.
+Requests leave on time, whether or not earlier ones were answered, and their time counts from when they were
+to leave. The ten questions of docs/api.md, each filter alone under the default order, and the other orders,
+in turn. The same queries follow without HTTP: the ratio holds on other machines. The processor's
+milliseconds are told too, those of this program apart. That no query reads all cases is for a test
+(tests/tracker/test_plans.py, REPRIEVE_TEST_CASES=1000000).
 """
 
 import asyncio
@@ -49,6 +50,7 @@ CASES = int(os.environ.get("REPRIEVE_BENCH_CASES", "1000000"))
 RATE = int(os.environ.get("REPRIEVE_BENCH_RATE", "100"))
 SECONDS = int(os.environ.get("REPRIEVE_BENCH_SECONDS", "30"))
 FOLDER = os.environ.get("REPRIEVE_BENCH_FOLDER")
+BUFFERS = "512MB"
 PORT = 18183
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 FILTERS = (
@@ -268,6 +270,10 @@ def _p99(some: list[float]) -> float:
 
 def main() -> None:
     server = PostgresForTests(Path(FOLDER) if FOLDER else None)
+    # As in docker-compose.yml; a buffer's size is read at the start.
+    asyncio.run(server.server.execute(f"alter system set shared_buffers = '{BUFFERS}'"))
+    server.server.stop()
+    server.server.start_again()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(measure(server))
