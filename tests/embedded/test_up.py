@@ -128,6 +128,14 @@ async def test_the_workers_metrics_say_how_the_pipeline_is(demo: Up) -> None:
     assert dead[0].label.startswith("1 message of claim-decisions laid aside by ")
 
 
+def test_the_link_in_a_message_leads_to_its_runbook(demo: Up) -> None:
+    given = psutil.Process(demo.pid("tracker-alerts")).environ()
+
+    answer = httpx2.get(given["REPRIEVE_ALERTS_RUNBOOKS_URL"] + "clock.md")
+
+    assert answer.text.startswith("# A deadline comes closer")
+
+
 def test_nothing_listens_beyond_this_machine(demo: Up) -> None:
     for process in demo.everything():
         for connection in process.net_connections(kind="inet"):
