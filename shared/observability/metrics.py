@@ -101,7 +101,9 @@ REDECISIONS_FAILED = Counter(
     "reprieve_redecisions_failed", "Earlier denials that could not be decided again; the log has which."
 )
 DECIDE_SECONDS = Histogram(
-    "reprieve_decide_seconds", "Time to decide one denial.", buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
+    "reprieve_decide_seconds",
+    "Time to decide an event, the mean of its batch.",
+    buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1),
 )
 
 # Tracker
