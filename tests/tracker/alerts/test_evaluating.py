@@ -31,6 +31,7 @@ from services.tracker.alerts.domain.rules import (
     Tier,
     Unowned,
 )
+from services.tracker.alerts.domain.wording import days_left
 from services.tracker.alerts.store.alerts import mark
 from services.tracker.alerts.store.settings import choose, keep_rule, remove_rule, rules_of
 from services.tracker.alerts.workers import loops
@@ -131,7 +132,8 @@ async def test_a_clock_is_told_escalates_and_resolves_when_the_claim_is_paid(sit
     await site.look(after=MINUTES)
     ((kind, severity, _, key, content),) = await site.told()
     assert (kind, severity) == ("firing", "warning")
-    assert content["title"] == "1 case close to its deadline, today, $2,500.00 at stake"
+    left = days_left((first.clocks[0].deadline_at.date() - site.now.date()).days)
+    assert content["title"] == f"1 case close to its deadline, {left}, $2,500.00 at stake"
     (line,) = content["lines"]
     assert set(line) == {"case_id", "payer", "category", "amount", "days_left", "deadline_on", "zone"}
 
@@ -171,9 +173,11 @@ async def test_nothing_of_a_claim_or_a_person_gets_into_an_alert_or_a_message(si
     today = datetime.now(UTC).date()
     history = [near(90, on=today - timedelta(days=8 + 3 * n), **planted) for n in range(18)]
     jump = [near(90, on=today - timedelta(days=n % 5), **planted) for n in range(25)]
-    missed, asked = near(0.00001, **planted), near(60, **planted)
-    await record(*history, *jump, near(0.5, **planted), missed, asked)
-    await asyncio.sleep(1)
+    passes_at = in_days(0.00004)
+    await record(denial(claim_key=uuid4(), clocks=(clock_of(passes_at, zone="UTC"),), **planted))
+    asked = near(60, **planted)
+    await record(*history, *jump, near(0.5, **planted), asked)
+    await asyncio.sleep(max(0.0, (passes_at - datetime.now(UTC)).total_seconds()) + 0.1)
     await roll_deadlines(engine)
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
         await connection.execute(
