@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from services.ingest.domain.reader import read
 from services.ingest.store import receipts
 from services.ingest.workers import batches, files, reading
 from services.ingest.workers.holding import release_known
@@ -50,6 +51,18 @@ async def test_a_pushed_file_becomes_a_remittance_and_its_denials_become_events(
     (sums,) = await site.reconciled()
     assert (sums["evented"], sums["no_event"], sums["released"]) == (2, 1, True)
     assert (sums["denied_amount"], sums["charge_read_amount"]) == ("1100", "1700")
+
+
+@pytest.mark.parametrize(("claims", "cut"), [(3, [3]), (4, [3, 1]), (6, [3, 3]), (0, [0])])
+def test_a_set_that_fits_into_a_batch_is_one_batch(claims: int, cut: list[int]):
+    content = remittance(TestSet([denied(f"A{n}") for n in range(claims)]))
+
+    found = [
+        one for one in batches.steps(read([content]), batch_claims=3) if isinstance(one, batches.ClaimBatch)
+    ]
+
+    assert [len(one.claims) for one in found] == cut
+    assert [one.closed is not None for one in found] == [False] * (len(cut) - 1) + [True]
 
 
 async def test_a_remittance_is_listed_to_its_organization_page_by_page(site: Site):

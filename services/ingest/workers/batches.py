@@ -26,7 +26,7 @@ from shared.contracts.claim_denied import ClaimDenied
 from shared.kafka.outbox import Message
 from shared.security.sealing import Sealer
 
-BATCH_CLAIMS = 500
+BATCH_CLAIMS = 1000
 
 log = structlog.get_logger()
 
@@ -52,6 +52,10 @@ def steps(items: Iterator[ReaderItem], *, batch_claims: int = BATCH_CLAIMS) -> I
     """Gather claims; each SetOpened is followed by batches, of which the last one is closed."""
     batch = ClaimBatch()
     for item in items:
+        # Not before there is more: a set that fits into a batch is written, and released, at once.
+        if len(batch.claims) + len(batch.quarantined) >= batch_claims and not isinstance(item, SetClosed):
+            yield batch
+            batch = ClaimBatch()
         match item:
             case ClaimRead(claim):
                 batch.claims.append(claim)
@@ -61,7 +65,7 @@ def steps(items: Iterator[ReaderItem], *, batch_claims: int = BATCH_CLAIMS) -> I
                 batch.closed = item
             case _:
                 yield item
-        if batch.closed or len(batch.claims) + len(batch.quarantined) >= batch_claims:
+        if batch.closed:
             yield batch
             batch = ClaimBatch()
 
