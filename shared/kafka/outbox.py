@@ -135,7 +135,9 @@ async def insert_messages(
     told = {**_parcels(parcels), "staged_for": staged_for}
     if table.receipted:
         order = [at for parcel in packed for at in parcel]
-        told |= {name: array_of([values[at] for at in order]) for name, (_, values) in own.items()}
+        for name, (sql_type, values) in own.items():
+            ordered = [values[at] for at in order]
+            told[name] = ordered if sql_type == "uuid" else array_of(ordered)
         told |= _messages(parcels)
         statement = _insert(table, tuple((name, sql_type) for name, (sql_type, _) in own.items()))
     else:
@@ -160,14 +162,14 @@ def _parcels(parcels: Sequence[Sequence[Message]]) -> dict[str, Any]:
     }
 
 
-def _messages(parcels: Sequence[Sequence[Message]]) -> dict[str, str]:
+def _messages(parcels: Sequence[Sequence[Message]]) -> dict[str, Any]:
     """Give the parameters that tell of each message, parcel by parcel."""
     inside = [message for parcel in parcels for message in parcel]
     return {
         "numbers": array_of([number for number, parcel in enumerate(parcels, 1) for _ in parcel]),
         "places": array_of([place for parcel in parcels for place in range(1, len(parcel) + 1)]),
         "sizes": array_of([len(one.payload) for one in inside]),
-        "message_ids": array_of([one.message_id for one in inside]),
+        "message_ids": [one.message_id for one in inside],
         "message_revisions": array_of([one.revision for one in inside]),
     }
 

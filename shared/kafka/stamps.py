@@ -38,7 +38,7 @@ async def settle(engine: AsyncEngine, table: OutboxTable, *events: EventsReceipt
     told: dict[str, Any] = {
         "organizations": organizations,
         "numbers": array_of([number for number, event in enumerate(mine, 1) for _ in event.receipts]),
-        "messages": array_of([receipt.message_id for receipt in receipts]),
+        "messages": [receipt.message_id for receipt in receipts],
         "revisions": array_of([receipt.revision for receipt in receipts]),
         "reasons": array_of(
             [None if receipt.outcome == "settled" else receipt.reason or "unknown" for receipt in receipts]
@@ -128,7 +128,7 @@ def _told(ids: Collection[MessageId]) -> dict[str, Any]:
         "numbers": array_of(
             [organizations.setdefault(one.organization_id, len(organizations) + 1) for one in ids]
         ),
-        "messages": array_of([one.message_id for one in ids]),
+        "messages": [one.message_id for one in ids],
         "revisions": array_of([one.revision for one in ids]),
         "organizations": list(organizations),
     }

@@ -14,12 +14,14 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import TextClause, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhaustedError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from shared.errors import TooSlowError, UnavailableError
+from shared.postgres.arrays import speak_ids
 
 _SET_SCOPE = (
     "select set_config('reprieve.organizations', :organizations, true), "
@@ -62,7 +64,7 @@ def create_engine(
     settings["max_parallel_workers_per_gather"] = "0"
     if statement_timeout_seconds is not None:
         settings["statement_timeout"] = str(int(statement_timeout_seconds * 1000))
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -70,6 +72,8 @@ def create_engine(
         pool_use_lifo=True,
         connect_args={"server_settings": settings, "timeout": 10},
     )
+    listen(engine.sync_engine, "connect", lambda connection, _: speak_ids(connection.driver_connection))
+    return engine
 
 
 @asynccontextmanager

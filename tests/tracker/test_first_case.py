@@ -12,7 +12,7 @@ from services.tracker.domain.fold import fold
 from services.tracker.domain.observations import observe
 from shared.contracts.claim import Adjustment, Party, Reference
 from shared.contracts.claim_denied import DeniedAdjustment
-from shared.postgres.arrays import array_of
+from shared.postgres.arrays import array_of, arrays
 from tests.tracker.support import KEY, clock, denial, line, person
 
 AMOUNTS = st.decimals(-10_000, 10_000, places=2) | st.sampled_from([Decimal("1E+3"), Decimal("-0")])
@@ -77,14 +77,13 @@ def test_what_comes_later_finds_the_same_case(first, second):
     }
 
 
-async def read_back(select, type_: str, literal: str) -> list:
-    [row] = await select(f"select cast(cast(:it as text) as {type_}[]) as found", it=literal)
+async def read_back(select, type_: str, written: str | list) -> list:
+    [row] = await select(f"select {arrays(it=type_)} as found", it=written)
     return row.found
 
 
 async def test_an_array_literal_reads_back_as_it_was_written(select):
     written = {
-        "uuid": [KEY, None, UUID(int=0)],
         "integer": [1, -2, None],
         "numeric": [Decimal("100.10"), Decimal("-0.5"), None, Decimal("1E+3")],
         "double precision": [0.1, 0.123456789, 1e-300],
@@ -96,6 +95,13 @@ async def test_an_array_literal_reads_back_as_it_was_written(select):
 
     for type_, values in written.items():
         assert await read_back(select, type_, array_of(values)) == values
+
+
+async def test_a_list_of_ids_reads_back_as_it_was_written(select):
+    for ids in ([], [KEY], [KEY, UUID(int=0), UUID(int=2**128 - 1)], [None], [KEY, None, UUID(int=1)]):
+        assert await read_back(select, "uuid", ids) == ids
+    texts = [str(KEY), None]
+    assert await read_back(select, "uuid", texts) == [KEY, None]
 
 
 async def test_texts_of_any_kind_read_back(select):

@@ -21,7 +21,6 @@ from shared.calendars import Calendar
 from shared.contracts.claim import ClaimObserved, Party
 from shared.contracts.claim_denied import ClaimDenied
 from shared.postgres import transaction
-from shared.postgres.arrays import array_of
 from tests.triage.conftest import Triage
 from tests.triage.domain.test_policies import SOUND
 from tests.triage.messages import adjudication, denial, fact, reversal
@@ -303,9 +302,9 @@ async def test_the_hot_question_is_one_look_into_the_index_of_a_table_that_just_
         plan = await connection.execute(
             text("explain (costs off) " + histories._SHARED.text),
             {
-                "organizations": array_of([event.organization_id] * 300),
-                "claim_keys": array_of([event.claim_key] * 300),
-                "events": array_of([event.event_id] * 300),
+                "organizations": [event.organization_id] * 300,
+                "claim_keys": [event.claim_key] * 300,
+                "events": [event.event_id] * 300,
             },
         )
         lines = "\n".join(plan.scalars())

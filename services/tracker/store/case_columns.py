@@ -40,14 +40,16 @@ _SEVERAL = {
 }
 
 
-def columns_of(cases: Sequence[Case], *, at: datetime) -> dict[str, str]:
+def columns_of(cases: Sequence[Case], *, at: datetime) -> dict[str, Any]:
     """Give the parameters of ROWS; `at` is the instant behind which the next deadline lies."""
     fields = zip(*map(msgspec.structs.astuple, cases), strict=True)
     columns = {name: _column(name, values) for name, values in zip(COLUMNS, fields, strict=False)}
     return columns | {"next_deadline_at": array_of([next_deadline(case, at) for case in cases])}
 
 
-def _column(name: str, values: Sequence[Any]) -> str:
+def _column(name: str, values: Sequence[Any]) -> str | list[Any]:
+    if _TYPES.get(name) == "uuid":
+        return list(values)
     if name not in _SEVERAL:
         return array_of(values)
     if _SEVERAL[name] == "text":

@@ -11,8 +11,8 @@ from shared.postgres.arrays import array_of
 _FORGET = text("delete from tracker.case_services where case_id = any (cast(:case_ids as uuid[]))")
 _ADD = text("""
     insert into tracker.case_services (organization_id, service_code, case_id)
-    select * from unnest(cast(cast(:organization_ids as text) as uuid[]),
-        cast(cast(:codes as text) as text[]), cast(cast(:case_ids as text) as uuid[])) as one
+    select * from unnest(cast(:organization_ids as uuid[]),
+        cast(cast(:codes as text) as text[]), cast(:case_ids as uuid[])) as one
 """)
 
 
@@ -31,8 +31,8 @@ async def write_services(connection: AsyncConnection, moved: Sequence[tuple[Case
         await connection.execute(
             _ADD,
             {
-                "organization_ids": array_of([case.organization_id for case, _ in fresh]),
+                "organization_ids": [case.organization_id for case, _ in fresh],
                 "codes": array_of([code for _, code in fresh]),
-                "case_ids": array_of([case.case_id for case, _ in fresh]),
+                "case_ids": [case.case_id for case, _ in fresh],
             },
         )

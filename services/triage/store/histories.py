@@ -20,7 +20,7 @@ from shared.contracts.claim import ClaimObserved
 from shared.contracts.claim_adjudicated import ClaimAdjudicated
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_reversed import ClaimReversed
-from shared.postgres.arrays import array_of, arrays
+from shared.postgres.arrays import arrays
 from shared.postgres.bundles import split
 
 OBSERVATIONS_MAX = 200
@@ -103,9 +103,9 @@ async def _shared(connection: AsyncConnection, events: Collection[ClaimObserved]
     found = await connection.execute(
         _SHARED,
         {
-            "organizations": array_of([event.organization_id for event in events]),
-            "claim_keys": array_of([event.claim_key for event in events]),
-            "events": array_of([event.event_id for event in events]),
+            "organizations": [event.organization_id for event in events],
+            "claim_keys": [event.claim_key for event in events],
+            "events": [event.event_id for event in events],
         },
     )
     return {(row.organization_id, row.claim_key) for row in found}
