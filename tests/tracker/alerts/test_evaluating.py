@@ -49,6 +49,12 @@ MINUTES = timedelta(minutes=1)
 EVERY_DAY = {"weekdays": tuple(range(7)), "country": "", "zone": "UTC"}
 
 
+def zone_of_a_young_day() -> str:
+    """Give a zone where midnight was less than an hour ago."""
+    hour = datetime.now(UTC).hour
+    return f"Etc/GMT+{hour}" if hour <= 12 else f"Etc/GMT-{24 - hour}"
+
+
 def rule(settings, **given) -> Rule:
     return Rule(rule_id=uuid4(), name=f"a rule of {settings.kind}", settings=settings, **given)
 
@@ -64,7 +70,7 @@ def site(engine, select):
         channel_id = uuid4()
         now = clock.now()
 
-        async def begin(self, *rules: Rule, organization: UUID = ORGANIZATION) -> None:
+        async def begin(self, *rules: Rule, organization: UUID = ORGANIZATION, zone: str = "UTC") -> None:
             async with transaction(engine, organizations=[organization]) as connection:
                 await connection.execute(
                     text(
@@ -74,7 +80,8 @@ def site(engine, select):
                     {"organization": organization, "channel": self.channel_id},
                 )
                 routing = Routing(route=Route(name="all", channels="all"))
-                assert await choose(connection, organization, routing=routing, calendar=EVERY_DAY, version=1)
+                calendar = EVERY_DAY | {"zone": zone}
+                assert await choose(connection, organization, routing=routing, calendar=calendar, version=1)
                 for one in rules:
                     assert await keep_rule(connection, organization, one)
                 # As if it had been looked at a moment ago: what is found now is no catch-up.
@@ -124,7 +131,8 @@ async def test_a_clock_is_told_escalates_and_resolves_when_the_claim_is_paid(sit
                     Tier(hours=2, severity="critical"),
                 )
             )
-        )
+        ),
+        zone=zone_of_a_young_day(),  # what follows is one day's: another day is told of anew
     )
     first = near(0.5, charge=2500)
     await record(first, near(5))
