@@ -59,7 +59,7 @@ def test_ports_of_the_last_run_are_kept_and_taken_ones_are_avoided() -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
-        last = {name: 20000 + number for number, name in enumerate(USUAL_PORTS)} | {
+        last = {name: 31_000 + number for number, name in enumerate(USUAL_PORTS)} | {
             "ingest-api": taken.getsockname()[1]
         }
         chosen = choose_ports(last)
@@ -74,6 +74,6 @@ def test_ports_of_the_last_run_are_kept_and_taken_ones_are_avoided() -> None:
 def test_ports_may_begin_elsewhere_and_the_last_run_still_counts_first() -> None:
     first, *others = USUAL_PORTS
 
-    chosen = choose_ports({first: 21_000}, ports_from=22_000)
+    chosen = choose_ports({first: 31_100}, ports_from=31_200)
 
-    assert chosen == {first: 21_000} | {name: 22_001 + number for number, name in enumerate(others)}
+    assert chosen == {first: 31_100} | {name: 31_201 + number for number, name in enumerate(others)}
