@@ -2,8 +2,9 @@
 A Kafka broker without a JVM: `python -m services.embedded.broker --port N`.
 
 librdkafka carries a mock cluster that speaks the Kafka protocol, and the confluent-kafka wheel carries
-librdkafka. It keeps about 5 MB per partition in memory and forgets everything when it ends; topics are made
-at first use with four partitions. What it loses is sent again, because nothing is settled before its receipt.
+librdkafka. It keeps about 5 MB per partition in memory and forgets everything when it ends. What it loses is
+sent again, because nothing is settled before its receipt. Topics are made at first use with four partitions;
+those that carry every denial have more from the start, since what may be in flight is counted per partition.
 
 The mock chooses its own port. We want the same one after every start, since clients come back to an address,
 so its listening socket is replaced by one of ours.
@@ -16,6 +17,10 @@ import signal
 import socket
 import threading
 from types import FrameType
+
+from shared.contracts.claim_denied import ClaimDenied
+from shared.contracts.denial_triaged import DenialTriaged
+from shared.values import SHARDS
 
 HOST = "127.0.0.1"
 
@@ -67,6 +72,8 @@ def _serve_on(listener: socket.socket) -> None:
     cluster = library.rd_kafka_mock_cluster_new(client, 1)
     if not cluster:
         raise RuntimeError("librdkafka did not start its mock cluster.")
+    for topic in (ClaimDenied.topic, DenialTriaged.topic):
+        library.rd_kafka_mock_topic_create(cluster, topic.encode(), SHARDS, 1)
     chosen = int(library.rd_kafka_mock_cluster_bootstraps(cluster).decode().rpartition(":")[2])
     os.dup2(listener.fileno(), _listening_descriptor(chosen))
     library.rd_kafka_mock_broker_set_host_port(cluster, _BROKER_ID, HOST.encode(), listener.getsockname()[1])
@@ -98,6 +105,11 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_new", ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
         ("rd_kafka_mock_cluster_new", ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int]),
         ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, [ctypes.c_void_p]),
+        (
+            "rd_kafka_mock_topic_create",
+            ctypes.c_int,
+            [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int],
+        ),
         (
             "rd_kafka_mock_broker_set_host_port",
             None,

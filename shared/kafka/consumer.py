@@ -44,6 +44,9 @@ EMBEDDED_SESSION_SECONDS = 4
 
 _EMBEDDED_CLUSTER = "mockCluster"
 
+_FETCH_WAIT_MS = 500
+_EMBEDDED_FETCH_WAIT_MS = 100  # it answers after all of it, even when something comes at once
+
 _BATCH_RECORDS = 1000
 _POLL_SECONDS = 0.5
 # A batch costs as much as dozens of records, and the first fetch brings a part of what was sent together. A
@@ -91,7 +94,7 @@ async def consume(
             consumer = _consumer(
                 bootstrap_servers,
                 group=group,
-                session_seconds=_session_seconds(cluster_id),
+                embedded=cluster_id.startswith(_EMBEDDED_CLUSTER),
             )
             watchdog = Watchdog(consumer, group=group, producer=producer, cluster_id=cluster_id)
             async with _joined(consumer, group=group, topics=topics) as expected:
@@ -107,11 +110,8 @@ async def consume(
             await backoff.wait(stop)
 
 
-def _session_seconds(cluster_id: str) -> int:
-    return EMBEDDED_SESSION_SECONDS if cluster_id.startswith(_EMBEDDED_CLUSTER) else SESSION_SECONDS
-
-
-def _consumer(bootstrap_servers: str, *, group: str, session_seconds: int) -> AIOKafkaConsumer:
+def _consumer(bootstrap_servers: str, *, group: str, embedded: bool) -> AIOKafkaConsumer:
+    session_seconds = EMBEDDED_SESSION_SECONDS if embedded else SESSION_SECONDS
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         group_id=group,
@@ -119,6 +119,7 @@ def _consumer(bootstrap_servers: str, *, group: str, session_seconds: int) -> AI
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=_FETCH_BYTES_PER_PARTITION,
         fetch_max_bytes=MAX_RECORD_BYTES * 2,
+        fetch_max_wait_ms=_EMBEDDED_FETCH_WAIT_MS if embedded else _FETCH_WAIT_MS,
         session_timeout_ms=session_seconds * 1000,
         heartbeat_interval_ms=session_seconds * 1000 // 3,
         metadata_max_age_ms=30_000,

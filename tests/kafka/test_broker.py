@@ -25,7 +25,7 @@ async def test_it_comes_back_at_its_address_with_a_new_identity():
     address = broker.bootstrap
     async with open_producer(address) as producer:
         first = await producer.cluster_id()
-        assert await producer.partitions("claim-events") == 4
+        assert [await producer.partitions(topic) for topic in ("claim-events", "case-facts")] == [12, 4]
         assert await producer.send_all([record()]) == [None]
         await broker.kill()
         await broker.start()
