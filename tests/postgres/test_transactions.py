@@ -1,10 +1,14 @@
 """Transactions over a pool whose connections may have died while nobody used them."""
 
+import asyncio
+from uuid import UUID
+
+import asyncpg
 import pytest
 
 from shared.errors import TooSlowError, UnavailableError
 from shared.http.problems import problem_of
-from shared.postgres import create_engine, records, rows, transaction
+from shared.postgres import create_engine, reading, records, rows, transaction
 from tests.support.database import Database
 
 _PID = "select pg_backend_pid() as pid"
@@ -82,4 +86,105 @@ async def test_a_pool_that_has_no_connection_left_is_a_database_that_does_not_an
         with pytest.raises(UnavailableError):
             async with transaction(engine):
                 pass
+    await engine.dispose()
+
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+_SCOPE = """
+    select pg_backend_pid() as pid, current_setting('reprieve.organizations', true) as organizations,
+        current_setting('reprieve.submitters', true) as submitters
+"""
+
+
+async def test_what_is_read_is_read_for_whom_it_names_and_the_next_one_names_its_own(database: Database):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=1)
+    seen = []
+    for scope in ({"organizations": [TWO, ONE]}, {"submitters": [TWO]}, {}):
+        async with reading(engine, **scope) as driver:
+            seen += await records(driver, _SCOPE, {})
+    async with transaction(engine) as connection:
+        seen += await records(connection, _SCOPE, {})
+    await engine.dispose()
+
+    assert [(one["organizations"], one["submitters"]) for one in seen] == [
+        (f"{ONE},{TWO}", ""),
+        ("", f"{TWO}"),
+        ("", ""),
+        ("", ""),
+    ]
+    assert len({one["pid"] for one in seen}) == 1
+
+
+async def test_nothing_is_written_while_reading(database: Database):
+    engine = create_engine(database.owner, name="test", pool_size=1)
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        async with reading(engine) as driver:
+            await records(driver, "create table written (one text)", {})
+    await engine.dispose()
+
+
+async def test_reading_begins_over_a_new_connection_where_all_of_the_pool_had_died(database: Database):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=2)
+    async with reading(engine) as one, reading(engine) as other:
+        before = {(await records(each, _PID, {}))[0]["pid"] for each in (one, other)}
+    for pid in before:
+        await database.server.execute(f"select pg_terminate_backend({pid}, 10000)")
+
+    async with reading(engine) as one:
+        [after] = await records(one, _PID, {})
+    await engine.dispose()
+
+    assert after["pid"] not in before
+
+
+async def test_a_connection_that_dies_while_reading_is_a_database_that_does_not_answer(database: Database):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=1)
+
+    async def die() -> None:
+        async with reading(engine) as driver:
+            [before] = await records(driver, _PID, {})
+            await database.server.execute(f"select pg_terminate_backend({before['pid']}, 10000)")
+            await records(driver, _PID, {})
+
+    with pytest.raises(UnavailableError):
+        await die()
+    async with reading(engine) as driver:
+        assert await records(driver, "select 1 as one", {})
+    await engine.dispose()
+
+
+async def test_who_fails_or_goes_away_while_reading_leaves_a_connection_that_knows_nothing_of_it(
+    database: Database,
+):
+    engine = create_engine(
+        database.url("reprieve_triage"), name="test", pool_size=1, statement_timeout_seconds=30
+    )
+
+    async def read(sql: str) -> None:
+        async with reading(engine, organizations=[ONE]) as driver:
+            await records(driver, sql, {})
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await read("select 1 / 0")
+    gone = asyncio.create_task(read("select pg_sleep(30)"))
+    await asyncio.sleep(0.1)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    async with transaction(engine) as connection:
+        [found] = await records(connection, _SCOPE, {})
+    await engine.dispose()
+
+    assert not found["organizations"]
+
+
+async def test_reading_for_too_long_is_ended_and_told_how_to_ask_for_less(database: Database):
+    engine = create_engine(
+        database.url("reprieve_triage"), name="test", pool_size=1, statement_timeout_seconds=0.05
+    )
+    with pytest.raises(TooSlowError):
+        async with reading(engine) as driver:
+            await records(driver, "select pg_sleep(30)", {})
+    async with reading(engine) as driver:
+        assert await records(driver, "select 1 as one", {})
     await engine.dispose()

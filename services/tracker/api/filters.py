@@ -16,6 +16,7 @@ from shared.contracts.decision import Category
 from shared.errors import InvalidInputError
 from shared.http.parameters import representable
 from shared.identity import claim_key_of
+from shared.postgres import Driver
 from shared.security.principals import Principal
 from shared.security.sealing import Sealer, member_id_index_text, name_index_text
 
@@ -78,7 +79,7 @@ class PersonFilters(CaseFilters):
 
 
 async def stored_filters(
-    connection: AsyncConnection,
+    connection: AsyncConnection | Driver,
     principal: Principal,
     asked: CaseFilters,
     *,

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.api import examples
 from services.tracker.api.access import Reader, check_may_open, organization_of
@@ -29,7 +29,8 @@ from shared import clock
 from shared.errors import InvalidInputError
 from shared.http.auth import scope_of
 from shared.http.cursors import decode_cursor, encode_cursor
-from shared.postgres import transaction
+from shared.http.quick_route import QuickRoute
+from shared.postgres import Driver, reading, transaction
 from shared.security.keyring import Keyring
 from shared.security.principals import Principal
 from shared.security.sealing import Sealer
@@ -58,7 +59,7 @@ class SearchQuery(PersonFilters):
 
 def listing_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> APIRouter:
     """Make the routes. `keyring` makes blind indexes, `cursor_key` signs cursors."""
-    router = APIRouter(tags=["cases"])
+    router = APIRouter(tags=["cases"], route_class=QuickRoute)
 
     @router.get(
         "/v1/cases",
@@ -68,7 +69,7 @@ def listing_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> 
         response_model=CasePage,
     )
     async def list_cases(principal: Reader, asked: Annotated[ListQuery, Query()]) -> Response:
-        async with transaction(engine, **scope_of(principal)) as connection:
+        async with reading(engine, **scope_of(principal)) as connection:
             return await _page(connection, principal, asked, cursor_key=cursor_key)
 
     @router.post(
@@ -86,7 +87,7 @@ def listing_router(engine: AsyncEngine, keyring: Keyring, cursor_key: bytes) -> 
             sealer = await keyring.sealer(organization_of(principal), clock.now().date())
             async with transaction(engine, **scope_of(principal)) as connection:
                 await audit(connection, principal, "patient_searched", detail={"by": _named(asked)})
-        async with transaction(engine, **scope_of(principal)) as connection:
+        async with reading(engine, **scope_of(principal)) as connection:
             return await _page(connection, principal, asked, cursor_key=cursor_key, sealer=sealer)
 
     return router
@@ -98,7 +99,7 @@ def _named(asked: PersonFilters) -> list[str]:
 
 
 async def _page(
-    connection: AsyncConnection,
+    connection: Driver,
     principal: Principal,
     asked: ListQuery | SearchQuery,
     *,

@@ -8,19 +8,29 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.api import examples
 from services.tracker.api.access import Worker, organization_of
-from services.tracker.api.listing import plainly, shown_case
+from services.tracker.api.listing import Limit, plainly, shown_case
 from services.tracker.api.views import CaseSummary, View
 from services.tracker.domain.worklist import BANDS, ReasonCode, reasons
 from services.tracker.store.worklist import QueuePlace, queue
 from shared import clock
 from shared.http.auth import scope_of
 from shared.http.cursors import decode_cursor, encode_cursor
-from shared.postgres import transaction
+from shared.http.quick_route import QuickRoute
+from shared.postgres import reading
+
+
+class QueueQuery(BaseModel):
+    """A page of the queue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str | None = Field(None, max_length=2048, description="`next_cursor` of then.")
+    limit: Limit = 50
 
 
 class PlaceReason(View):
@@ -49,17 +59,12 @@ class Worklist(View):
 
 def worklist_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
     """Make the route."""
-    router = APIRouter(tags=["cases"])
+    router = APIRouter(tags=["cases"], route_class=QuickRoute)
 
     @router.get(
         "/v1/worklist", operation_id="get_worklist", responses=examples.PROBLEMS, response_model=Worklist
     )
-    async def get_worklist(
-        *,
-        principal: Worker,
-        cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of then.")] = None,
-        limit: Annotated[int, Query(ge=1, le=200, description="How many at most.")] = 50,
-    ) -> Response:
+    async def get_worklist(principal: Worker, asked: Annotated[QueueQuery, Query()]) -> Response:
         """
         Give one's own cases and those that nobody has, as one queue.
 
@@ -67,9 +72,11 @@ def worklist_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
         one's own before nobody's; then by priority. The pages of one queue keep the instant of the first.
         """
         me = UUID(str(principal.principal_id))
-        place = decode_cursor(cursor, QueuePlace, key=cursor_key) if cursor else QueuePlace(clock.now(), 0)
-        async with transaction(engine, **scope_of(principal)) as connection:
-            found = await queue(connection, organization_of(principal), me=me, place=place, limit=limit)
+        place = QueuePlace(clock.now(), 0)
+        if asked.cursor:
+            place = decode_cursor(asked.cursor, QueuePlace, key=cursor_key)
+        async with reading(engine, **scope_of(principal)) as connection:
+            found = await queue(connection, organization_of(principal), me=me, place=place, limit=asked.limit)
         page = {
             "data": [_queued(row, band=band, me=me, at=place.at) for band, row in found.cases],
             "has_more": found.next_place is not None,

@@ -21,7 +21,7 @@ from services.tracker.store.filters import (
     roughly,
 )
 from shared.contracts.decision import Category
-from shared.postgres import records
+from shared.postgres import Driver, records
 
 SORTS: dict[str, tuple[str, str]] = {
     "priority": ("priority", "smallint"),
@@ -65,7 +65,7 @@ class Found(NamedTuple):
 
 
 async def find_cases(
-    connection: AsyncConnection,
+    connection: AsyncConnection | Driver,
     organization_id: UUID,
     filters: Filters,
     *,
@@ -90,7 +90,9 @@ async def find_cases(
     return Found(rows, None)
 
 
-async def are_few(connection: AsyncConnection, organization_id: UUID, filters: Filters, *, sort: str) -> bool:
+async def are_few(
+    connection: AsyncConnection | Driver, organization_id: UUID, filters: Filters, *, sort: str
+) -> bool:
     """
     Tell whether it is quicker to sort all cases of a range than to walk down the list until a page is full.
 
@@ -102,13 +104,9 @@ async def are_few(connection: AsyncConnection, organization_id: UUID, filters: F
     if ranges is None:
         return False
     held, bound = roughly(ranges)  # to look each up in the table would take longer than the page
-    counted = await connection.execute(
-        text(
-            f"select count(*) from (select from tracker.cases where {' and '.join(held)} limit :few) as few"
-        ),
-        {**bound, "organization_id": organization_id, "few": _FEW},
-    )
-    return int(counted.scalar_one()) < _FEW
+    counted = f"select count(*) from (select from tracker.cases where {' and '.join(held)} limit :few) as few"
+    [found] = await records(connection, counted, {**bound, "organization_id": organization_id, "few": _FEW})
+    return int(found["count"]) < _FEW
 
 
 Part = Literal["all", "with_clock", "without_clock"]
@@ -223,14 +221,14 @@ def _kinds_wanted(bound: Mapping[str, Any]) -> dict[str, Any]:
 _STATES, _CATEGORIES = list(get_args(State)), list(get_args(Category))
 
 
-async def payers_like(connection: AsyncConnection, organization_id: UUID, payer: str) -> list[str]:
+async def payers_like(connection: AsyncConnection | Driver, organization_id: UUID, payer: str) -> list[str]:
     """Give the values of the column payer that have this id, or in any case of letters this name."""
-    found = await connection.execute(_PAYERS, {"organization_id": organization_id, "payer": payer})
-    return list(found.scalars())
+    found = await records(connection, _PAYERS, {"organization_id": organization_id, "payer": payer})
+    return [one["payer"] for one in found]
 
 
 # From one payer to the next along the index: there are few, and to see them by reading all cases is slow.
-_PAYERS = text("""
+_PAYERS = """
     with recursive known(payer) as (
         (select payer from tracker.cases where organization_id = :organization_id order by payer limit 1)
         union all
@@ -242,7 +240,7 @@ _PAYERS = text("""
     )
     select payer from known
     where split_part(payer, chr(31), 1) = :payer or split_part(payer, chr(31), 2) = lower(:payer)
-""")
+"""
 
 
 async def find_case(

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.tracker.domain.states import UNFINISHED_STATES
 from services.tracker.domain.worklist import BANDS
 from services.tracker.store.search import LISTED
-from shared.postgres import records
+from shared.postgres import Driver, records
 
 
 class QueuePlace(NamedTuple):
@@ -31,7 +31,7 @@ class Queued(NamedTuple):
 
 
 async def queue(
-    connection: AsyncConnection, organization_id: UUID, *, me: UUID, place: QueuePlace, limit: int
+    connection: AsyncConnection | Driver, organization_id: UUID, *, me: UUID, place: QueuePlace, limit: int
 ) -> Queued:
     """Give the next cases of a person's queue behind a place."""
     found: list[tuple[int, Mapping[str, Any]]] = []
