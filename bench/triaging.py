@@ -1,13 +1,16 @@
 """
-triage-worker alone on Apache Kafka: denials a second from the topic to settled, and what each costs.
+triage-worker on Apache Kafka: denials a second from topic to topic, and then settled; what each costs.
 
-    reprieve bench triaging        REPRIEVE_BENCH_DENIALS (default 20000)
+    reprieve bench triaging        REPRIEVE_BENCH_DENIALS (default 20000), REPRIEVE_BENCH_WORKERS (default 2)
 
-The events lie in `claim-events` when the clock starts: until then the worker is stopped. It is a process as
-in life, and consumes, decides, stores, produces and settles; this process plays the tracker: it reads
-`claim-decisions` and gives a receipt for every decision and every event, a message per shard and producer.
-Processor time is told apart: what the worker and PostgreSQL take is triage's, what Apache Kafka and this
-process take stands for the rest of the installation. A first fifth warms all of it up.
+The events lie in `claim-events` when the clock starts, as a backlog does: until then the workers are stopped.
+They are processes as in life, one for each of two processors, beside PostgreSQL and Apache Kafka, and nothing
+else runs: they consume, decide, store and produce until the last decision is acknowledged and marked as sent.
+That is the first figure.
+
+Then comes what a tracker adds, measured by itself: this process reads `claim-decisions` and gives a receipt
+for every decision and every event, a message per shard and producer, and the workers settle them. A first
+fifth warms all of it up, receipts included.
 """
 
 import asyncio
@@ -19,8 +22,10 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -44,8 +49,10 @@ from tests.support.apache_kafka import ApacheKafka
 from tests.support.database import Database, PostgresForTests
 
 DENIALS = int(os.environ.get("REPRIEVE_BENCH_DENIALS", "20000"))
+WORKERS = int(os.environ.get("REPRIEVE_BENCH_WORKERS", "2"))
 _PATIENCE_SECONDS = 300
-_PROGRESS = "select count(*) as decided, count(settled_at) as settled from triage.decisions"
+_SENT = "select coalesce(sum(messages), 0) as done from triage.decisions_parcels where attempts > 0"
+_SETTLED = "select count(settled_at) as done from triage.decisions"
 
 
 class Decided(msgspec.Struct):
@@ -77,49 +84,69 @@ def main() -> None:
 
 async def measure(node: ApacheKafka, server: PostgresForTests, events: Sequence[ClaimDenied]) -> None:
     """Warm up with the first events, then measure the others."""
+    print(f"{WORKERS} triage-worker, {DENIALS:,} denials on Apache Kafka, {os.cpu_count()} processors:")
     await create_topics(node.bootstrap)
     database = await server.fresh()
     collect_seldom()
     warm = len(events) - DENIALS
     async with open_producer(node.bootstrap) as producer:
         await send(producer, "ingest", events[:warm])
-        stop = asyncio.Event()
-        tracker = asyncio.create_task(receipt(node, producer, stop))
-        worker = process(node, database)
+        workers = [process(node, database, number) for number in range(WORKERS)]
         try:
-            await until_settled(database, warm, tracker)
-            worker.send_signal(signal.SIGSTOP)
+            async with tracker(node, producer):
+                await until(database, _SETTLED, warm)
+            tell(workers, signal.SIGSTOP)
             await send(producer, "ingest", events[warm:])
-            before = spent(worker, server, node)
-            began = time.perf_counter()
-            worker.send_signal(signal.SIGCONT)
-            await until_settled(database, len(events), tracker)
-            seconds = time.perf_counter() - began
-            show(seconds, before, spent(worker, server, node))
+            spent = partial(processor_seconds, workers, server, node)
+            began, before = time.perf_counter(), spent()
+            tell(workers, signal.SIGCONT)
+            await until(database, _SENT, len(events))
+            sent, then = time.perf_counter(), spent()
+            show("consumed, decided, stored and produced", sent - began, before, then)
+            async with tracker(node, producer):
+                await until(database, _SETTLED, len(events))
+            show("receipted and settled", time.perf_counter() - sent, then, spent())
         finally:
-            worker.send_signal(signal.SIGCONT)
-            worker.terminate()
-            worker.wait()
-            stop.set()
-            await tracker
+            tell(workers, signal.SIGCONT)
+            tell(workers, signal.SIGTERM)
+            for worker in workers:
+                worker.wait()
 
 
-def process(node: ApacheKafka, database: Database) -> "subprocess.Popen[bytes]":
-    """Start the worker."""
+def process(node: ApacheKafka, database: Database, number: int) -> "subprocess.Popen[bytes]":
+    """Start a worker."""
     settings = {
         "REPRIEVE_DATABASE_URL": database.url("reprieve_triage"),
         "REPRIEVE_KAFKA_BOOTSTRAP_SERVERS": node.bootstrap,
+        "REPRIEVE_KAFKA_WINDOW_BYTES": str(DENIALS * 8192),  # on its way before the first receipt comes
         "REPRIEVE_PORT": "0",
     }
     return subprocess.Popen(
         [sys.executable, "-m", "services.cli", "serve", "triage-worker"],
         env=os.environ | settings,
-        stderr=(node.folder / "worker.log").open("wb"),
+        stderr=(node.folder / f"worker-{number}.log").open("wb"),
     )
 
 
+def tell(workers: "Sequence[subprocess.Popen[bytes]]", what: signal.Signals) -> None:
+    for worker in workers:
+        worker.send_signal(what)
+
+
+@asynccontextmanager
+async def tracker(node: ApacheKafka, producer: Producer) -> AsyncIterator[None]:
+    """Play the tracker inside."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(receipt(node, producer, stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
 async def receipt(node: ApacheKafka, producer: Producer, stop: asyncio.Event) -> None:
-    """Play the tracker until `stop` is set."""
+    """Give a receipt for each decision until `stop` is set."""
     reader = AIOKafkaConsumer(
         DenialTriaged.topic,
         bootstrap_servers=node.bootstrap,
@@ -188,30 +215,31 @@ def record(event: Event, service: str, partitions: int) -> OutgoingRecord:
     )
 
 
-async def until_settled(database: Database, count: int, tracker: asyncio.Task[None]) -> None:
-    """Wait for the last stamp."""
+async def until(database: Database, question: str, count: int) -> None:
+    """Ask until so many are done."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     engine = create_engine(database.url("reprieve_triage"), name="bench", pool_size=1)
     try:
         while True:
             async with transaction(engine, organizations=[ORGANIZATION]) as connection:
-                (now,) = await rows(connection, _PROGRESS)
-            if now.settled >= count:
+                (now,) = await rows(connection, question)
+            if now.done >= count:
                 return
-            if tracker.done() or time.monotonic() > deadline:
-                found = f"{now.decided:,} decided, {now.settled:,} settled of {count:,}"
-                raise SystemExit(f"Not settled: {found}.")
+            if time.monotonic() > deadline:
+                raise SystemExit(f"Only {now.done:,} of {count:,}: {question}")
             await asyncio.sleep(0.25)
     finally:
         await engine.dispose()
 
 
-def spent(worker: "subprocess.Popen[bytes]", server: PostgresForTests, node: ApacheKafka) -> dict[str, float]:
+def processor_seconds(
+    workers: "Sequence[subprocess.Popen[bytes]]", server: PostgresForTests, node: ApacheKafka
+) -> dict[str, float]:
     """Give the processor seconds so far."""
     postmaster = psutil.Process(int((server.folder / "pg" / "postmaster.pid").read_text().split()[0]))
     ended = postmaster.cpu_times()
     return {
-        "worker": used(psutil.Process(worker.pid)),
+        "triage": sum(used(psutil.Process(worker.pid)) for worker in workers),
         "PostgreSQL": sum(used(each) for each in [postmaster, *postmaster.children()])
         + ended.children_user
         + ended.children_system,
@@ -220,13 +248,12 @@ def spent(worker: "subprocess.Popen[bytes]", server: PostgresForTests, node: Apa
     }
 
 
-def show(seconds: float, before: dict[str, float], after: dict[str, float]) -> None:
+def show(what: str, seconds: float, before: dict[str, float], after: dict[str, float]) -> None:
     """Print rate and costs."""
-    print(f"triage-worker, {DENIALS:,} denials on Apache Kafka, {os.cpu_count()} processors:")
-    print(f"  {DENIALS / seconds:,.0f} a second from topic to settled ({seconds:.1f} s)")
+    print(f"  {DENIALS / seconds:,.0f} a second {what} ({seconds:.1f} s)")
     for name, used_by_then in after.items():
         each = (used_by_then - before[name]) / DENIALS * 1e6
-        print(f"  {name:<14}{each:6.0f} µs of processor time a denial")
+        print(f"    {name:<14}{each:6.0f} µs of processor time a denial")
 
 
 if __name__ == "__main__":

@@ -19,21 +19,21 @@ DecisionEvent = DenialTriaged | ClaimOutcomeSeen
 ZERO = Decimal(0)
 
 
-class Amount(msgspec.Struct, frozen=True):
+class Amount(msgspec.Struct, frozen=True, gc=False):
     """The amount of an adjustment, whatever its reason. Group PR is what the patient owes."""
 
     amount: Decimal
     group: str = ""
 
 
-class DeniedAmount(msgspec.Struct, frozen=True):
+class DeniedAmount(msgspec.Struct, frozen=True, gc=False):
     """A denied adjustment and the line that it stands on; None is the whole claim."""
 
     amount: Decimal
     line_number: int | None = None
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A service line, as far as it takes to see that two remittances speak of the same service."""
 
     number: int
@@ -46,7 +46,7 @@ class Line(msgspec.Struct, frozen=True):
     adjustments: tuple[Amount, ...] = ()
 
 
-class TimeLimit(msgspec.Struct, frozen=True):
+class TimeLimit(msgspec.Struct, frozen=True, gc=False):
     """A clock of the decision; see shared.contracts.decision.Clock."""
 
     permitted: bool | None
