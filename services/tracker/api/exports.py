@@ -1,6 +1,7 @@
 """GET /v1/cases.csv and /v1/cases.xlsx: a whole list as a file, sent while it is read."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from services.tracker.domain.spreadsheets import BOM, XLSX_ROWS_MAX, XlsxWriter,
 from services.tracker.store.audit import audit
 from services.tracker.store.filters import Filters
 from services.tracker.store.sealed import sealed_patients
-from services.tracker.store.search import Place, find_cases
+from services.tracker.store.search import AMOUNTS, Place, find_cases
 from shared import clock
 from shared.contracts.person import Person
 from shared.http.auth import is_still, scope_of
@@ -192,7 +193,7 @@ async def _opened(keyring: Keyring, principal: Principal, sealed: str) -> Person
 
 
 def _row(case: Mapping[str, Any], names: Mapping[UUID, Person | None]) -> list[Any]:
-    shown = case_summary(case, at=clock.now())
+    shown = case_summary(case, at=clock.now()) | {name: Decimal(case[name]) for name in AMOUNTS}
     person = names.get(case["case_id"])
     masked = shown["patient"]
     shown |= {

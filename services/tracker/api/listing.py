@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from operator import itemgetter
 from typing import Annotated, Any
 
@@ -24,7 +26,7 @@ from services.tracker.api.questions import questions_table
 from services.tracker.api.views import CasePage, CaseSummary, derived_members
 from services.tracker.domain.amounts import in_cents
 from services.tracker.store.audit import audit
-from services.tracker.store.search import LISTED, Found, Place, find_cases
+from services.tracker.store.search import AMOUNTS, LISTED, Found, Place, find_cases
 from shared import clock
 from shared.errors import InvalidInputError
 from shared.http.auth import scope_of
@@ -142,16 +144,20 @@ def page_answer(found: Found, *, cursor_key: bytes, at: datetime) -> Response:
 def shown_case(row: Mapping[str, Any], *, at: datetime) -> dict[str, Any]:
     """Give the members of a CaseSummary in their order, ready to be encoded."""
     shown = dict(zip(_MEMBERS, _stored(row), strict=True))
-    for name in _AMOUNTS:
-        shown[name] = in_cents(shown[name])
+    for name in AMOUNTS:
+        shown[name] = _in_cents(shown[name])
     shown |= derived_members(row, at=at)
     return shown
 
 
 _MEMBERS = tuple(CaseSummary.model_fields)
 # A member that is derived gets its place from any column, and its value afterwards.
-_stored = itemgetter(*(name if name in LISTED else "case_id" for name in _MEMBERS))
-_AMOUNTS = tuple(name for name in _MEMBERS if name.endswith("_amount") or name == "amount_at_stake")
+_stored = itemgetter(*(LISTED.index(name) if name in LISTED else 0 for name in _MEMBERS))
+
+
+@lru_cache(maxsize=4096)  # most of a page's amounts are zero, or the same as another
+def _in_cents(written: str) -> str:
+    return in_cents(Decimal(written))
 
 
 def plainly(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -89,10 +90,10 @@ def worklist_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
 
 def _queued(row: Mapping[str, Any], *, band: int, me: UUID, at: datetime) -> dict[str, Any]:
     case = shown_case(row, at=at)
-    seen = {**case, "amount_at_stake": row["amount_at_stake"]}  # as a number
+    seen = {**case, "amount_at_stake": Decimal(row["amount_at_stake"])}
     return {
         "within": BANDS[band].name,
         "act_by": row["act_by"],
-        "reasons": [one._asdict() for one in reasons(seen, me=me, at=at)],
+        "reasons": [{"code": code, "words": words} for code, words in reasons(seen, me=me, at=at)],
         "case": case,
     }

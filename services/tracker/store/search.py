@@ -45,8 +45,12 @@ LISTED = (
     *("tags", "follow_up_on", "information_due_at", "recovered_payer_amount", "recovered_patient_amount"),
     *("opened_at", "updated_at", "closed_at", "purged_at"),
 )
-"""What a list shows of tracker.cases. The other columns are long, and slow to read."""
-_LISTED = ", ".join(f"c.{name}" for name in LISTED)
+"""What a list shows of tracker.cases, as its rows have it. The other columns are long, and slow to read."""
+AMOUNTS = tuple(name for name in LISTED if "amount" in name)
+"""They come as PostgreSQL writes them: the driver takes long to make numbers of them."""
+COLUMNS = ", ".join(
+    f"cast(c.{name} as text) as {name}" if name in AMOUNTS else f"c.{name}" for name in LISTED
+)
 
 
 class Place(NamedTuple):
@@ -182,7 +186,7 @@ def page_query(
         lists.append(f"(select case_id, {column} from {source} {in_order} limit :limit)")
     # Only the ids are sorted and merged: whole rows are wide.
     page = f"""
-        select {_LISTED}, cast(c.{column} as text) as sorted_value
+        select {COLUMNS}, cast(c.{column} as text) as sorted_value
         from (select * from ({" union all ".join(lists)}) as lanes {in_order} limit :limit) as page
         cross join lateral (
             select * from tracker.cases c

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.domain.states import UNFINISHED_STATES
 from services.tracker.domain.worklist import BANDS
-from services.tracker.store.search import LISTED
+from services.tracker.store.search import COLUMNS
 from shared.postgres import Driver, records
 
 
@@ -54,7 +54,6 @@ async def queue(
 
 # Null counts for nothing in least(); a follow-up is due from the beginning of its day.
 _ACT_BY = "least(due_at, information_due_at, cast(follow_up_on as timestamp) at time zone 'UTC')"
-_LISTED = ", ".join(LISTED)
 _MINE = "case when assignee_id is null then 0 else 1 end"
 _ORDER = "order by mine desc, priority desc, case_id desc"
 
@@ -79,7 +78,7 @@ def band_query(band: int, *, me: UUID, after: QueuePlace) -> tuple[str, dict[str
         bound |= {"mine": after.mine, "priority": after.priority, "case_id": after.case_id}
     # One's own and nobody's cases apart, each in the order of an index.
     lanes = " union all ".join(
-        f"(select {_LISTED}, {_MINE} as mine, nullif({_ACT_BY}, 'infinity') as act_by from tracker.cases"
+        f"(select {COLUMNS}, {_MINE} as mine, nullif({_ACT_BY}, 'infinity') as act_by from tracker.cases c"
         f" where {' and '.join([*held, whose])} order by priority desc, case_id desc limit :limit)"
         for whose in ("assignee_id = :me", "assignee_id is null")
     )
