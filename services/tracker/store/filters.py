@@ -170,6 +170,12 @@ def by_deadline(filters: Filters) -> bool:
     return any(name.startswith("deadline") for name in used(filters))
 
 
+def only_by_kind(filters: Filters) -> bool:
+    """Tell whether the index of kinds knows all that is asked for, so that no row needs to be read for it."""
+    given = used(filters).keys()
+    return bool(given & _KINDS) and given <= _IN_KINDS
+
+
 def of_live_kinds(filters: Filters) -> bool:
     """
     Tell whether live states are asked for, and nothing that is not in the index of kinds.

@@ -17,6 +17,7 @@ from services.tracker.store.filters import (
     conditions,
     lanes,
     of_live_kinds,
+    only_by_kind,
     only_by_state_and_deadline,
     roughly,
 )
@@ -175,38 +176,48 @@ def page_query(
         bound |= _kinds_wanted(bound)
     sorted_by = ("case_id",) if part == "without_clock" else (column, "case_id")
     in_order = f"order by {', '.join(f'{one} {order}' for one in sorted_by)}"
+    place, looked_up = ("case_id", _BY_ID) if only_by_kind(filters) else ("ctid", _BY_PLACE)
     lists = []
     for lane in lanes(filters):
         holds = [*held, *lane]
-        source = _of_each_kind(holds, in_order) if kinds else f"tracker.cases where {' and '.join(holds)}"
-        if few:
-            source = (
-                f"(select case_id, {column} from {source} offset 0) as few"  # an offset keeps the two apart
-            )
-        lists.append(f"(select case_id, {column} from {source} {in_order} limit :limit)")
-    # Only the ids are sorted and merged: whole rows are wide.
+        found = f"{place} as place, case_id, {column}"
+        source = f"tracker.cases where {' and '.join(holds)}"
+        if kinds:
+            source, found = _of_each_kind(holds, in_order, found=found), "place, case_id, priority"
+        if few:  # an offset keeps the two apart
+            source, found = f"(select {found} from {source} offset 0) as few", f"place, case_id, {column}"
+        lists.append(f"(select {found} from {source} {in_order} limit :limit)")
+    # Only their places are sorted and merged: whole rows are wide.
     page = f"""
         select {COLUMNS}, cast(c.{column} as text) as sorted_value
         from (select * from ({" union all ".join(lists)}) as lanes {in_order} limit :limit) as page
-        cross join lateral (
-            select * from tracker.cases c
-            where c.organization_id = :organization_id and c.case_id = page.case_id limit 1
-        ) as c
+        {looked_up}
         order by {", ".join(f"page.{one} {order}" for one in sorted_by)}
     """
     return page, bound
 
 
+# Within a statement a row lies still, and by its place it is found without a look into an index. But who asks
+# an index for places has it read the rows, which one that knows all that is asked for need not.
+_BY_PLACE = "join tracker.cases c on c.ctid = page.place"
+_BY_ID = """
+    cross join lateral (
+        select * from tracker.cases c
+        where c.organization_id = :organization_id and c.case_id = page.place limit 1
+    ) as c
+"""
+
+
 # The top of each kind, merged: as many short looks into one index as there are kinds. In one, the planner
 # would choose between sorting all cases of the kinds and reading all urgent cases of the others.
-def _of_each_kind(held: Sequence[str], in_order: str) -> str:
+def _of_each_kind(held: Sequence[str], in_order: str, *, found: str) -> str:
     rest = [one for one in held if not one.startswith(("auth_related =", "state =", "category ="))]
     return f"""
         unnest(cast(:wanted_about as boolean[])) as about(one_about)
         cross join unnest(cast(:wanted_states as text[])) as states(one_state)
         cross join unnest(cast(:wanted_categories as text[])) as categories(one_category)
         cross join lateral (
-            select case_id, priority from tracker.cases
+            select {found} from tracker.cases
             where {" and ".join(rest)}
                 and auth_related = one_about and state = one_state and category = one_category
             {in_order} limit :limit

@@ -55,7 +55,6 @@ async def queue(
 # Null counts for nothing in least(); a follow-up is due from the beginning of its day.
 _ACT_BY = "least(due_at, information_due_at, cast(follow_up_on as timestamp) at time zone 'UTC')"
 _MINE = "case when assignee_id is null then 0 else 1 end"
-_ORDER = "order by mine desc, priority desc, case_id desc"
 
 
 def band_query(band: int, *, me: UUID, after: QueuePlace) -> tuple[str, dict[str, Any]]:
@@ -78,8 +77,19 @@ def band_query(band: int, *, me: UUID, after: QueuePlace) -> tuple[str, dict[str
         bound |= {"mine": after.mine, "priority": after.priority, "case_id": after.case_id}
     # One's own and nobody's cases apart, each in the order of an index.
     lanes = " union all ".join(
-        f"(select {COLUMNS}, {_MINE} as mine, nullif({_ACT_BY}, 'infinity') as act_by from tracker.cases c"
-        f" where {' and '.join([*held, whose])} order by priority desc, case_id desc limit :limit)"
+        f"(select ctid as place, case_id, priority, {_MINE} as mine, nullif({_ACT_BY}, 'infinity') as act_by"
+        f" from tracker.cases where {' and '.join([*held, whose])}"
+        " order by priority desc, case_id desc limit :limit)"
         for whose in ("assignee_id = :me", "assignee_id is null")
     )
-    return f"select * from ({lanes}) as lanes {_ORDER} limit :limit", bound
+    page = f"""
+        select {COLUMNS}, page.mine, page.act_by
+        from (select * from ({lanes}) as lanes {_order("lanes")} limit :limit) as page
+        join tracker.cases c on c.ctid = page.place
+        {_order("page")}
+    """
+    return page, bound
+
+
+def _order(of: str) -> str:
+    return f"order by {of}.mine desc, {of}.priority desc, {of}.case_id desc"
