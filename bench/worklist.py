@@ -36,6 +36,7 @@ from sqlalchemy import text
 
 from bench.recording import postgres_seconds
 from services.tracker.app import api_app
+from services.tracker.store.search import open_for_lists
 from shared.http.probes import Health
 from shared.http.server import serve
 from shared.observability.process import run
@@ -109,6 +110,7 @@ def serve_api(url: str) -> None:
     async def work(stop: asyncio.Event) -> None:
         engine = create_engine(url, name="bench", pool_size=10, statement_timeout_seconds=10)
         app = api_app(engine, master_key=MASTER_KEY, health=Health())
+        await open_for_lists(engine)  # as run_api does
         await serve(app, "127.0.0.1", PORT, stop)
 
     run(work, process="bench", log_level="ERROR")

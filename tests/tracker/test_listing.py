@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.tracker.store.search import open_for_lists
 from shared.contracts.claim import Party, Reference
 from shared.contracts.claim_denied import DeniedAdjustment
 from shared.contracts.person import Person
+from shared.postgres import create_engine, rows, transaction
 from tests.tracker.site import ADA, only, page
 from tests.tracker.support import clock, line
 
@@ -222,3 +224,15 @@ async def test_cases_are_found_by_who_works_on_them_and_by_their_tags(site, deny
     assert await mine(tag="urgent") == {"mine"}
     assert await mine(tag="other") == set()
     assert (await page(site["stranger"], tag="urgent"))["data"] == []
+
+
+async def test_every_connection_is_open_before_anybody_asks(database):
+    engine = create_engine(database.url("reprieve_tracker"), name="opened-at-once", pool_size=3)
+    await open_for_lists(engine)
+    async with transaction(engine) as connection:
+        [found] = await rows(
+            connection, "select count(*) from pg_stat_activity where application_name = 'opened-at-once'"
+        )
+    await engine.dispose()
+
+    assert found.count == 3
