@@ -20,12 +20,13 @@ def derived(namespace: UUID, name: str) -> UUID:
     digest = sha1(namespace.int.to_bytes(16, "big") + name.encode(), usedforsecurity=False).digest()
     number = int.from_bytes(digest, "big") >> 32  # 16 of 20 bytes
     found = _NEW(UUID)
-    _SET(found, "int", number & _VERSION_CLEARED | _VERSION_5)
-    _SET(found, "is_safe", _UNKNOWN)
+    _SET_NUMBER(found, number & _VERSION_CLEARED | _VERSION_5)
+    _SET_SAFETY(found, _UNKNOWN)
     return found
 
 
-_NEW, _SET = object.__new__, object.__setattr__
-_UNKNOWN = SafeUUID.unknown  # asked of the enumeration each time, it costs a call
+_NEW, _UNKNOWN = object.__new__, SafeUUID.unknown  # asked of the enumeration each time, it costs a call
+# The slots' own setters go past UUID's, which lets nothing be set.
+_SET_NUMBER, _SET_SAFETY = UUID.__dict__["int"].__set__, UUID.__dict__["is_safe"].__set__
 _VERSION_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
 _VERSION_5 = 5 << 76 | 0x8000 << 48  # RFC 9562: version 5, variant 10

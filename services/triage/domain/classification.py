@@ -157,14 +157,14 @@ def _at_stake(pattern: Pattern, amounts: Sequence[Decimal]) -> tuple[Decimal, st
 
 def _refusals(event: ClaimDenied) -> tuple[tuple[Any, ...], ...]:
     """Give the fields of a _Refusal for each denied adjustment, as plain tuples: most are only looked up."""
-    lines = {line.number: line for line in event.lines}
+    lines: dict[int | None, ServiceLine] = {line.number: line for line in event.lines}
     claim_remarks = (
         tuple([one.code for one in event.remarks if one.code_list == "HE"]) if event.remarks else ()
     )
     refusals = []
     for denied in event.denied:
         reason, number = denied.reason, denied.line_number
-        line = None if number is None else lines.get(number)
+        line = lines.get(number)  # None is the claim, and no line
         whole_charge = False
         if reason == "45":
             charge = event.charge_amount if line is None else line.charge_amount

@@ -77,16 +77,17 @@ def urgency_evidence(event: ClaimDenied) -> Evidence:
     if event.remarks:
         found += [_remark_says(one.code) for one in event.remarks if one.code in _EMERGENCY_REMARKS]
     for line in event.lines:
-        code, original, revenue, modifiers = line.code, line.original_code, line.revenue_code, line.modifiers
         # Most lines say nothing, and cost no more than this look.
         if (
-            revenue
-            or code in _ED_PROCEDURES
-            or original in _ED_PROCEDURES
+            line.code in _ED_PROCEDURES
+            or line.revenue_code
+            or line.original_code
+            or ((modifiers := line.modifiers) and not _TELLING_MODIFIERS.isdisjoint(modifiers))
             or line.qualifier == "NU"
-            or (modifiers and not _TELLING_MODIFIERS.isdisjoint(modifiers))
         ):
-            said = _codes_say(line.qualifier, code, original, revenue, modifiers)
+            said = _codes_say(
+                line.qualifier, line.code, line.original_code, line.revenue_code, line.modifiers
+            )
             if said is not _NO_EVIDENCE:
                 found.append(said)
         if line.remarks:

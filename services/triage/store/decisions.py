@@ -18,12 +18,13 @@ from shared.contracts.decision import Decision
 from shared.contracts.denial_triaged import DenialTriaged, Triaged
 from shared.kafka.outbox import Message, MessageId, OutboxTable, insert_messages
 from shared.kafka.parcels import payloads_of
+from shared.kafka.received import Received
 from shared.kafka.stamps import make_due
 from shared.values import derived, shard_of
 
 DECISIONS = OutboxTable(service="triage", name="triage.decisions")
 
-NOTHING_TOLD: Mapping[EventKey, Any] = MappingProxyType({})
+NOTHING_RECEIVED: Mapping[Any, Received] = MappingProxyType({})
 
 SETTLED_SECONDS_MIN = 30
 """A decision settled more recently is not sent again: whoever seems to miss its receipt will have it soon."""
@@ -93,23 +94,19 @@ def decision_id(event_id: UUID, revision: int, decision_revision: int) -> UUID:
 async def insert_decisions(
     connection: AsyncConnection,
     decisions: Sequence[Triaged | ClaimOutcomeSeen],
-    payloads: Mapping[EventKey, bytes] = NOTHING_TOLD,
-    trace_parents: Mapping[EventKey, str] = NOTHING_TOLD,
+    received: Mapping[Any, Received] = NOTHING_RECEIVED,
 ) -> None:
     """
     Keep decisions and make them due, in their order.
 
-    `payloads` are the events as they came, where they are at hand, `trace_parents` the traces to go on with.
+    `received` is how the events came, by key, where at hand: their bytes and traces go on as they are.
     """
     events = [one.event if isinstance(one, Triaged) else one for one in decisions]
     made = [one.decision if isinstance(one, Triaged) else None for one in decisions]
     await insert_messages(
         connection,
         DECISIONS,
-        [
-            _message(one, payloads.get(key), trace_parents.get(key))
-            for one, key in zip(decisions, map(key_of, events), strict=True)
-        ],
+        [_message(one, received.get(key)) for one, key in zip(decisions, map(key_of, events), strict=True)],
         extra={
             "event_id": ("uuid", [one.event_id for one in events]),
             "event_revision": ("integer", [one.revision for one in events]),
@@ -122,7 +119,8 @@ async def insert_decisions(
     )
 
 
-def _message(one: Triaged | ClaimOutcomeSeen, payload: bytes | None, trace_parent: str | None) -> Message:
+def _message(one: Triaged | ClaimOutcomeSeen, received: Received | None) -> Message:
+    trace_parent = None if received is None else received.envelope.trace_parent
     if isinstance(one, ClaimOutcomeSeen):
         return Message.of(one, trace_parent=trace_parent)
     event, decision = one
@@ -134,7 +132,7 @@ def _message(one: Triaged | ClaimOutcomeSeen, payload: bytes | None, trace_paren
         topic=DenialTriaged.topic,
         message_key=event.claim_key,
         shard=shard_of(event.claim_key),
-        payload=one.as_json(payload),
+        payload=one.as_json(None if received is None else received.record.value),
         trace_parent=trace_parent,
     )
 

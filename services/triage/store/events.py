@@ -4,7 +4,7 @@ The claim events that triage has seen.
 The unique row (organization, event, revision) is the arbiter of what is new: not Kafka's offsets.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -103,14 +103,14 @@ def denied_amount(event: ClaimObserved) -> Decimal:
 
 
 async def insert_events(
-    connection: AsyncConnection, events: Mapping[EventKey, ClaimObserved], payloads: Mapping[EventKey, bytes]
+    connection: AsyncConnection, events: Mapping[EventKey, ClaimObserved], payloads: Sequence[bytes]
 ) -> set[EventKey]:
-    """Keep events as they came, in the order of the map; gives the keys of those that were new."""
+    """Keep events as they came, in the order of the map and of `payloads`; gives the keys of the new ones."""
     if not events:
         return set()
     seen = events.values()
     organizations = [event.organization_id for event in seen]
-    bundled = bundle(organizations, [payloads[key] for key in events])
+    bundled = bundle(organizations, payloads)
     inserted = await connection.execute(
         _INSERT,
         {

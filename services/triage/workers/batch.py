@@ -45,14 +45,6 @@ class Batch:
         """The shards of all claim keys of the batch."""
         return {shard_of(one.event.message_key) for one in self.received.values()}
 
-    def payloads(self) -> dict[EventKey, bytes]:
-        """The events' bytes as they came: fields that this release does not know are kept too."""
-        return {key: self.received[key].record.value for key in self.events}
-
-    def trace_parents(self) -> dict[EventKey, str]:
-        """The traces that the events belong to, for their decisions to go on with."""
-        return {
-            key: trace
-            for key in self.events
-            if (trace := self.received[key].envelope.trace_parent) is not None
-        }
+    def payloads(self) -> list[bytes]:
+        """The events' bytes as they came, in order: fields that this release does not know are kept too."""
+        return [one.record.value for one in self.received.values() if isinstance(one.event, ClaimObserved)]

@@ -88,12 +88,13 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
     """Keep what is new of a batch and decide it; see to the receipts of what is not. The caller commits."""
     await lock_shards(connection, "triage", batch.shards())
     in_force = await rules.policies.in_force(connection)
-    payloads = batch.payloads()
-    new_events = await insert_events(connection, batch.events, payloads)
+    new_events = await insert_events(connection, batch.events, batch.payloads())
     new_facts = await insert_facts(connection, batch.facts)
 
-    fresh_keys = new_events | await undecided_among(connection, batch.events.keys() - new_events)
-    fresh = [event for key, event in batch.events.items() if key in fresh_keys]
+    # As a rule none. Keys are asked for no more than is needed: to hash two ids takes a while.
+    repeated = set(batch.events) - new_events
+    fresh_keys = new_events | await undecided_among(connection, repeated)
+    fresh = [event for key, event in batch.events.items() if not repeated or key in fresh_keys]
     named = await denials_named_by(
         connection, [fact for key, fact in batch.facts.items() if key in new_facts]
     )
@@ -101,9 +102,9 @@ async def decide_batch(connection: AsyncConnection, batch: Batch, rules: Rules) 
     decisions = await _decisions(
         connection, fresh, reopened, new=new_events, in_force=in_force, calendar=rules.calendar
     )
-    await insert_decisions(connection, decisions, payloads, batch.trace_parents())
+    await insert_decisions(connection, decisions, batch.received)
 
-    askers = await _askers(connection, batch, new_events=new_events, new_facts=new_facts)
+    askers = await _askers(connection, batch, repeated, new_facts)
     sent_again = await send_again(connection, askers.keys())
     parked = await parked_among(connection, askers.keys())
     purged = await _undecidable(connection, batch.facts)
@@ -129,12 +130,10 @@ async def _undecidable(
 
 
 async def _askers(
-    connection: AsyncConnection, batch: Batch, *, new_events: set[EventKey], new_facts: set[FactKey]
+    connection: AsyncConnection, batch: Batch, repeated_events: set[EventKey], new_facts: set[FactKey]
 ) -> dict[EventKey, list[EventKey | FactKey]]:
     """Give the decided events for which a repeated message still misses a receipt, with these messages."""
-    askers: dict[EventKey, list[EventKey | FactKey]] = {
-        key: [key] for key in batch.events.keys() - new_events
-    }
+    askers: dict[EventKey, list[EventKey | FactKey]] = {key: [key] for key in repeated_events}
     repeated = {key: fact for key, fact in batch.facts.items() if key not in new_facts}
     for denial in await denials_named_by(connection, repeated.values()):
         about = [key for key, fact in repeated.items() if denial.event.event_id in fact.event_ids]
