@@ -233,7 +233,9 @@ def api_app(
         open_paths=[f"/runbooks/{page}" for page in runbooks],
     )
     keyring = Keyring(engine, MasterKey.from_text(master_key))
+    # The first, for routes are tried in this order: what people ask for most.
     app.include_router(listing_router(engine, keyring, cursor_key(master_key)))
+    app.include_router(worklist_router(engine, cursor_key(master_key)))
     app.include_router(cases_router(engine, keyring))
     app.include_router(alert_rules_router(engine))
     app.include_router(alert_routes_router(engine))
@@ -248,7 +250,6 @@ def api_app(
     app.include_router(exports_router(engine, keyring))
     app.include_router(saved_views_router(engine))
     app.include_router(bulk_router(engine))
-    app.include_router(worklist_router(engine, cursor_key(master_key)))
     app.include_router(events_router(engine, cursor_key(master_key)))
     app.include_router(alert_channels_router(engine, MasterKey.from_text(master_key), network or Network()))
     app.include_router(alert_deliveries_router(engine, cursor_key(master_key)))
