@@ -43,7 +43,7 @@ _BATCH_PARCELS = 250
 _BATCH_BYTES = 8 * 1024 * 1024
 _TAKE_SHARDS_SECONDS = 2.0
 _BUSY_SECONDS = 0.1  # asking, fetching and marking cost as much for one parcel as for dozens
-_IDLE_SECONDS = 0.5
+_IDLE_SECONDS = 0.2
 _COUNT_SECONDS = 15.0
 _STATES = ("staged", "waiting", "in_flight", "parked")
 
