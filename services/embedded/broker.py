@@ -73,7 +73,8 @@ def _serve_on(listener: socket.socket) -> None:
     if not cluster:
         raise RuntimeError("librdkafka did not start its mock cluster.")
     for topic in (ClaimDenied.topic, DenialTriaged.topic):
-        library.rd_kafka_mock_topic_create(cluster, topic.encode(), SHARDS, 1)
+        if library.rd_kafka_mock_topic_create(cluster, topic.encode(), SHARDS, 1):
+            raise RuntimeError(f"librdkafka did not make the topic {topic}.")
     chosen = int(library.rd_kafka_mock_cluster_bootstraps(cluster).decode().rpartition(":")[2])
     os.dup2(listener.fileno(), _listening_descriptor(chosen))
     library.rd_kafka_mock_broker_set_host_port(cluster, _BROKER_ID, HOST.encode(), listener.getsockname()[1])

@@ -8,7 +8,7 @@ process ends and is started anew.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
@@ -58,7 +58,6 @@ from services.tracker.store.search import open_for_lists
 from services.tracker.workers.clearing import clear_files
 from services.tracker.workers.recording import GROUP, TOPICS, record_batch
 from services.tracker.workers.sweeping import sweep_deadlines
-from shared.errors import UnavailableError
 from shared.http.app import create_app
 from shared.http.cursors import cursor_key
 from shared.http.probes import Health
@@ -191,8 +190,7 @@ async def run_api(stop: asyncio.Event) -> None:
             network = Network(allow_hosts=allowed_hosts(settings.alerts_allow_hosts))
             cabinet = await asyncio.to_thread(_cabinet, settings, master_key)
             app = api_app(engine, master_key=key, health=health, network=network, cabinet=cabinet)
-            with suppress(UnavailableError):  # whoever asks is told, and /readyz as well
-                await open_for_lists(engine)
+            running.create_task(open_for_lists(engine))
             if cabinet is not None:
                 running.create_task(clear_files(engine, cabinet.vault, health=health, stop=stop))
             running.create_task(serve(app, settings.host, settings.port or API_PORT, stop))

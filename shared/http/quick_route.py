@@ -1,6 +1,7 @@
 """Routes that are asked a hundred times a second, with many parameters of which most are left out."""
 
 from collections.abc import Callable, Coroutine
+from inspect import signature
 from typing import Any, get_args, get_origin
 
 from fastapi import Request
@@ -15,17 +16,20 @@ class QuickRoute(APIRoute):
     Reads the query of `principal: …, asked: Annotated[Model, Query()]` at once. Others stay as they are.
 
     FastAPI looks at the type of every member again at every request, which takes longer than to look up a
-    page. It is still asked to describe the route, and to tell what is wrong with a question. Dependencies
-    but `principal` are not called: what refuse_unknown refuses, the model has to forbid.
+    page. It is still asked to describe the route, and to tell what is wrong with a question. Dependencies of
+    an app or an inclusion are not called: what refuse_unknown refuses, the model has to forbid.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         slowly = super().get_route_handler()
-        models = [one.field_info.annotation for one in self.dependant.query_params]
-        if [isinstance(one, type) and issubclass(one, BaseModel) for one in models] != [True]:
+        if set(signature(self.endpoint).parameters) != {"principal", "asked"} or self.dependencies:
             return slowly
+        models = [one.field_info.annotation for one in self.dependant.query_params]
+        if [_forbids_others(one) for one in models] != [True]:
+            return slowly
+        [model] = models
         check: Any = next(one.call for one in self.dependant.dependencies if one.name == "principal")
-        read = _reader(models[0])
+        read = _reader(model)
 
         async def quickly(request: Request) -> Response:
             try:
@@ -36,6 +40,14 @@ class QuickRoute(APIRoute):
             return answer
 
         return quickly
+
+
+def _forbids_others(model: Any) -> bool:
+    return (
+        isinstance(model, type)
+        and issubclass(model, BaseModel)
+        and model.model_config.get("extra") == "forbid"
+    )
 
 
 def _reader(model: Any) -> Callable[[QueryParams], BaseModel]:

@@ -38,7 +38,8 @@ from shared.kafka.envelope import Headers
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 
 # A request carries one batch of each partition. What a service hands on at once has to fit into one, or its
-# end comes later, as a small batch that costs as much as a large one. Any broker takes a megabyte.
+# end comes later, as a small batch that costs as much as a large one. Unless told otherwise a broker takes a
+# megabyte.
 _BATCH_BYTES = 768 * 1024
 _LEAST_BATCH_BYTES = 16 * 1024  # to begin with: a single odd record must not make batches of one for ever
 _ACK_SECONDS = 15

@@ -8,7 +8,7 @@ their rows and no others. One that names nobody sees nothing.
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +18,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhaustedError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from shared.errors import TooSlowError, UnavailableError
@@ -133,15 +133,15 @@ async def reading(
             if not driver.is_closed():
                 await driver.execute("rollback")
             raise
-        except BaseException:
-            lent.invalidate()  # nobody waits for what a cancelled query still does
-            raise
         finally:
+            if driver.is_closed() or driver.is_in_transaction():
+                lent.invalidate()  # nobody waits for what a cancelled query still does
             lent.close()  # gives it back without a word: SQLAlchemy knows of no transaction
 
 
 async def _begun(engine: AsyncEngine, begin: str) -> tuple[PoolProxiedConnection, Driver]:
     """Take a connection of the pool and begin; over the next one where that had died unnoticed."""
+    more = cast("QueuePool", engine.pool).size()  # all of them may have died
     while True:
         lent = await engine.raw_connection()
         driver: Driver = lent.driver_connection
@@ -149,17 +149,23 @@ async def _begun(engine: AsyncEngine, begin: str) -> tuple[PoolProxiedConnection
             await driver.execute(begin)
         except BaseException as error:
             lent.invalidate()
-            if not isinstance(error, _DIED):
+            if not (more and isinstance(error, _DIED)):
                 raise
+            more -= 1
         else:
             return lent, driver
 
 
 def _scope(organizations: Iterable[UUID], submitters: Iterable[UUID]) -> dict[str, str]:
     return {
-        "organizations": ",".join(sorted({str(one) for one in organizations})),
-        "submitters": ",".join(sorted({str(one) for one in submitters})),
+        "organizations": _ids(organizations),
+        "submitters": _ids(submitters),
     }
+
+
+def _ids(some: Iterable[UUID]) -> str:
+    """Write ids as the walls read them. reading() puts them into a text: they must be nothing else."""
+    return ",".join(sorted({str(UUID(str(one))) for one in some}))
 
 
 async def _begin(connection: AsyncConnection, set_scope: TextClause, scope: dict[str, str]) -> None:

@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 import httpx2
 import pytest
-from fastapi import APIRouter, FastAPI, Query
+from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.errors import DeniedError
 from shared.http.app import create_app
 from shared.http.auth import require
 from shared.http.probes import Health
@@ -28,11 +29,31 @@ class Asked(BaseModel):
     name: str | None = None
 
 
+class Loose(BaseModel):
+    limit: int = 50
+
+
+async def closed() -> None:
+    raise DeniedError("It is closed.", remedy="Come again.")
+
+
 def app_with(engine: AsyncEngine, *route_class: Any) -> FastAPI:
     router = APIRouter(**dict(zip(("route_class",), route_class, strict=False)))
 
     @router.get("/v1/things")
     async def things(
+        principal: Annotated[Principal, require("biller")], asked: Annotated[Asked, Query()]
+    ) -> JSONResponse:
+        return JSONResponse({"role": principal.role, **asked.model_dump()})
+
+    @router.get("/v1/loose")
+    async def loose(
+        principal: Annotated[Principal, require("biller")], asked: Annotated[Loose, Query()]
+    ) -> JSONResponse:
+        return JSONResponse({"role": principal.role, **asked.model_dump()})
+
+    @router.get("/v1/guarded", dependencies=[Depends(closed)])
+    async def guarded(
         principal: Annotated[Principal, require("biller")], asked: Annotated[Asked, Query()]
     ) -> JSONResponse:
         return JSONResponse({"role": principal.role, **asked.model_dump()})
@@ -79,11 +100,19 @@ async def test_it_answers_and_is_described_like_any_other(database: Database, ro
     )
 
     good, bad = ([f"/v1/things{one}" for one in some] for some in (queries, mistakes))
-    asked = [*good, *bad, "/v1/things/4?limit=2", "/v1/things/x"]
+    others = (
+        "/v1/loose?limit=2",
+        "/v1/loose?unknown=1",
+        "/v1/guarded",
+        "/v1/things/4?limit=2",
+        "/v1/things/x",
+    )
+    asked = [*good, *bad, *others]
     expected, actual = await answers(plain, key, asked), await answers(quick, key, asked)
     await engine.dispose()
 
     assert actual == expected
     assert {one for one, _ in actual[: len(good)]} == {status}
     assert all(one >= 400 for one, _ in actual[len(good) : len(good) + len(bad)])
+    assert [one for one, _ in actual[-5:]] == [status, 422, 403, 200, 422]
     assert quick.openapi() == plain.openapi()

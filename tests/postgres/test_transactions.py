@@ -1,6 +1,7 @@
 """Transactions over a pool whose connections may have died while nobody used them."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -164,18 +165,80 @@ async def test_who_fails_or_goes_away_while_reading_leaves_a_connection_that_kno
         async with reading(engine, organizations=[ONE]) as driver:
             await records(driver, sql, {})
 
+    async def given_back() -> tuple[Any, Any, bool]:
+        lent = await engine.raw_connection()
+        driver: Any = lent.driver_connection
+        [found] = await driver.fetch(_SCOPE)
+        lent.close()
+        return found["pid"], found["organizations"], driver.is_in_transaction()
+
+    await read("select 1")
+    first = await given_back()
     with pytest.raises(asyncpg.DivisionByZeroError):
         await read("select 1 / 0")
+    failed = await given_back()
     gone = asyncio.create_task(read("select pg_sleep(30)"))
     await asyncio.sleep(0.1)
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
-    async with transaction(engine) as connection:
-        [found] = await records(connection, _SCOPE, {})
+    cancelled = await given_back()
     await engine.dispose()
 
-    assert not found["organizations"]
+    assert failed == first
+    assert first[1:] == ("", False)
+    assert cancelled[0] != first[0]
+    assert not cancelled[1]
+    assert not cancelled[2]
+
+
+async def test_who_goes_away_while_a_failure_is_rolled_back_gives_no_transaction_to_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=1)
+    begun = asyncpg.Connection.execute
+
+    async def execute(driver: Any, sql: str, *arguments: Any, **options: Any) -> Any:
+        if sql == "rollback":
+            raise asyncio.CancelledError
+        return await begun(driver, sql, *arguments, **options)
+
+    async def fail() -> None:
+        async with reading(engine) as driver:
+            await records(driver, "select 1 / 0", {})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "execute", execute)
+        with pytest.raises(asyncio.CancelledError):
+            await fail()
+    async with transaction(engine) as connection:
+        assert await records(connection, "select 1 as one", {})
+    await engine.dispose()
+
+
+async def test_a_database_that_takes_connections_and_answers_nothing_is_tried_no_more_than_the_pool_has(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=2)
+    answers, tried = asyncpg.Connection.execute, []
+
+    async def execute(driver: Any, sql: str, *arguments: Any, **options: Any) -> Any:
+        if not sql.startswith("begin read only"):
+            return await answers(driver, sql, *arguments, **options)
+        tried.append(sql)
+        raise asyncpg.ConnectionDoesNotExistError("It is gone.")
+
+    async def read() -> None:
+        async with reading(engine):
+            pass
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "execute", execute)
+        with pytest.raises(UnavailableError):
+            await read()
+    await engine.dispose()
+
+    assert len(tried) == 3
 
 
 async def test_reading_for_too_long_is_ended_and_told_how_to_ask_for_less(database: Database):

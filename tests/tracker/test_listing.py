@@ -1,10 +1,14 @@
 """Cases are found by what people have in hand, and nobody's name stands in a URL."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
-from services.tracker.store.search import open_for_lists
+from services.tracker.store.filters import Filters
+from services.tracker.store.search import COLUMNS, LISTED, open_for_lists, page_query
+from services.tracker.store.worklist import QueuePlace, band_query
 from shared.contracts.claim import Party, Reference
 from shared.contracts.claim_denied import DeniedAdjustment
 from shared.contracts.person import Person
@@ -236,3 +240,24 @@ async def test_every_connection_is_open_before_anybody_asks(database):
     await engine.dispose()
 
     assert found.count == 3
+
+
+async def test_a_database_that_is_not_migrated_does_not_stop_the_api_from_saying_so(database):
+    engine = create_engine(database.url("reprieve_tracker"), name="test", pool_size=1)
+    owner = create_engine(database.owner, name="test")
+    async with transaction(owner) as connection:
+        await connection.execute(text("drop schema tracker cascade"))
+    await owner.dispose()
+
+    assert await open_for_lists(engine) is None
+    await engine.dispose()
+
+
+def test_rows_are_read_by_their_places_so_lists_select_them_first():
+    place = QueuePlace(datetime.now(UTC), 0)
+    page, _ = page_query(Filters(), sort="priority")
+    band, _ = band_query(0, me=UUID(int=1), after=place)
+
+    assert [one.rpartition(" ")[2].removeprefix("c.") for one in COLUMNS.split(", ")] == list(LISTED)
+    assert page.split("select ")[1].startswith(COLUMNS)
+    assert band.partition(f"select {COLUMNS}, page.")[1]

@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.tracker.api.filters import stored_filters
 from services.tracker.domain.worklist import BANDS
 from services.tracker.store.filters import Filters
-from services.tracker.store.search import Place, page_query, parts, payers_like
+from services.tracker.store.search import Place, are_few, page_query, parts, payers_like
 from services.tracker.store.worklist import QueuePlace, band_query
 from shared.identity import claim_key_of
 from shared.postgres import create_engine, transaction
-from tests.support.asking import PATHS, queries_of
+from tests.support.asking import ME, PATHS, queries_of, query_of
 from tests.support.many_cases import CLAIM_NUMBER, LARGEST, SMALLEST, SOMEBODY, Known, load_cases, pretend
 
 CASES = int(os.environ.get("REPRIEVE_TEST_CASES", "10000"))
@@ -161,3 +162,18 @@ async def test_each_documented_question_is_served_by_an_index(loaded, path, orga
     plans = [await plan(loaded, *one, organization) for one in asked]
 
     assert [one for one in plans if "Seq Scan" in one] == []
+
+
+async def test_only_a_range_of_few_cases_is_sorted_whole(loaded):
+    async with transaction(loaded.engine, organizations=[LARGEST]) as connection:
+        few = [
+            await are_few(
+                connection,
+                LARGEST,
+                await stored_filters(connection, ME, query_of(path), at=NOW),
+                sort="-priority",
+            )
+            for path in ("/v1/cases?deadline_from=2020-01-01", "/v1/cases?amount_at_most=20")
+        ]
+
+    assert few == [False, True]
