@@ -15,7 +15,7 @@ import asyncpg
 from sqlalchemy import TextClause, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.event import listen
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolExhaustedError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
@@ -202,6 +202,10 @@ def database_must_answer() -> Iterator[None]:
         if isinstance(_cause(error), asyncpg.QueryCanceledError):
             raise _too_slow() from error
         if is_unavailable(error):
+            raise UnavailableError("The database does not answer.", remedy="It is tried again.") from error
+        raise
+    except StatementError as error:  # which had to connect anew, and was refused
+        if isinstance(error.orig, _UNAVAILABLE):
             raise UnavailableError("The database does not answer.", remedy="It is tried again.") from error
         raise
 

@@ -28,6 +28,27 @@ async def test_a_transaction_begins_over_a_new_connection_where_the_pools_had_di
     assert after.pid != before.pid
 
 
+async def test_a_database_that_died_and_takes_no_connections_does_not_answer(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    engine = create_engine(database.url("reprieve_triage"), name="test", pool_size=1)
+    async with transaction(engine) as connection:
+        (before,) = await rows(connection, _PID)
+    await database.server.execute(f"select pg_terminate_backend({before.pid}, 10000)")
+
+    async def connect(*_arguments: Any, **_options: Any) -> Any:
+        raise ConnectionRefusedError
+
+    async def begin() -> None:
+        async with transaction(engine):
+            pass
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    with pytest.raises(UnavailableError):
+        await begin()
+    await engine.dispose()
+
+
 async def test_what_takes_too_long_is_ended_and_told_how_to_ask_for_less(database: Database):
     engine = create_engine(
         database.url("reprieve_triage"), name="test", pool_size=1, statement_timeout_seconds=0.05
