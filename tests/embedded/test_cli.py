@@ -65,9 +65,13 @@ def test_an_interruption_while_modules_are_read_ends_it_without_a_traceback(tmp_
 
 
 INTERRUPTED = """
-import os, signal, threading
+import os, signal, sys
 from services.entry import main
-threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "services.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
 main()
 """
 
