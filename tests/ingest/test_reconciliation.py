@@ -42,7 +42,8 @@ async def test_events_come_in_the_order_of_their_keys_over_all_pages(site: Site,
 
 
 async def test_states_are_told_apart(site: Site):
-    await site.take_in(remittance(TestSet([denied(f"A{n}") for n in range(4)])))
+    for n in range(4):  # in files of their own: what comes together may be one parcel, with one due time
+        await site.take_in(remittance(TestSet([denied(f"A{n}")], trace=f"T{n}"), control=n + 1))
     found = await site.rows("select * from ingest.claim_events order by message_id")
     settled, parked, staged, _ = (
         MessageId(one.organization_id, one.message_id, one.revision) for one in found
