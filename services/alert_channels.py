@@ -157,7 +157,7 @@ def resend(
     installation: _Operator = False,  # noqa: FBT002
     data_dir: _DataDir = None,
 ) -> None:
-    """Send a notification again, under its old key: a receiver that has it already drops it."""
+    """Send a notification again, of a group its last; under its old key: who has it already drops it."""
     caller = _Caller(data_dir, installation=installation)
     told = caller.post(f"{_ROUTE}/{caller.find(channel)}/notifications/{notification_id}/resend")
     typer.echo(f"{told['state']}, after {counted(told['attempts'], 'attempt')}")

@@ -127,7 +127,11 @@ def alert_deliveries_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter
         notification_id: _NotificationId,
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
-        """Send a notification again, under its old key: a receiver that has it already drops it."""
+        """
+        Send a notification again, under its old key: a receiver that has it already drops it.
+
+        409 where its group was told something later: only the last word of a group may be repeated.
+        """
 
         async def work(connection: AsyncConnection, walled: Principal) -> Answer:
             check_active(await channels.get_channel(connection, channel_id))

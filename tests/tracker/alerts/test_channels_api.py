@@ -13,6 +13,7 @@ from services.tracker.app import api_app
 from shared.http.probes import Health
 from shared.postgres import transaction
 from shared.security.sealing import MasterKey
+from tests.tracker.alerts.conftest import CONTENT
 from tests.tracker.alerts.illness import Answer
 from tests.tracker.site import MASTER_KEY
 
@@ -241,6 +242,48 @@ async def test_attempts_are_listed_and_a_rejected_notification_is_sent_again_und
     assert [(one["attempt"], one["outcome"]) for one in sent["tries"]] == [(1, "rejected"), (2, "delivered")]
     assert [(one["attempt"], one["notification_id"]) for one in attempts] == [(2, told), (1, told)]
     assert [one.headers["webhook-id"] for one in receiver.requests] == [told, told]
+
+
+async def test_of_a_group_its_last_word_alone_is_sent_again_so_that_no_incident_opens_or_ends_by_it(
+    site, receiver, send, engine
+):
+    pager = {"name": "p", "kind": "pagerduty", "settings": {"api_url": receiver.url}, "secret": "a" * 32}
+    channel = UUID((await create(site, pager))["channel_id"])
+    fired, resolved, fired_again, other = [
+        await told_of(engine, site, channel, kind, group)
+        for kind, group in (("firing", "g"), ("resolved", "g"), ("firing", "g"), ("firing", "other"))
+    ]
+    for _ in range(4):
+        await send()
+    before = len(receiver.requests)
+    url = f"{URL}/{channel}/notifications"
+
+    for older in (fired, resolved):
+        refused = await site["supervisor"].post(f"{url}/{older}/resend")
+        assert (refused.status_code, str(fired_again) in refused.json()["remedy"]) == (409, True)
+        assert (await site["viewer"].get(f"{url}/{older}")).json()["state"] == "sent"
+    for last in (fired_again, other):
+        assert (await site["supervisor"].post(f"{url}/{last}/resend")).status_code == 202
+        await send()
+
+    assert [one.json["event_action"] for one in receiver.requests[before:]] == ["trigger", "trigger"]
+
+
+async def told_of(engine, site, channel: UUID, kind: str, group: str) -> UUID:
+    notification_id = uuid4()
+    async with transaction(engine, organizations=[site.organization]) as connection:
+        await notifications.add_notification(
+            connection,
+            organization_id=site.organization,
+            notification_id=notification_id,
+            channel_id=channel,
+            group_key=group,
+            dedup_key=f"key:{group}",
+            kind=kind,
+            severity="error",
+            content=CONTENT,
+        )
+    return notification_id
 
 
 async def test_a_disabled_channel_says_why_sends_nothing_and_begins_anew(site, webhook, receiver, send):

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.tracker.alerts.domain.content import Content, Kind, Severity, decode_content, encode_content
 from services.tracker.alerts.domain.notification import Notification
 from services.tracker.alerts.domain.outcomes import Delivered, Outcome, Rejected, TryLater
-from shared.errors import NotFoundError
+from shared.errors import ConflictError, NotFoundError
 
 NotificationState = Literal["due", "sent", "rejected", "superseded"]
 
@@ -117,6 +117,13 @@ _RESEND = text("""
 _TOLD_AND_OPEN = text("""
     select distinct on (channel_id) channel_id, kind from tracker.notifications
     where dedup_key = :dedup_key order by channel_id, position desc
+""")
+_LAST_WORD = text("""
+    select l.notification_id from tracker.notifications n
+    join tracker.notifications l using (organization_id, channel_id, dedup_key)
+    where n.notification_id = :notification_id and l.position > n.position
+        and n.kind in ('firing', 'update', 'resolved') and l.kind in ('firing', 'update', 'resolved')
+    order by l.position desc limit 1
 """)
 _WAITING = text("select * from tracker.waiting_notifications()")
 
@@ -258,8 +265,20 @@ async def attempts_of(connection: AsyncConnection, channel_id: UUID, *, limit: i
 
 
 async def resend(connection: AsyncConnection, notification_id: UUID) -> None:
-    """Make a notification due again, under its old key; one that is due stays as it is."""
-    await connection.execute(_RESEND, {"notification_id": notification_id})
+    """
+    Make a notification due again, under its old key; one that is due stays as it is.
+
+    Raises ConflictError where its group was told something later: what began it would open an incident again
+    that the later word has ended, and what ended it would end one that stands.
+    """
+    asked = {"notification_id": notification_id}
+    last = await connection.scalar(_LAST_WORD, asked)
+    if last is not None:
+        raise ConflictError(
+            "Its group was told something later, which this would contradict.",
+            remedy=f"The last word of the group is {UUID(bytes=last.bytes)}: send that one again.",
+        )
+    await connection.execute(_RESEND, asked)
 
 
 async def channels_told(connection: AsyncConnection, dedup_key: str) -> Sequence[UUID]:
