@@ -52,7 +52,7 @@ def list_alerts(
         about = one["label"] or f"{one['payer'] or 'unknown payer'}\n{one['case_id']}"
         table.add_row(
             one["severity"] + ("\nsomebody has it" if one["acknowledged_at"] else ""),
-            escape(f"{one['rule_name']} ({one['tier']})\n{one['runbook']}"),
+            escape(f"{one['rule_name']} ({one['tier']})\n{one['runbook_url']}"),
             escape(about),
             one["opened_at"][:16].replace("T", " "),
         )
@@ -172,7 +172,7 @@ def _get(
 def _message(one: dict[str, Any], *, to: list[str] | None = None) -> None:
     """Write a message as every channel in `to` would tell it."""
     where = f"\n  to {', '.join(map(printable, sorted(to)))}" if to else ""
-    typer.echo(f"[{one['severity']}] {printable(one['title'])}{where}\n  {one['rule']}, {one['runbook']}")
+    typer.echo(f"[{one['severity']}] {printable(one['title'])}{where}\n  {one['rule']}, {one['runbook_url']}")
     for line in one["lines"]:
         typer.echo(f"  - {printable(line)}")
 

@@ -73,7 +73,7 @@ def service_children(
             arguments=("services.cli", "serve", process),
             environment=_settings(process, folder, secrets, postgres, kafka=kafka, port=ports[process])
             | {"REPRIEVE_LOG_LEVEL": log_level}
-            | (runbooks if process == "tracker-alerts" else {})
+            | (runbooks if process in {"tracker-api", "tracker-alerts"} else {})
             | (_given_for_alerts() if process.startswith("tracker-") else {})
             | (watching if process == "tracker-alerts" else {}),
             log=folder.logs / f"{process}.log",

@@ -46,6 +46,7 @@ from services.tracker.api.timeline import timeline_router
 from services.tracker.api.worklist import worklist_router
 from services.tracker.domain.observations import VIEWS
 from services.tracker.settings import (
+    RUNBOOKS_URL,
     AlertSettings,
     ApiSettings,
     allowed_hosts,
@@ -189,7 +190,14 @@ async def run_api(stop: asyncio.Event) -> None:
         async with checked_master_key(engine, master_key, stop), asyncio.TaskGroup() as running:
             network = Network(allow_hosts=allowed_hosts(settings.alerts_allow_hosts))
             cabinet = await asyncio.to_thread(_cabinet, settings, master_key)
-            app = api_app(engine, master_key=key, health=health, network=network, cabinet=cabinet)
+            app = api_app(
+                engine,
+                master_key=key,
+                health=health,
+                network=network,
+                cabinet=cabinet,
+                runbooks_url=settings.alerts_runbooks_url,
+            )
             running.create_task(open_for_lists(engine))
             if cabinet is not None:
                 running.create_task(clear_files(engine, cabinet.vault, health=health, stop=stop))
@@ -214,12 +222,13 @@ def api_app(
     health: Health,
     network: Network | None = None,
     cabinet: Cabinet | None = None,
+    runbooks_url: str = RUNBOOKS_URL,
 ) -> FastAPI:
     """
     Assemble the app of tracker-api. `master_key` is base64; it opens identifiers and signs cursors.
 
     `network` judges destinations of alerts; by default it lets through what is public. Without a `cabinet` no
-    files of cases are taken or given.
+    files of cases are taken or given. `runbooks_url` goes before the name of a page of docs/runbooks/.
     """
     runbooks = read_runbooks()
     app = create_app(
@@ -237,8 +246,8 @@ def api_app(
     app.include_router(cases_router(engine, keyring))
     app.include_router(alert_rules_router(engine))
     app.include_router(alert_routes_router(engine))
-    app.include_router(alert_previews_router(engine))
-    app.include_router(alerts_router(engine, cursor_key(master_key)))
+    app.include_router(alert_previews_router(engine, runbooks_url))
+    app.include_router(alerts_router(engine, cursor_key(master_key), runbooks_url))
     app.include_router(timeline_router(engine))
     app.include_router(facts_router(engine))
     app.include_router(steps_router(engine))

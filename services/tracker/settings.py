@@ -7,6 +7,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InvalidInputError
 
+RUNBOOKS_URL = "http://127.0.0.1:8083/runbooks/"
+
 
 class WorkerSettings(BaseSettings):
     """tracker-worker. `port` None is the usual one; the window bounds what is in flight per partition."""
@@ -25,7 +27,7 @@ class ApiSettings(BaseSettings):
     tracker-api. The master key (base64) opens sealed identifiers and signs cursors.
 
     Files of cases are kept at `files_url`, which may be an object store, else in `files_dir`: all processes
-    of it must see the same. Without either none are taken.
+    of it must see the same. Without either none are taken. `alerts_runbooks_url`: as in AlertSettings.
     """
 
     model_config = SettingsConfigDict(env_prefix="REPRIEVE_", frozen=True, extra="ignore")
@@ -36,6 +38,7 @@ class ApiSettings(BaseSettings):
     port: int | None = None
     statement_timeout_seconds: float = 10.0
     alerts_allow_hosts: str = ""
+    alerts_runbooks_url: str = RUNBOOKS_URL
     files_dir: Path | None = None
     files_url: str | None = None
     file_bytes_max: int = Field(default=25 * 1024 * 1024, ge=1)
@@ -69,7 +72,7 @@ class AlertSettings(BaseSettings):
     alerts_longest_retry_seconds: float = Field(default=6 * 3600.0, gt=0)
     alerts_give_up_days: float = Field(default=3.0, gt=0)
     alerts_keep_days: int = Field(default=90, ge=1)
-    alerts_runbooks_url: str = "http://127.0.0.1:8083/runbooks/"
+    alerts_runbooks_url: str = RUNBOOKS_URL
     alerts_case_link: str | None = None
     alerts_metrics_urls: str = ""
     alerts_metrics_key: SecretStr | None = None

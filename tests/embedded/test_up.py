@@ -129,11 +129,12 @@ async def test_the_workers_metrics_say_how_the_pipeline_is(demo: Up) -> None:
 
 
 def test_the_link_in_a_message_leads_to_its_runbook(demo: Up) -> None:
-    given = psutil.Process(demo.pid("tracker-alerts")).environ()
+    for process in ("tracker-alerts", "tracker-api"):
+        given = psutil.Process(demo.pid(process)).environ()
 
-    answer = httpx2.get(given["REPRIEVE_ALERTS_RUNBOOKS_URL"] + "clock.md")
+        answer = httpx2.get(given["REPRIEVE_ALERTS_RUNBOOKS_URL"] + "clock.md")
 
-    assert answer.text.startswith("# A deadline comes closer")
+        assert answer.text.startswith("# A deadline comes closer")
 
 
 def test_nothing_listens_beyond_this_machine(demo: Up) -> None:

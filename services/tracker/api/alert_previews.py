@@ -50,6 +50,7 @@ class MessageView(View):
     count: int
     amount: Dollars | None
     runbook: str
+    runbook_url: str
 
 
 class MessageList(View):
@@ -64,7 +65,7 @@ class ReconciliationRun(BaseModel):
     agrees: bool = Field(description="Nothing is missing and nothing differs.")
 
 
-def alert_previews_router(engine: AsyncEngine) -> APIRouter:
+def alert_previews_router(engine: AsyncEngine, runbooks_url: str) -> APIRouter:
     """Make the routes."""
     router = APIRouter(tags=["alerts"])
 
@@ -88,6 +89,7 @@ def alert_previews_router(engine: AsyncEngine) -> APIRouter:
                     content_of(message, at=at),
                     severity=message.group.severity,
                     channel_id=message.group.channel_id,
+                    runbooks_url=runbooks_url,
                 )
                 for message in messages
             ]
@@ -113,7 +115,7 @@ def alert_previews_router(engine: AsyncEngine) -> APIRouter:
                 calendar=chosen.calendar,
                 case_link=None,
             )
-        return _view(content, severity="info", channel_id=None)
+        return _view(content, severity="info", channel_id=None, runbooks_url=runbooks_url)
 
     @router.put(
         "/v1/alerts/reconciliation",
@@ -137,7 +139,7 @@ def alert_previews_router(engine: AsyncEngine) -> APIRouter:
     return router
 
 
-def _view(content: Content, *, severity: Severity, channel_id: UUID | None) -> MessageView:
+def _view(content: Content, *, severity: Severity, channel_id: UUID | None, runbooks_url: str) -> MessageView:
     return MessageView(
         channel_id=channel_id,
         severity=severity,
@@ -147,4 +149,5 @@ def _view(content: Content, *, severity: Severity, channel_id: UUID | None) -> M
         count=content.totals.count,
         amount=content.totals.amount,
         runbook=f"{RUNBOOKS}{content.runbook}.md",
+        runbook_url=f"{runbooks_url}{content.runbook}.md",
     )

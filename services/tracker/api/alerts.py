@@ -53,7 +53,8 @@ class AlertView(View):
     An alert. It says nothing about a patient; `case_id` leads to the case where it is about one.
 
     `tier` is how far it has come, `end_at` the deadline or day that it is about, in the payer's `zone`;
-    `label` says what it is about where that is no case. `runbook` is the page that says what to do.
+    `label` says what it is about where that is no case. `runbook` is the page that says what to do, and
+    `runbook_url` is the link to it, which needs no key.
     """
 
     alert_id: UUID
@@ -75,6 +76,7 @@ class AlertView(View):
     resolved_at: AwareDatetime | None
     resolved_reason: Literal["gone", "escalated", "rule_changed"] | None
     runbook: str = Field(description="The page in docs/runbooks/.")
+    runbook_url: str = Field(description="The same page, served without a key.")
 
 
 class AlertPage(View):
@@ -88,7 +90,7 @@ class AlertPage(View):
 AlertId = Annotated[UUID, Path(description="The alert.")]
 
 
-def alerts_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
+def alerts_router(engine: AsyncEngine, cursor_key: bytes, runbooks_url: str) -> APIRouter:
     """Make the routes. `cursor_key` signs cursors."""
     router = APIRouter(tags=["alerts"])
 
@@ -122,7 +124,7 @@ def alerts_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter:
         page = rows[:limit]
         more = len(rows) > limit
         return AlertPage(
-            data=[_view(row) for row in page],
+            data=[_view(row, runbooks_url) for row in page],
             has_more=more,
             next_cursor=encode_cursor(
                 AlertPlace(page[-1].opened_at, UUID(str(page[-1].alert_id))), key=cursor_key
@@ -179,5 +181,7 @@ async def _acknowledge(
         )
 
 
-def _view(row: Any) -> AlertView:
-    return AlertView.model_validate({**row._mapping, "runbook": f"{RUNBOOKS}{row.kind}.md"})  # noqa: SLF001
+def _view(row: Any, runbooks_url: str) -> AlertView:
+    page = f"{row.kind}.md"
+    read = {"runbook": f"{RUNBOOKS}{page}", "runbook_url": f"{runbooks_url}{page}"}
+    return AlertView.model_validate({**row._mapping, **read})  # noqa: SLF001

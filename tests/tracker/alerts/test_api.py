@@ -34,6 +34,7 @@ async def test_alerts_are_listed_page_by_page_and_acknowledged(site, record, eng
     assert len({one["alert_id"] for one in (*page["data"], *rest["data"])}) == 3
     assert not rest["has_more"]
     assert page["data"][0]["runbook"] == "docs/runbooks/clock.md"
+    assert page["data"][0]["runbook_url"] == "http://127.0.0.1:8083/runbooks/clock.md"
 
     path = f"/v1/alerts/{page['data'][0]['alert_id']}/acknowledgment"
     assert (await site["viewer"].post(path)).status_code == 403
@@ -288,6 +289,7 @@ async def test_what_would_go_out_now_is_shown_and_not_sent(site, record, engine,
     written = (await site["viewer"].get(f"/v1/alerts/rules/{digest['rule_id']}/digest")).json()
     assert written["lines"][0].startswith("2 new")
     assert written["runbook"] == "docs/runbooks/morning_digest.md"
+    assert written["runbook_url"].endswith(":8083/runbooks/morning_digest.md")
     refused = await site["viewer"].get(f"/v1/alerts/rules/{clock_rule['rule_id']}/digest")
     assert refused.status_code == 422
     assert await select("select 1 from tracker.notifications", organization=site.organization) == []
