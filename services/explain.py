@@ -29,6 +29,7 @@ from services.ingest.domain.remittance import (
     SetHeader,
     SetOpened,
 )
+from services.ingest.named_files import MEANT, expand
 from services.triage.policies import shipped_policies
 from services.triage.render import explain_rows, render
 from shared.contracts.claim_denied import ClaimDenied
@@ -70,7 +71,7 @@ class FileReading:
 
 
 def explain(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="835 files; - reads standard input.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE…", help=MEANT)],
     as_of: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day to count from; today by default.")
     ] = None,
@@ -94,6 +95,7 @@ def explain(
             f"No 835 is counted from {day}: it lies before {_FIRST_YEAR}.",
             remedy="Write --as-of as YYYY-MM-DD, with all four digits of the year.",
         )
+    files = expand(paths)
     readings = [FileReading(str(path)) for path in files]
     seen: set[UUID] = set()
     again = [_again(path) for path in files]

@@ -9,9 +9,10 @@ from urllib.parse import quote
 import httpx2
 import typer
 
+from services.ingest.named_files import MEANT, expand
 from services.ingest.packing import Packing, read_secret
 from services.ingest.push_report import is_cut, print_lines, print_table
-from services.ingest.pushing import NotPushed, Outcome, Pushed, Pusher, expand, wait_until_read
+from services.ingest.pushing import NotPushed, Outcome, Pushed, Pusher, wait_until_read
 from shared.errors import InvalidInputError
 from shared.http.client import Stack, raise_for_problem
 
@@ -21,10 +22,7 @@ _DataDir = Annotated[Path | None, typer.Option(help="Where `reprieve up` keeps i
 
 
 def push(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE…", help="835 files, or folders of them; - reads standard input."),
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help=MEANT)],
     feed: Annotated[str | None, typer.Option(help="The feed to push into; by default that of `up`.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until every file has been read.")] = False,  # noqa: FBT002  an option
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 600.0,

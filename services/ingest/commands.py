@@ -18,6 +18,7 @@ from rich.table import Table
 
 from services.ingest import simulate as simulation
 from services.ingest.acknowledgments.codes import ACKNOWLEDGED
+from services.ingest.named_files import MEANT, expand
 from services.ingest.validation import Report, add_conformance, check
 from services.ingest.validation_acks import Judged, judge_and_acknowledge
 from shared.errors import InvalidInputError
@@ -28,7 +29,7 @@ _MEGABYTE = 1_000_000
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="835 files; - reads standard input.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE…", help=MEANT)],
     format_: Annotated[
         Literal["table", "json"],
         typer.Option("--format", help="table for people; json: one finding a line."),
@@ -47,6 +48,7 @@ def validate(
 
     Exit status 0: nothing worse than a note. 1: findings. 2: a file could not be read at all.
     """
+    files = expand(paths)
     with ExitStack() as opened:
         piped = opened.enter_context(_kept_input()) if ack and Path("-") in files else None
         openers = {path: partial(_opened, path, piped) for path in files}

@@ -17,6 +17,7 @@ import httpx2
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from services.ingest.named_files import STANDARD_INPUT
 from services.ingest.packing import Body, Packing, pack
 from shared.errors import DeniedError, InvalidInputError, UnauthenticatedError, UnavailableError
 from shared.http.client import raise_for_problem
@@ -29,8 +30,6 @@ _RETRY_SECONDS_MAX = 60.0
 _NAME_CHARACTERS_MAX = 255
 _ASKED_AT_ONCE = 500
 _OPEN_STATES = {"received", "processing"}
-_UNFINISHED = (".tmp", ".part", ".partial")  # what others still write
-_STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +51,6 @@ class NotPushed:
 
 
 Outcome = Pushed | NotPushed
-
-
-def expand(paths: Sequence[Path]) -> list[Path]:
-    """Put the files of folders in the place of folders, and of patterns that no shell has expanded."""
-    found: list[Path] = []
-    for path in paths:
-        if str(path) != _STANDARD_INPUT and path.is_dir():
-            inside = sorted(one for one in path.rglob("*") if _is_sent(one, path))
-        elif set(str(path)) & set("*?[") and not path.exists():
-            inside = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-        else:
-            inside = []
-        found += inside or [path]
-    return found
-
-
-def _is_sent(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    linked = file.is_symlink()  # what a folder links to lies elsewhere, and nobody named it
-    return not hidden and not linked and file.suffix.lower() not in _UNFINISHED and file.is_file()
 
 
 class Pusher:
@@ -149,9 +128,7 @@ class Pusher:
 
     def _send(self, path: Path, body: Body) -> dict[str, Any]:
         name = (
-            {}
-            if str(path) == _STANDARD_INPUT
-            else {"file_name": _printable(path.name)[:_NAME_CHARACTERS_MAX]}
+            {} if str(path) == STANDARD_INPUT else {"file_name": _printable(path.name)[:_NAME_CHARACTERS_MAX]}
         )
         answer = self._client.post(
             "/v1/remittances",
@@ -187,7 +164,7 @@ def _progress() -> Iterator[Progress]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    if str(path) == _STANDARD_INPUT:
+    if str(path) == STANDARD_INPUT:
         yield sys.stdin.buffer
         return
     with path.open("rb") as file:

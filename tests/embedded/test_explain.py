@@ -92,6 +92,21 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_still_explained(
     assert "Traceback" not in errors
 
 
+def test_a_folder_is_explained_as_its_files_are(samples: list[Path], tmp_path: Path) -> None:
+    within = tmp_path / "of today"
+    within.mkdir()
+    for one in samples:
+        (within / one.name).write_bytes(one.read_bytes())
+    (within / "growing.835.part").write_bytes(b"ISA")
+    day = ("--as-of", str(TODAY), "--format", "csv")
+
+    told = explain(*day, tmp_path)
+
+    assert told.returncode == 0
+    assert told.stdout == explain(*day, *sorted(within.glob("*.835"))).stdout
+    assert told.stdout
+
+
 def test_a_file_that_was_cut_is_explained_as_far_as_it_goes_and_said_to_be_cut(samples: list[Path]) -> None:
     told = explain("--format", "json", "-", given=samples[0].read_bytes()[:-250])
 

@@ -40,6 +40,16 @@ def test_what_cannot_be_read_exits_2_without_a_traceback(tmp_path):
         assert b"Traceback" not in told.stderr + told.stdout
 
 
+def test_a_folder_stands_for_its_files(tmp_path):
+    for name in ("professional.835", "reversal.835"):
+        (tmp_path / name).write_bytes((SAMPLES / name).read_bytes())
+
+    told = reprieve("validate", tmp_path)
+
+    assert told.returncode == 0
+    assert told.stdout.count(b"accepted: ") == 2
+
+
 def test_standard_input_is_read():
     told = reprieve("validate", "-", input=(SAMPLES / "reversal.835").read_bytes())
 
