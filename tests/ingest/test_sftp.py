@@ -246,14 +246,22 @@ async def test_only_complete_plain_files_of_the_pattern_are_fetched(
     assert "large.835" in remote.names()
 
 
-async def test_a_file_that_grows_over_there_is_not_fetched(site: Site, remote: Remote, tmp_path: Path):
-    line = Line(site, remote, tmp_path / "drop", stable_seconds=0.5)
+async def test_a_file_that_grows_over_there_is_not_fetched(
+    site: Site, remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    line = Line(site, remote, tmp_path / "drop", stable_seconds=0.01)
     await line.set()
     path = remote.lay("a.835", LARGE[:1000])
-    pulling = asyncio.create_task(line.pull())
-    await asyncio.sleep(0.2)
-    path.write_bytes(LARGE)
-    await pulling
+    real = sftp.SftpSession.list
+
+    async def list_and_grow(session):
+        listed = await real(session)
+        path.write_bytes(LARGE)
+        return listed
+
+    with monkeypatch.context() as growing:
+        growing.setattr(sftp.SftpSession, "list", list_and_grow)
+        await line.pull()
     assert line.arrived() == []
 
     await line.pull()
@@ -265,19 +273,20 @@ async def test_a_file_that_changes_while_it_is_fetched_is_fetched_again(
 ):
     monkeypatch.setattr(sftp, "_BLOCK_BYTES", 10_000)
     path = remote.lay("a.835", LARGE)
+    real, blocks = sftp._write_all, []
 
-    async def append() -> None:
-        await until(partial(has_read, remote, 2), seconds=10)
-        path.write_bytes(LARGE + b"\n")
+    def write_and_append(into, block) -> None:
+        real(into, block)
+        blocks.append(len(block))
+        if len(blocks) == 2:
+            path.write_bytes(LARGE + b"\n")
 
-    await asyncio.gather(line.pull(), append())
+    monkeypatch.setattr(sftp, "_write_all", write_and_append)
+    await line.pull()
     assert line.arrived() == []
+    assert len(blocks) >= 2
     await line.pull()
     assert line.arrived() == [LARGE + b"\n"]
-
-
-async def has_read(remote: Remote, reads: int) -> bool:
-    return len(remote.reads) >= reads
 
 
 async def test_a_session_that_breaks_off_goes_on_where_it_was(
