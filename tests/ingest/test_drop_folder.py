@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -125,16 +126,21 @@ async def test_partial_and_hidden_files_are_left_alone(box: Box, name: str):
     assert await box.receipts() == []
 
 
-async def test_a_file_that_still_grows_waits(site: Site, tmp_path: Path):
-    box = Box(site, tmp_path / "drop", stable_seconds=0.3)
+async def test_a_file_that_still_grows_waits(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    passed = [0.0]  # seconds, by the clock of the worker
+    monkeypatch.setattr(drop_round, "time", SimpleNamespace(monotonic=lambda: passed[0]))
+    box = Box(site, tmp_path / "drop", stable_seconds=3.0)
     path = box.drop("a.835", FILE[:50])
     await box.look(2)
     for end in range(100, len(FILE) + 100, 100):
-        await asyncio.sleep(0.1)
+        passed[0] += 2.0
         path.write_bytes(FILE[:end])
         await box.look()
         assert box.names("inbound") == ["a.835"]
-    await asyncio.sleep(0.4)
+    passed[0] += 2.9
+    await box.look(2)
+    assert box.names("inbound") == ["a.835"]
+    passed[0] += 0.2
     await box.look(2)
 
     (receipt,) = await box.receipts()
