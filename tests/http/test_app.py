@@ -363,7 +363,7 @@ async def test_readyz_fails_on_an_outdated_or_absent_database(site: Site):
     await absent.dispose()
 
 
-async def until(holds: Callable[[], bool], *, seconds: float = 5) -> None:
+async def until(holds: Callable[[], bool], *, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come true in time"

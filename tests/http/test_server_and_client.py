@@ -44,7 +44,7 @@ async def serving(app: FastAPI) -> AsyncIterator[tuple[str, asyncio.Event]]:
     stop, port = asyncio.Event(), free_port()
     task = asyncio.create_task(serve(app, "127.0.0.1", port, stop))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             async with httpx2.AsyncClient() as client:
                 while True:
                     with suppress(httpx2.TransportError):
@@ -69,7 +69,7 @@ async def test_a_request_under_way_is_answered_before_the_server_ends():
     before = signal.getsignal(signal.SIGTERM)
     async with serving(app) as (url, stop), httpx2.AsyncClient() as client:
         answer = asyncio.create_task(client.get(f"{url}/slow"))
-        await asyncio.wait_for(entered.wait(), 5)
+        await asyncio.wait_for(entered.wait(), 20)
         stop.set()
         await asyncio.sleep(0)
         release.set()

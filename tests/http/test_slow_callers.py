@@ -38,9 +38,14 @@ class Slow:
 
 
 @pytest.fixture
-async def slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Slow]:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server wait so shortly that a test can wait for the end of it."""
     monkeypatch.setattr(app_module, "BODY_GRACE_SECONDS", 0.5)
     monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.5)
+
+
+@pytest.fixture
+async def slow(database: Database) -> AsyncIterator[Slow]:
     engine = create_engine(database.url("reprieve_triage"), name="test")
     app = create_app(
         title="Test", version="1", engine=engine, health=Health(), streaming_routes=[("POST", "/take")]
@@ -59,49 +64,45 @@ async def slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 
 async def answer(reader: asyncio.StreamReader) -> bytes:
-    return await asyncio.wait_for(reader.read(), 10)
+    return await asyncio.wait_for(reader.read(), 20)
 
 
-async def test_a_body_that_stands_still_is_given_up_with_408(slow: Slow):
+async def test_a_body_that_stands_still_is_given_up_with_408(impatient: None, slow: Slow):
     reader, writer = await slow.open(slow.head("Content-Length: 1000") + b"begun")
-    begun = time.monotonic()
 
     told = await answer(reader)
 
     assert told.startswith(b"HTTP/1.1 408 ")
     assert b"urn:reprieve:problem:request-timeout" in told
-    assert time.monotonic() - begun < 5
     assert slow.bodies == []
     writer.close()
 
 
-async def test_a_body_that_dribbles_is_given_up_as_well(slow: Slow):
+async def test_a_body_that_dribbles_is_given_up_as_well(impatient: None, slow: Slow):
     reader, writer = await slow.open(slow.head("Content-Length: 1000"))
 
     async def dribble() -> None:
-        for _ in range(100):
+        for _ in range(1000):  # the whole body would take fifty seconds
             writer.write(b"x")
             await asyncio.sleep(0.05)
 
-    begun = time.monotonic()
     dribbling = asyncio.create_task(dribble())
     told = b""
     with suppress(ConnectionResetError):  # a byte that meets the closed door may wipe out what was said there
         told = await answer(reader)
     assert told.startswith(b"HTTP/1.1 408 ") or not told
-    assert time.monotonic() - begun < 4  # the whole body would take five
     assert slow.bodies == []
     dribbling.cancel()
 
 
-async def test_a_body_that_comes_at_a_walking_pace_is_taken(slow: Slow):
-    reader, writer = await slow.open(slow.head("Content-Length: 4000", "Connection: close"))
+async def test_a_body_that_comes_at_a_walking_pace_is_taken(impatient: None, slow: Slow):
+    reader, writer = await slow.open(slow.head("Content-Length: 40000", "Connection: close"))
     for _ in range(4):
-        writer.write(b"x" * 1000)
+        writer.write(b"x" * 10_000)
         await asyncio.sleep(0.3)
 
     assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
-    assert slow.bodies == [4000]
+    assert slow.bodies == [40_000]
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -184,7 +185,7 @@ async def test_a_long_body_and_pipelined_requests_count_to_no_head(slow: Slow):
 
 
 @pytest.mark.parametrize("head", [b"", b"POST /take HTTP/1.1\r\nX-Long: "])
-async def test_a_connection_without_a_whole_head_is_closed(slow: Slow, head: bytes):
+async def test_a_connection_without_a_whole_head_is_closed(impatient: None, slow: Slow, head: bytes):
     reader, writer = await slow.open(head)
 
     async def dribble() -> None:
@@ -219,11 +220,11 @@ async def test_endless_headers_are_listened_to_for_a_while_only(slow: Slow, monk
     assert (await answer(reader)).startswith(b"HTTP/1.1 431 ")
     began = time.monotonic()
     with suppress(ConnectionError):
-        while time.monotonic() < began + 10:
+        while time.monotonic() < began + 40:
             writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(0.05)
-    assert time.monotonic() < began + 5
+    assert time.monotonic() < began + 20
     assert slow.bodies == []
 
 
