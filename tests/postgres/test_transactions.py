@@ -51,7 +51,7 @@ async def test_a_database_that_died_and_takes_no_connections_does_not_answer(
 
 async def test_what_takes_too_long_is_ended_and_told_how_to_ask_for_less(database: Database):
     engine = create_engine(
-        database.url("reprieve_triage"), name="test", pool_size=1, statement_timeout_seconds=0.05
+        database.url("reprieve_triage"), name="test", pool_size=1, statement_timeout_seconds=0.5
     )
     with pytest.raises(TooSlowError):
         async with transaction(engine) as connection:
@@ -199,7 +199,9 @@ async def test_who_fails_or_goes_away_while_reading_leaves_a_connection_that_kno
         await read("select 1 / 0")
     failed = await given_back()
     gone = asyncio.create_task(read("select pg_sleep(30)"))
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(20):
+        while not await sleeps(database):
+            await asyncio.sleep(0.01)
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
@@ -211,6 +213,19 @@ async def test_who_fails_or_goes_away_while_reading_leaves_a_connection_that_kno
     assert cancelled[0] != first[0]
     assert not cancelled[1]
     assert not cancelled[2]
+
+
+async def sleeps(database: Database) -> bool:
+    """Tell whether a connection is in its `pg_sleep`."""
+    watching = create_engine(database.url("reprieve_triage"), name="watching", pool_size=1)
+    async with transaction(watching) as connection:
+        found = await rows(
+            connection,
+            "select 1 from pg_stat_activity where state = 'active' and query like 'select pg_sleep%'"
+            " and datname = current_database()",
+        )
+    await watching.dispose()
+    return bool(found)
 
 
 async def test_who_goes_away_while_a_failure_is_rolled_back_gives_no_transaction_to_the_next(
@@ -264,7 +279,7 @@ async def test_a_database_that_takes_connections_and_answers_nothing_is_tried_no
 
 async def test_reading_for_too_long_is_ended_and_told_how_to_ask_for_less(database: Database):
     engine = create_engine(
-        database.url("reprieve_triage"), name="test", pool_size=1, statement_timeout_seconds=0.05
+        database.url("reprieve_triage"), name="test", pool_size=1, statement_timeout_seconds=0.5
     )
     with pytest.raises(TooSlowError):
         async with reading(engine) as driver:
