@@ -122,15 +122,17 @@ def near(days: float, **given):
     return denial(claim_key=uuid4(), clocks=(clock_of(in_days(days), zone="UTC"),), **given)
 
 
-def about_to_pass(**given):
-    """A denial whose deadline passes in a moment, long enough to become a case before."""
-    return near(5 / 86_400, **given)
+_PASS = text("""
+    update tracker.cases set opened_at = opened_at - (next_deadline_at - now()) - interval '1 second',
+        deadlines = array[now() - interval '1 second'], next_deadline_at = now() - interval '1 second'
+    where claim_key = :claim_key and cardinality(deadlines) = 1
+""")
 
 
-async def passing(one) -> None:
-    """Wait until the deadline of `about_to_pass` lies behind."""
-    left = one.clocks[0].deadline_at - datetime.now(UTC)
-    await asyncio.sleep(max(0.0, left.total_seconds()) + 0.1)
+async def pass_deadline(engine, one) -> None:
+    """Let a case be as old as it is when its deadline has just passed."""
+    async with transaction(engine, organizations=[ORGANIZATION]) as connection:
+        assert (await connection.execute(_PASS, {"claim_key": one.claim_key})).rowcount == 1
 
 
 async def test_a_clock_is_told_escalates_and_resolves_when_the_claim_is_paid(site, record):
@@ -192,11 +194,9 @@ async def test_nothing_of_a_claim_or_a_person_gets_into_an_alert_or_a_message(si
     today = datetime.now(UTC).date()
     history = [near(90, on=today - timedelta(days=8 + 3 * n), **planted) for n in range(18)]
     jump = [near(90, on=today - timedelta(days=n % 5), **planted) for n in range(25)]
-    soon = about_to_pass(**planted)
-    await record(soon)
-    asked = near(60, **planted)
-    await record(*history, *jump, near(0.5, **planted), asked)
-    await passing(soon)
+    soon, asked = near(0.1, **planted), near(60, **planted)
+    await record(*history, *jump, soon, near(0.5, **planted), asked)
+    await pass_deadline(engine, soon)
     await roll_deadlines(engine)
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
         await connection.execute(
@@ -234,9 +234,9 @@ async def test_looking_twice_changes_nothing(site, record):
 
 async def test_a_deadline_that_passes_while_it_is_our_turn_is_missed(site, record, engine, select, database):
     await site.begin(rule(DeadlineMissed()))
-    soon = about_to_pass()
+    soon = near(0.1)
     await record(soon, near(1))
-    await passing(soon)
+    await pass_deadline(engine, soon)
     await roll_deadlines(engine)
     await site.look(after=10 * SECONDS)
 
