@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import ReprieveError, UnauthenticatedError
-from shared.http.descriptions import put_nulls_back
+from shared.http.descriptions import lift_components, put_nulls_back
 from shared.http.parameters import check_characters, refuse_unknown
 from shared.http.probes import OPEN_PATHS, Health, database_check, probes_router
 from shared.http.problems import DESCRIBED, add_problem_handlers, not_http, problem, problem_of, too_large
@@ -85,11 +85,11 @@ def create_app(
 
 
 class _Described(FastAPI):
-    """An app whose description has whole examples."""
+    """An app whose description has whole examples, and the schemas of answers that msgspec encodes."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            put_nulls_back(super().openapi())  # which keeps it
+            put_nulls_back(lift_components(super().openapi()))  # which keeps it
         return super().openapi()
 
 

@@ -8,14 +8,35 @@ lack members that are required.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 
-def json_answer(*required: str) -> dict[str, Any]:
-    """Describe an answer that is an object with these members at least."""
-    schema = {"type": "object", "required": list(required)} if required else {"type": "object"}
-    return {"content": {"application/json": {"schema": schema}}}
-
-
+SCHEMA_NAME = "#/components/schemas/{name}"
+_COMPONENTS = "x-components"
 _METHODS = frozenset({"get", "put", "post", "patch", "delete"})
+
+
+def json_answer(answer: Any, *named: Any) -> dict[str, Any]:
+    """
+    Describe an answer that msgspec encodes by its type; `named` are types that it refers to by name only.
+
+    The schemas behind it go along, until `lift_components` puts them where they belong.
+    """
+    schemas, components = msgspec.json.schema_components([answer, *named], ref_template=SCHEMA_NAME)
+    for one in components.values():
+        one.pop("additionalProperties", None)  # strict for who writes a file; an answer may grow
+    return {"content": {"application/json": {"schema": schemas[0]}}, _COMPONENTS: components}
+
+
+def lift_components(described: dict[str, Any]) -> dict[str, Any]:
+    """Put the schemas that answers brought along to those of FastAPI. Two of one name are a defect."""
+    schemas = described.setdefault("components", {}).setdefault("schemas", {})
+    for item in described["paths"].values():
+        for operation in (item[method] for method in item.keys() & _METHODS):
+            for told in operation["responses"].values():
+                for name, schema in told.pop(_COMPONENTS, {}).items():
+                    if schemas.setdefault(name, schema) != schema:
+                        raise ValueError(f"two schemas have the name {name}")
+    return described
 
 
 def put_nulls_back(described: dict[str, Any]) -> dict[str, Any]:

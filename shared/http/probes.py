@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import structlog
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -110,23 +111,33 @@ def database_check(engine: AsyncEngine) -> Check:
     return check
 
 
+class Alive(msgspec.Struct, frozen=True):
+    """`silent` are the loops that did not beat in time, with the seconds since they did."""
+
+    alive: bool
+    silent: dict[str, float]
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """`failing` are the checks that did not pass."""
+
+    ready: bool
+    failing: list[str]
+
+
 def probes_router(health: Health) -> APIRouter:
     """Make the routes that every process has. Metrics need an operator's key."""
     router = APIRouter(tags=["probes"])
 
     @router.head("/livez", include_in_schema=False)
-    @router.get(
-        "/livez", operation_id="livez", responses=_answers("alive", "silent", when_not="A loop stands still.")
-    )
+    @router.get("/livez", operation_id="livez", responses=_answers(Alive, when_not="A loop stands still."))
     async def livez() -> JSONResponse:
         """Tell whether every loop of this process still runs."""
         silent = health.silent()
         return JSONResponse({"alive": not silent, "silent": silent}, 503 if silent else 200)
 
     @router.head("/readyz", include_in_schema=False)
-    @router.get(
-        "/readyz", operation_id="readyz", responses=_answers("ready", "failing", when_not="A check fails.")
-    )
+    @router.get("/readyz", operation_id="readyz", responses=_answers(Ready, when_not="A check fails."))
     async def readyz() -> JSONResponse:
         """Tell whether this process can work: what it needs answers."""
         unready = await health.unready()
@@ -146,5 +157,5 @@ def probes_router(health: Health) -> APIRouter:
     return router
 
 
-def _answers(*members: str, when_not: str) -> dict[int | str, dict[str, Any]]:
-    return {200: json_answer(*members), 503: {**json_answer(*members), "description": when_not}}
+def _answers(told: type[msgspec.Struct], *, when_not: str) -> dict[int | str, dict[str, Any]]:
+    return {200: json_answer(told), 503: {**json_answer(told), "description": when_not}}

@@ -1,14 +1,16 @@
 """The descriptions of the three APIs, as generators of clients read them. What they promise is asked in tests/embedded."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
-from shared.http.descriptions import examples_of, put_nulls_back
+from shared.http.descriptions import examples_of, json_answer, lift_components, put_nulls_back
 from tests.http.test_doors import Services, services  # noqa: F401  the fixture of the three APIs
 
 SERVICES = ("ingest", "triage", "tracker")
@@ -61,6 +63,22 @@ async def test_each_body_and_each_failure_has_a_schema(described):
     assert (without, failures) == ([], [])
 
 
+async def test_each_answer_names_its_members(described):
+    schemas = described["components"]["schemas"]
+    bare = [
+        f"{name} {status}"
+        for name, one in operations(described)
+        for status, told in one["responses"].items()
+        for media_type, content in told.get("content", {}).items()
+        if media_type.endswith("json")
+        and content["schema"].get("type") == "object"
+        and "properties" not in content["schema"]
+    ]
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described)))
+
+    assert (bare, named - schemas.keys()) == ([], set())
+
+
 async def test_each_example_is_as_its_schema_says(described):
     found = list(examples_of(described))
     schemas = {"components": described["components"]}
@@ -75,6 +93,22 @@ async def test_each_example_is_as_its_schema_says(described):
 
 async def test_the_examples_of_cases_are_among_them(services: Services):  # noqa: F811
     assert len(list(examples_of(services.apps["tracker"].openapi()))) > 5
+
+
+def test_two_answers_of_one_name_that_differ_are_a_defect():
+    class Told(msgspec.Struct):
+        one: int
+
+    first = {"paths": {"/x": {"get": {"responses": {"200": json_answer(Told), "201": json_answer(Told)}}}}}
+    assert lift_components(first)["components"]["schemas"]["Told"]["required"] == ["one"]
+    assert first["paths"]["/x"]["get"]["responses"]["200"].keys() == {"content"}
+
+    class Told(msgspec.Struct):
+        two: int
+
+    second = {"paths": {"/y": {"get": {"responses": {"200": json_answer(Told)}}}}}
+    with pytest.raises(ValueError, match="Told"):
+        lift_components({**second, "components": first["components"]})
 
 
 def test_a_null_comes_back_where_it_is_required_and_nowhere_else():

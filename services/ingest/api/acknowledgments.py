@@ -9,6 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.acknowledgments.explaining import explained
 from services.ingest.acknowledgments.verdicts import FileVerdict
+from services.ingest.api.acknowledgment_views import (
+    AcknowledgmentFileShown,
+    AcknowledgmentShown,
+    InterchangeAcknowledged,
+)
 from services.ingest.api.feeds import submitter_of
 from services.ingest.store.acknowledgments import AcknowledgmentFile, acknowledgment_state
 from shared.errors import ConflictError, InvalidInputError, NotFoundError
@@ -21,6 +26,7 @@ X12 = "application/edi-x12"
 
 _RETRY_AFTER_SECONDS = 5
 _Submitter = Annotated[Principal, require("submitter")]
+_AS_JSON = json_answer(AcknowledgmentShown)
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -34,10 +40,11 @@ def acknowledgments_router(engine: AsyncEngine) -> APIRouter:
         response_class=Response,
         responses={
             200: {
+                **_AS_JSON,
                 "description": "TA1, 999 or 997 interchanges one behind the other, or what they say as JSON.",
                 "content": {
                     X12: {"schema": {"type": "string", "format": "binary"}},
-                    **json_answer()["content"],
+                    **_AS_JSON["content"],
                 },
             },
             202: {"description": "It is not made yet; Retry-After says when to ask again."},
@@ -94,25 +101,26 @@ def _wants_x12(accept: str) -> bool:
     return X12 in kinds
 
 
-def _summary(receipt_id: UUID, state: dict[str, Any], files: list[AcknowledgmentFile]) -> dict[str, Any]:
+def _summary(receipt_id: UUID, state: dict[str, Any], files: list[AcknowledgmentFile]) -> AcknowledgmentShown:
     verdict = msgspec.convert(state["verdict"], FileVerdict)
-    return {
-        "receipt_id": receipt_id,
-        "made_at": state["made_at"],
-        "preference": state["preference"],
-        "sets": state["sets"],
-        "sets_checked": state["sets_checked"],
-        "cut_short": state["cut_short"],
-        "interchanges": [explained(one) for one in verdict.interchanges],
-        "files": [
-            {
-                "name": one.name,
-                "kind": one.kind,
-                "code": one.code,
-                "control_number": one.control_number,
-                "acknowledges": one.acknowledges,
-                "delivered_at": one.delivered_at,
-            }
+    interchanges = [explained(one) for one in verdict.interchanges]
+    return AcknowledgmentShown(
+        receipt_id=receipt_id,
+        made_at=state["made_at"],
+        preference=state["preference"],
+        sets=state["sets"],
+        sets_checked=state["sets_checked"],
+        cut_short=state["cut_short"],
+        interchanges=msgspec.convert(interchanges, list[InterchangeAcknowledged]),
+        files=[
+            AcknowledgmentFileShown(
+                name=one.name,
+                kind=one.kind,
+                code=one.code,
+                control_number=one.control_number,
+                acknowledges=one.acknowledges,
+                delivered_at=one.delivered_at,
+            )
             for one in files
         ],
-    }
+    )

@@ -10,22 +10,39 @@ from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.triage.store.decisions import decisions_of, has_decided
+from shared.contracts.claim_outcome_seen import ClaimOutcomeSeen
+from shared.contracts.denial_triaged import DenialTriaged
 from shared.errors import ConflictError, NotFoundError
 from shared.http.auth import require, scope_of
-from shared.http.descriptions import json_answer
+from shared.http.descriptions import SCHEMA_NAME, json_answer
 from shared.postgres import transaction
 from shared.security.principals import Principal
+
+_Sent = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(
+        extra_json_schema={
+            "anyOf": [
+                {"$ref": SCHEMA_NAME.format(name=one.__name__)} for one in (DenialTriaged, ClaimOutcomeSeen)
+            ]
+        }
+    ),
+]
+
+
+_Type = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["DenialTriaged", "ClaimOutcomeSeen"]})]
+_State = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["open", "settled", "parked"]})]
 
 
 class DecisionShown(msgspec.Struct, frozen=True, kw_only=True):
     """One decision. `decision` is the message itself, `state` what became of it: open, settled or parked."""
 
-    type: str
+    type: _Type
     event_revision: int
     decision_revision: int
-    created_at: datetime
-    state: str
-    decision: msgspec.Raw
+    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    state: _State
+    decision: _Sent
 
 
 class DecisionsShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +56,11 @@ def decisions_router(engine: AsyncEngine) -> APIRouter:
     """Make the route, for the people of an organization."""
     router = APIRouter(tags=["decisions"])
 
-    @router.get("/v1/decisions/{event_id}", operation_id="get_decisions", responses={200: json_answer()})
+    @router.get(
+        "/v1/decisions/{event_id}",
+        operation_id="get_decisions",
+        responses={200: json_answer(DecisionsShown, DenialTriaged, ClaimOutcomeSeen)},
+    )
     async def get_decisions(
         principal: Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")],
         event_id: UUID,

@@ -9,7 +9,16 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.triage.api.policy_views import Layer, in_short, version_view
+from services.triage.api.policy_views import (
+    CodeList,
+    CodeShown,
+    Layer,
+    PolicyHistory,
+    PolicyList,
+    VersionShown,
+    in_short,
+    version_view,
+)
 from services.triage.domain.meanings import CARC_MEANINGS, RARC_MEANINGS, RARC_SUPPORTING, Meaning
 from services.triage.domain.policy_file import PolicyFile
 from services.triage.store.policy_sets import INSTALLATION, PolicySets
@@ -32,7 +41,7 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     """Make the routes that read. What is in force is for every known caller: it is about payers."""
     router = APIRouter(tags=["rules"])
 
-    @router.get("/v1/policies", operation_id="list_policies", responses={200: json_answer("data")})
+    @router.get("/v1/policies", operation_id="list_policies", responses={200: json_answer(PolicyList)})
     async def list_policies(principal: Anybody) -> Response:
         """List the policies in force for the caller."""
         async with transaction(engine, **scope_of(principal)) as connection:
@@ -42,12 +51,12 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         for policy in in_force.policies:
             layer, number = known.get((policy.id, policy.file.version), _UNKNOWN)
             shown.append(in_short(policy.file, layer=layer, number=number))
-        return _json({"data": shown})
+        return _json(PolicyList(shown))
 
     @router.get(
         "/v1/policies/{policy_id}",
         operation_id="get_policy",
-        responses={200: json_answer("id", "versions", "history")},
+        responses={200: json_answer(PolicyHistory)},
     )
     async def get_policy(principal: Anybody, policy_id: str) -> Response:
         """Give what is in force of a policy as its file has it; `history` has every version, for people."""
@@ -58,12 +67,12 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         if not versions and not history:
             raise NotFoundError("There is no such policy.", remedy="GET /v1/policies lists them.")
         told = [] if principal.role == "submitter" else [version_view(one) for one in history]
-        return _json({"id": policy_id, "versions": versions, "history": told})
+        return _json(PolicyHistory(id=policy_id, versions=versions, history=told))
 
     @router.get(
         "/v1/policies/{policy_id}/versions/{number}",
         operation_id="get_policy_version",
-        responses={200: json_answer()},
+        responses={200: json_answer(VersionShown)},
     )
     async def get_version(
         principal: Reader,
@@ -82,17 +91,17 @@ def policies_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     @router.get(
         "/v1/codes",
         operation_id="list_codes",
-        responses={200: json_answer("reason_codes", "remark_codes", "supporting_remarks")},
+        responses={200: json_answer(CodeList)},
         dependencies=[require()],
     )
     async def list_codes() -> Response:
         """Give what codes mean; `supporting_remarks` are evidence beside a code, nothing by themselves."""
         return _json(
-            {
-                "reason_codes": _codes(CARC_MEANINGS),
-                "remark_codes": _codes(RARC_MEANINGS),
-                "supporting_remarks": RARC_SUPPORTING,
-            }
+            CodeList(
+                reason_codes=_codes(CARC_MEANINGS),
+                remark_codes=_codes(RARC_MEANINGS),
+                supporting_remarks=RARC_SUPPORTING,
+            )
         )
 
     return router
@@ -117,8 +126,8 @@ def _places(versions: list[PolicyVersion]) -> dict[tuple[str, str], tuple[Layer,
     return found
 
 
-def _codes(meanings: Mapping[str, Meaning]) -> list[dict[str, Any]]:
-    return [{"code": code, **asdict(meaning)} for code, meaning in meanings.items()]
+def _codes(meanings: Mapping[str, Meaning]) -> list[CodeShown]:
+    return [CodeShown(code=code, **asdict(meaning)) for code, meaning in meanings.items()]
 
 
 def _json(body: Any) -> Response:

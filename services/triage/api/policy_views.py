@@ -5,15 +5,20 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.triage.domain.policy import TEXT_CHARACTERS_MAX
 from services.triage.domain.policy_file import ClockEntry, PolicyFile
 from services.triage.store.policy_versions import PolicyVersion
 from services.triage.store.reevaluations import Reevaluation
+from shared.contracts.decision import Action, Category, EvidenceStrength, Route
 
 Layer = Literal["reference", "installation", "organization"]
 Reason = Annotated[str, Field(min_length=3, max_length=500, pattern=r"^[^\x00]+$")]
+
+
+Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class ClockShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,13 +73,13 @@ class VersionShown(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     author_role: str
     reason: str
-    created_at: datetime
+    created_at: Instant
     published_by: str | None
     published_reason: str | None
-    published_at: datetime | None
+    published_at: Instant | None
     retired_by: str | None
     retired_reason: str | None
-    retired_at: datetime | None
+    retired_at: Instant | None
     content: str | None = None
     reevaluations: int | None = None
 
@@ -95,11 +100,60 @@ class ReevaluationShown(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     layer: str
     reason: str | None
-    requested_at: datetime
+    requested_at: Instant
     state: Literal["waiting", "running", "finished", "superseded"]
     looked: int
     changed: int
-    finished_at: datetime | None
+    finished_at: Instant | None
+
+
+class PolicyList(msgspec.Struct, frozen=True):
+    """The policies in force."""
+
+    data: list[PolicyShown]
+
+
+class PolicyHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in force of one policy, as its file has it, and every version that the caller may see."""
+
+    id: str
+    versions: list[PolicyFile]
+    history: list[VersionShown]
+
+
+class ReevaluationList(msgspec.Struct, frozen=True):
+    """What is, or was, decided again, the newest first."""
+
+    data: list[ReevaluationShown]
+
+
+class CodeShown(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a code says. `confidence` is how often a biller may trust it unread, 0 to 1.
+
+    `refinable`: any authorization-defining remark beside it is more precise and wins; `refined_by`: these do.
+    `human`: why a person must look even though the code is read. `depends`: falls with another denied line.
+    """
+
+    code: str
+    category: Category
+    why: str
+    action: Action
+    route: Route | None
+    strength: EvidenceStrength
+    confidence: float
+    refinable: bool
+    refined_by: tuple[str, ...]
+    human: str | None
+    depends: bool
+
+
+class CodeList(msgspec.Struct, frozen=True, kw_only=True):
+    """`supporting_remarks` are evidence beside a code, nothing by themselves: what each says."""
+
+    reason_codes: list[CodeShown]
+    remark_codes: list[CodeShown]
+    supporting_remarks: dict[str, str]
 
 
 class NewVersion(BaseModel):

@@ -23,7 +23,7 @@ from services.triage.store.policy_sets import PolicySets
 from shared.calendars import Calendar
 from shared.clock import now
 from shared.contracts.claim_denied import ClaimDenied
-from shared.contracts.decision import FactKind
+from shared.contracts.decision import Decision, FactKind
 from shared.contracts.fact_recorded import FactRecorded
 from shared.errors import InvalidInputError, NotFoundError
 from shared.http.auth import require
@@ -60,12 +60,22 @@ class Preview(BaseModel):
     as_of: date | None = None
 
 
+class Previewed(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision as it would be; `stored` is the one that stands, null for a denial of one's own."""
+
+    event_id: UUID
+    decision: Decision
+    stored: Decision | None
+
+
 def preview_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     """Make the route."""
     router = APIRouter(tags=["what if"])
     calendar = Calendar()
 
-    @router.post("/v1/decisions/preview", operation_id="preview_decision", responses={200: json_answer()})
+    @router.post(
+        "/v1/decisions/preview", operation_id="preview_decision", responses={200: json_answer(Previewed)}
+    )
     async def preview(principal: Person, asked: Preview) -> Response:
         """Decide, and store nothing. `stored` is the decision that stands, for a denial that is here."""
         organization = principal.organization_id or UUID(int=0)
@@ -89,7 +99,7 @@ def preview_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             history=others.seen,
             history_partial=others.partial,
         )
-        body = {"event_id": event.event_id, "decision": decision, "stored": stored}
+        body = Previewed(event_id=event.event_id, decision=decision, stored=stored)
         return Response(_encode(body), media_type="application/json")
 
     return router
@@ -97,7 +107,7 @@ def preview_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
 
 async def _asked_about(
     connection: AsyncConnection, organization: UUID, asked: Preview, today: date
-) -> tuple[ClaimDenied, Any, Sequence[FactRecorded], Others]:
+) -> tuple[ClaimDenied, Decision | None, Sequence[FactRecorded], Others]:
     if asked.denial is not None:
         return _denial(asked.denial, organization, today), None, (), NO_OTHERS
     found = None if asked.event_id is None else await latest_denial(connection, organization, asked.event_id)

@@ -8,7 +8,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.triage.api.policy_views import Change, NewVersion, reevaluation_view, version_view
+from services.triage.api.policy_views import (
+    Change,
+    NewVersion,
+    ReevaluationList,
+    VersionShown,
+    reevaluation_view,
+    version_view,
+)
 from services.triage.store import publishing, reevaluations
 from services.triage.store.organizations import time_zones
 from services.triage.store.policy_sets import INSTALLATION, PolicySets
@@ -31,8 +38,8 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         operation_id="draft_policy",
         status_code=201,
         responses={
-            200: {**json_answer(), "description": "It is the latest version already."},
-            201: json_answer(),
+            200: {**json_answer(VersionShown), "description": "It is the latest version already."},
+            201: json_answer(VersionShown),
         },
     )
     async def draft_policy(principal: Keeper, policy_id: str, new: NewVersion) -> Response:
@@ -53,7 +60,7 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     @router.post(
         "/v1/policies/{policy_id}/versions/{number}/publish",
         operation_id="publish_policy",
-        responses={200: json_answer()},
+        responses={200: json_answer(VersionShown)},
     )
     async def publish_policy(principal: Keeper, policy_id: str, number: int, change: Change) -> Response:
         """Put a draft in force. Every process decides by it at once; what it touches is decided again."""
@@ -72,7 +79,7 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
     @router.post(
         "/v1/policies/{policy_id}/versions/{number}/retire",
         operation_id="retire_policy",
-        responses={200: json_answer()},
+        responses={200: json_answer(VersionShown)},
     )
     async def retire_policy(principal: Keeper, policy_id: str, number: int, change: Change) -> Response:
         """Take a version out of force; what stood below it holds again."""
@@ -87,7 +94,11 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
             )
             return await _answer(connection, scope, policy_id, number, asked)
 
-    @router.get("/v1/reevaluations", operation_id="list_reevaluations", responses={200: json_answer()})
+    @router.get(
+        "/v1/reevaluations",
+        operation_id="list_reevaluations",
+        responses={200: json_answer(ReevaluationList)},
+    )
     async def list_reevaluations(
         principal: Reader,
         limit: Annotated[int, Query(ge=1, le=500, description="How many, newest first.")] = 50,
@@ -97,7 +108,7 @@ def publishing_router(engine: AsyncEngine, sets: PolicySets) -> APIRouter:
         async with transaction(engine, organizations=organizations) as connection:
             found = await reevaluations.list_reevaluations(connection, organizations, limit=limit)
         to_operator = principal.organization_id is None
-        return _json({"data": [reevaluation_view(one, to_operator=to_operator) for one in found]})
+        return _json(ReevaluationList([reevaluation_view(one, to_operator=to_operator) for one in found]))
 
     return router
 

@@ -137,7 +137,7 @@ class ClockEntry(Struct, frozen=True, forbid_unknown_fields=True):
     channel: Text | None = None
 
 
-class Contact(Struct, frozen=True, forbid_unknown_fields=True):
+class PolicyContact(Struct, frozen=True, forbid_unknown_fields=True):
     """How to reach the payer about this."""
 
     purpose: Text
@@ -227,7 +227,7 @@ class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
     open_days: tuple[date, ...] = ()
     channel: Text | None = None
     documents: tuple[Text, ...] = ()
-    contacts: tuple[Contact, ...] = ()
+    contacts: tuple[PolicyContact, ...] = ()
     reviews: tuple[Review, ...] = ()
     follow_up_days: Amount | None = None
     notes: tuple[Text, ...] = ()

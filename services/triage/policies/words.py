@@ -51,7 +51,7 @@ WORDS_OF_KEYS: Mapping[str, Mapping[str, str]] = {
         "page_date": "The page's own date.",
         "note": "What is special about the page.",
     },
-    "Contact": {"purpose": "What about.", "where": "Portal, telephone, fax or address."},
+    "PolicyContact": {"purpose": "What about.", "where": "Portal, telephone, fax or address."},
     "Review": {
         "amount": "How many of the unit the payer takes.",
         "unit": "hours, calendar_days or business_days.",
