@@ -48,7 +48,10 @@ def contents(size: int) -> bytes:
     return (bytes(range(251)) * (size // 251 + 1))[:size]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data(), size=st.sampled_from(EDGES) | st.integers(1, 3 * CHUNK_BYTES))
 def test_any_chunking_gives_the_same_bytes_and_any_range_of_them(
     vault: Vault, data: st.DataObject, size: int
@@ -63,7 +66,10 @@ def test_any_chunking_gives_the_same_bytes_and_any_range_of_them(
         assert reader.read(offset, length) == content[offset : offset + length]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data(), size=st.sampled_from(EDGES))
 def test_a_changed_byte_is_noticed(vault: Vault, data: st.DataObject, size: int):
     stored = keep(vault, contents(size))
