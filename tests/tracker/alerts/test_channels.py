@@ -487,7 +487,7 @@ def mail():
 async def test_mail_goes_over_starttls_with_a_password_in_both_forms(mail, network, certificate):
     mailbox = Mailbox()
     settings = mail(mailbox, certificate, password="secret", user_name="u")
-    trusting = replace(network, verify=ssl.create_default_context(cafile=certificate[0]), timeout_seconds=5)
+    trusting = replace(network, verify=ssl.create_default_context(cafile=certificate[0]), timeout_seconds=20)
     told = notification()
 
     assert await email.deliver(told, destination(settings, "secret"), trusting) == Delivered(status=250)
@@ -509,7 +509,7 @@ async def test_mail_to_a_server_whose_certificate_nobody_knows_is_not_sent(mail,
     settings = mail(mailbox, certificate)
 
     with pytest.raises(Exception, match="broke_off"):
-        await email.deliver(notification(), destination(settings), replace(network, timeout_seconds=5))
+        await email.deliver(notification(), destination(settings), replace(network, timeout_seconds=20))
     assert mailbox.taken == []
 
 
@@ -528,7 +528,7 @@ async def test_mail_to_a_server_that_offers_no_tls_is_not_sent(mail, network):
     settings = mail(mailbox, security="starttls")
 
     with pytest.raises(Exception, match="broke_off"):
-        await email.deliver(notification(), destination(settings), replace(network, timeout_seconds=5))
+        await email.deliver(notification(), destination(settings), replace(network, timeout_seconds=20))
     assert mailbox.taken == []
 
 

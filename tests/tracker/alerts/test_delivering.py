@@ -22,7 +22,7 @@ def ids(server: FakeServer) -> list[str]:
 
 
 async def test_each_illness_is_survived_and_every_try_carries_the_same_key(
-    add_webhook, tell, receiver, deliver_until, states, select
+    add_webhook, tell, receiver, deliver_until, states, select, hasty
 ):
     channel = await add_webhook(receiver)
     receiver.illnesses = [
@@ -35,7 +35,7 @@ async def test_each_illness_is_survived_and_every_try_carries_the_same_key(
     ]
     told = await tell(channel)
 
-    await deliver_until(lambda: _all_sent(states))
+    await deliver_until(lambda: _all_sent(states), network=hasty)
 
     attempts = await select(
         "select attempt, outcome, status, reason from tracker.delivery_attempts order by 1"
@@ -53,7 +53,9 @@ async def test_each_illness_is_survived_and_every_try_carries_the_same_key(
     assert [request.headers["webhook-attempt"] for request in receiver.requests] == list("1234567")
 
 
-async def test_one_destination_that_hangs_delays_no_other(add_webhook, tell, receiver, deliver_until, states):
+async def test_one_destination_that_hangs_delays_no_other(
+    add_webhook, tell, receiver, deliver_until, states, hasty
+):
     ill = await FakeServer(always=HANG).start()
     hanging = [await add_webhook(ill) for _ in range(12)]
     for channel in hanging:
@@ -65,7 +67,8 @@ async def test_one_destination_that_hangs_delays_no_other(add_webhook, tell, rec
     async def arrived() -> bool:
         return set(ids(receiver)) == told
 
-    await deliver_until(arrived)  # which has ten seconds; one after the other, those that hang take 36
+    # It has a minute; one after the other, those that hang take 72 seconds.
+    await deliver_until(arrived, network=hasty)
     await ill.stop()
 
     assert set((await states()).values()) == {"sent", "due"}
@@ -126,7 +129,7 @@ async def test_the_circuit_opens_after_three_failures_and_closes_with_a_success(
     for due in await _due(engine):
         await deliver(delivery, due, stop=asyncio.Event())
     (row,) = await select(
-        "select failures, paused_until > now() - interval '1 second' as paused from tracker.channels"
+        "select failures, paused_until > now() - interval '1 minute' as paused from tracker.channels"
     )
     assert (row.failures, row.paused) == (3, True)
 

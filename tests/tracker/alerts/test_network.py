@@ -73,7 +73,7 @@ def test_addresses_of_the_internet_are_public(address):
 )  # fmt: skip
 async def test_no_way_of_writing_an_inner_address_gets_through(url):
     with pytest.raises((RefusedDestinationError, DestinationError)) as refused:
-        await Network(timeout_seconds=2).post(url, content=b"", headers={})
+        await Network(timeout_seconds=20).post(url, content=b"", headers={})
 
     # A spelling that this machine's resolver does not know is no destination either.
     assert str(refused.value) == "name_unknown" or "refused" in str(refused.value)
@@ -103,7 +103,7 @@ async def test_a_name_that_answers_twice_differently_is_asked_once_and_reached_w
 ):
     monkeypatch.setattr("services.tracker.alerts.network.is_public", lambda address: address == "127.0.0.1")
     names["rebound.example"] = [["127.0.0.1"], ["169.254.169.254"]]
-    network = Network(timeout_seconds=2, verify=ssl.create_default_context())
+    network = Network(timeout_seconds=20, verify=ssl.create_default_context())
     monkeypatch.setattr(Network, "check_url", lambda _self, url: __import__("httpx2").URL(url))
 
     answer = await network.post(f"http://rebound.example:{receiver.port}/x", content=b"", headers={})
@@ -122,12 +122,12 @@ async def test_names_whose_servers_hang_hold_a_thread_each_and_keep_no_other_wai
     def resolve(host, port, **_kwargs):
         asked.append(host)
         if host.startswith("hangs"):
-            released.wait(20)
+            released.wait(60)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     hanging = [f"hangs{number}.example" for number in range(40)]
-    patient, quick = Network(timeout_seconds=10), Network(timeout_seconds=0.05)
+    patient, quick = Network(timeout_seconds=40), Network(timeout_seconds=0.05)
     try:
         waiting = asyncio.gather(*(patient.addresses(host, 443) for host in hanging))
         tries = [quick.addresses(host, 443) for host in hanging for _ in range(3)]
@@ -180,7 +180,7 @@ async def test_the_name_is_in_sni_and_the_certificate_is_checked_against_it(name
     names["other.test"] = [["127.0.0.1"]]
     network = Network(
         allow_hosts=("*.test",),
-        timeout_seconds=3,
+        timeout_seconds=20,
         verify=ssl.create_default_context(cafile=str(tmp_path / "cert")),
     )
 
@@ -206,14 +206,14 @@ async def test_no_more_of_an_answer_is_read_than_an_error_needs(receiver, networ
 
 
 @pytest.mark.parametrize("illness", [HANG, DRIP])
-async def test_an_answer_has_one_time_limit_for_all_of_it(receiver, network, illness):
+async def test_an_answer_has_one_time_limit_for_all_of_it(receiver, hasty, illness):
     receiver.always = illness
     loop = asyncio.get_running_loop()
     begun = loop.time()
 
     with pytest.raises(DestinationError, match="timed_out"):
-        await network.post(receiver.url, content=b"", headers={})
-    assert loop.time() - begun < 3
+        await hasty.post(receiver.url, content=b"", headers={})
+    assert loop.time() - begun < 30  # it would take a minute, or have no end
 
 
 async def test_nobody_there_is_said_so(network):

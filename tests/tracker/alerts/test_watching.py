@@ -84,7 +84,7 @@ async def test_they_are_asked_every_half_a_minute(receiver):
 
 
 async def test_one_that_hangs_keeps_no_other(receiver, monkeypatch):
-    monkeypatch.setattr("services.tracker.alerts.workers.watching._TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("services.tracker.alerts.workers.watching._TIMEOUT_SECONDS", 1.5)
     ill = await FakeServer(always=HANG).start()
     receiver.always = says(lag(3))
     watch = PipelineWatch([ill.url, receiver.url], "k")
