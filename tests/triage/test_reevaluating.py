@@ -271,8 +271,11 @@ WORKER = textwrap.dedent("""
     async def main():
         engine = create_engine(os.environ["URL"], name="to-be-killed")
         rules = Rules(policies=PolicySets(shipped_policies()), calendar=Calendar())
+        worked = 0
         while True:  # what the one before it held is free once the database has noticed that it is gone
-            if not await work_on_due(engine, rules):
+            if worked < 15 and await work_on_due(engine, rules):
+                worked += 1  # far from all: however late the kill comes, it comes in the middle
+            else:
                 await asyncio.sleep(0.02)
 
     asyncio.run(main())
@@ -294,14 +297,14 @@ async def test_killed_in_the_middle_it_goes_on_where_it_was(site: Site, database
         try:
             before = (await progress(site)).looked
             until = time.monotonic() + 120
-            while (now := await progress(site)).looked < before + 30 and now.finished_at is None:
+            while (now := await progress(site)).looked < min(before + 30, 240) and now.finished_at is None:
                 assert time.monotonic() < until
                 await asyncio.sleep(0.005)
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait(10)
         killed_in_the_middle += 0 < (await progress(site)).looked < 240
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while (await progress(site)).finished_at is None:  # the killed one's locks go when its connection does
         assert time.monotonic() < until
         await finish(site.triage)
