@@ -115,7 +115,7 @@ class Machine:
     def wait_until_ready(self) -> None:
         for name in PROCESSES:
             url = self.up.up_file["processes"][name]["url"]
-            wait_until(partial(_is_ready, url), seconds=60, what=f"{name} answers again")
+            wait_until(partial(_is_ready, url), seconds=120, what=f"{name} answers again")
 
     def cut_the_power(self) -> None:
         self.up.kill_everything()
@@ -186,7 +186,7 @@ def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(
     for victim, table in KILLS[kill]:
         blows[table] += 1
         enough = rows_before[table] + ROWS_BETWEEN * blows[table]
-        wait_until(lambda: machine.ledger.count(table) > enough, seconds=120, what=f"{table} grows")  # noqa: B023
+        wait_until(lambda: machine.ledger.count(table) > enough, seconds=240, what=f"{table} grows")  # noqa: B023
         recorded = machine.ledger.count("tracker.ledger") - rows_before["tracker.ledger"]
         if victim == "everything":
             machine.cut_the_power()

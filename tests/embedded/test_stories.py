@@ -59,7 +59,7 @@ class Office:
     ) -> httpx2.Response:
         content = self.up.up_file
         headers = {"Authorization": f"Bearer {content['keys'][role]}"} | given.pop("headers", {})
-        return httpx2.request(method, content[f"{service}_url"] + path, headers=headers, timeout=30, **given)
+        return httpx2.request(method, content[f"{service}_url"] + path, headers=headers, timeout=60, **given)
 
     def arrives(self, file: bytes) -> None:
         feed = self.up.up_file["feed"]
@@ -80,7 +80,7 @@ class Office:
             case = self.case(name)
             return case if (case["state"], case["closed_reason"]) == (state, reason) else None
 
-        return wait_until(there, seconds=60, what=f"{name} is {state}")
+        return wait_until(there, seconds=120, what=f"{name} is {state}")
 
     def does(
         self, name: str, kind: str, *, role: str = "biller", status: int = 201, **told: Any

@@ -19,7 +19,7 @@ from tests.support.brokers import Broker
 from tests.support.database import Database
 
 REPRIEVE = str(Path(sys.executable).with_name("reprieve"))
-START_SECONDS = 60
+START_SECONDS = 120
 ENVIRONMENT: dict[str, str] = {}  # what a test sets beside the rest
 
 
@@ -36,7 +36,7 @@ class Process:
     def stop(self) -> int:
         """End it as an orchestrator does; gives its exit status."""
         self.child.send_signal(signal.SIGTERM)
-        return self.child.wait(timeout=30)
+        return self.child.wait(timeout=60)
 
     async def ready(self) -> "Process":
         deadline = time.monotonic() + START_SECONDS
@@ -94,7 +94,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-async def until(condition, *, seconds: float = 60.0):
+async def until(condition, *, seconds: float = 120.0):
     """Poll until `condition()` gives something true, and give it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

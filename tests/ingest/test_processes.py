@@ -100,7 +100,7 @@ async def command(*arguments: str, url: str, key: str) -> subprocess.CompletedPr
     """Run `reprieve …` as a person does."""
     environment = {**os.environ, "REPRIEVE_INGEST_URL": url, "REPRIEVE_API_KEY": key, "COLUMNS": "100"}
     return await asyncio.to_thread(
-        subprocess.run, [REPRIEVE, *arguments], env=environment, capture_output=True, text=True, timeout=60
+        subprocess.run, [REPRIEVE, *arguments], env=environment, capture_output=True, text=True, timeout=120
     )
 
 

@@ -42,7 +42,7 @@ async def begin_upload(door: Process, site: Site, *, announced: int, sent: bytes
 
 
 async def push(door: Process, site: Site, content: bytes) -> httpx2.Response:
-    async with httpx2.AsyncClient(timeout=30) as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         return await client.post(
             f"{door.url}/v1/remittances?feed=main", content=content, headers=site.headers()
         )
@@ -77,7 +77,7 @@ async def test_a_broken_upload_leaves_no_file(site: Site, database: Database, tm
         async def is_clean() -> bool:
             return raw_files(tmp_path) == []
 
-        await until(is_clean, seconds=10)
+        await until(is_clean)
     assert await site.rows("select 1 from ingest.receipts") == []
 
 

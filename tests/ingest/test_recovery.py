@@ -272,7 +272,7 @@ async def test_files_that_have_to_wait_stand_before_no_other(site: Site, monkeyp
     stop = asyncio.Event()
     running = asyncio.create_task(reading.Reading(site.workshop, Health()).run(stop))
     try:
-        await until(is_read, seconds=20)
+        await until(is_read)
     finally:
         stop.set()
         await running
@@ -293,7 +293,7 @@ async def test_the_gauge_counts_all_files_that_wait(site: Site, monkeypatch: pyt
     stop = asyncio.Event()
     running = asyncio.create_task(reading.Reading(site.workshop, Health()).run(stop))
     try:
-        await until(counted, seconds=20)
+        await until(counted)
     finally:
         stop.set()
         await running

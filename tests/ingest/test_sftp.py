@@ -576,7 +576,7 @@ async def test_an_operator_sets_lists_and_removes_places_by_command(
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     seen = await command("sftp", "host-key", "127.0.0.1", "--port", str(remote.port))

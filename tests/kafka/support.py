@@ -100,7 +100,7 @@ async def change_parcels(engine: AsyncEngine, change: str) -> None:
         await connection.execute(text(f"update {TABLE.parcels} set {change}"))
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], *, seconds: float = 30) -> None:
+async def eventually(check: Callable[[], Awaitable[bool]], *, seconds: float = 90) -> None:
     """Wait until `check` holds, and fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not await check():
@@ -118,7 +118,7 @@ async def running(loop: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIter
     finally:
         died = task.exception() if task.done() else None
         stop.set()
-        await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 40)
+        await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 90)
         if died is not None and not isinstance(died, TooManyDeadLettersError):
             raise AssertionError("the loop died") from died
 
@@ -144,7 +144,7 @@ class Listener:
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
 
-    async def hear(self, number: int, *, seconds: float = 30) -> list[Any]:
+    async def hear(self, number: int, *, seconds: float = 90) -> list[Any]:
         """Wait until at least `number` records were heard in all."""
         deadline = time.monotonic() + seconds
         while len(self.records) < number:

@@ -66,7 +66,7 @@ def test_it_ends_with_sigterm():
     assert process.stdout is not None
     assert process.stdout.readline().startswith("ready 127.0.0.1:")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -76,7 +76,7 @@ command = [sys.executable, "-m", "services.embedded.broker", "--port", "0"]
 child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 child.stdout.readline()
 print(child.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -94,7 +94,7 @@ def test_it_ends_when_its_parent_is_killed():
     broker = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()
-    broker.wait(timeout=10)
+    broker.wait(timeout=60)
 
 
 @pytest.mark.apache

@@ -62,7 +62,7 @@ class Seen:
                 raise error
         self.facts.update(one.fact_id for one in facts)
 
-    async def have(self, number: int, *, seconds: float = 40) -> None:
+    async def have(self, number: int, *, seconds: float = 90) -> None:
         async def enough() -> bool:
             return len(self.facts) >= number
 
@@ -197,7 +197,7 @@ async def test_what_was_handled_but_not_committed_comes_again(broker: Broker, pr
     facts = [fact(number) for number in range(10)]
     await send(producer, *map(outgoing, facts))
     with pytest.raises(KilledError):
-        await asyncio.wait_for(loop(broker, producer, handle_and_die)(asyncio.Event()), 40)
+        await asyncio.wait_for(loop(broker, producer, handle_and_die)(asyncio.Event()), 90)
     async with running(loop(broker, producer, after.handle)):
         await after.have(10)
 
@@ -237,8 +237,8 @@ async def test_the_consumer_outlives_its_broker_even_if_that_forgets_everything(
             except UnavailableError:
                 return False
 
-        await eventually(accepted, seconds=60)
-        await seen.have(55, seconds=90)
+        await eventually(accepted)
+        await seen.have(55)
         assert not consumer.done()
 
     assert set(seen.facts) == {one.fact_id for one in (*first, *second)}
@@ -251,8 +251,8 @@ async def test_a_consumer_started_before_its_broker_waits_for_it(broker: Broker,
         await asyncio.sleep(1.5)
         assert not consumer.done()
         await broker.start()
-        await eventually(lambda: _accepted(producer, outgoing(fact())), seconds=60)
-        await seen.have(1, seconds=60)
+        await eventually(lambda: _accepted(producer, outgoing(fact())))
+        await seen.have(1)
 
 
 async def _accepted(producer: Producer, record: OutgoingRecord) -> bool:
@@ -270,12 +270,12 @@ async def test_a_release_that_fails_at_everything_stops_before_it_empties_the_to
 
     await send(producer, *(outgoing(fact(), value=b"{") for _ in range(300)))
     with pytest.raises(TooManyDeadLettersError):
-        await asyncio.wait_for(loop(broker, producer, handle)(asyncio.Event()), 60)
+        await asyncio.wait_for(loop(broker, producer, handle)(asyncio.Event()), 90)
     async with Listener(broker.bootstrap, DEAD_LETTERS) as listener:
         await listener.hear_nothing_more(seconds=1)
     fixed = Seen()
     async with running(loop(broker, producer, fixed.handle)) as consumer:
-        await asyncio.wait([consumer], timeout=20)
+        await asyncio.wait([consumer], timeout=90)
         assert isinstance(consumer.exception(), TooManyDeadLettersError)
 
 

@@ -178,7 +178,7 @@ async def test_a_relay_that_parks_and_marks_holds_no_parcel_while_it_waits_for_a
         await _lock(settling, one)
         async with running(relay.run) as relaying:
             await eventually(lambda: _somebody_waits(engine))
-            await asyncio.wait_for(_lock(settling, other), 10)
+            await asyncio.wait_for(_lock(settling, other), 30)
             await settling.rollback()
             await eventually(lambda: _is(engine, "attempts = 1", 2))
             assert await count(engine, "parked_at is not null") == 1

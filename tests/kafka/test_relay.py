@@ -129,7 +129,7 @@ async def test_a_broker_that_lost_everything_gets_everything_unsettled_again(
         await broker.forget()
         await broker.start()
         async with Listener(broker.bootstrap) as listener:
-            heard = await listener.hear(50, seconds=60)
+            heard = await listener.hear(50)
             await listener.hear_nothing_more()
         assert not relay.done()
 
@@ -145,7 +145,7 @@ async def test_rows_wait_for_a_broker_that_is_away(broker: Broker, producer: Pro
         assert await count(engine, "attempts > 0") == 0
         await broker.start()
         async with Listener(broker.bootstrap) as listener:
-            heard = await listener.hear(20, seconds=60)
+            heard = await listener.hear(20)
         await eventually(lambda: is_count(engine, "attempts > 0", 20))
 
     assert set(ids(heard)) == {str(one.message_id) for one in messages}

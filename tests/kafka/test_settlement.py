@@ -103,7 +103,7 @@ async def test_every_message_is_settled_even_if_the_broker_dies_and_forgets(
 
     async with running(lambda stop: whole_loop(stop, broker, producer, engine, ledger)):
         await put(engine, messages([fact() for _ in range(300)]))
-        await eventually(lambda: settled(300), seconds=60)
+        await eventually(lambda: settled(300))
 
         await put(engine, messages([fact() for _ in range(700)]))
         await eventually(lambda: settled(310))
@@ -134,8 +134,8 @@ async def test_what_was_parked_is_listed_and_replayed(
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client,
     ):
         await put(engine, messages([good, bad]))
-        await eventually(lambda: is_so("settled_at is not null"), seconds=60)
-        await eventually(lambda: is_so("parked_reason = 'LookupError'"), seconds=60)
+        await eventually(lambda: is_so("settled_at is not null"))
+        await eventually(lambda: is_so("parked_reason = 'LookupError'"))
 
         (listed,) = (await client.get("/v1/parked", headers=operator)).json()["data"]
         assert (listed["message_id"], listed["type"], listed["reason"]) == (
@@ -154,10 +154,10 @@ async def test_what_was_parked_is_listed_and_replayed(
         async def all_settled() -> bool:
             return await count(engine, "settled_at is not null") == 2
 
-        await eventually(all_settled, seconds=60)
+        await eventually(all_settled)
         repaired = await client.post("/v1/reconciliation/repair", headers=operator, json={"items": [item]})
         assert repaired.json() == {"made_due": 1}
-        await eventually(all_settled, seconds=60)
+        await eventually(all_settled)
 
         both = await client.post("/v1/parked/replay", headers=operator, json={"items": [item], "all": True})
         neither = await client.post("/v1/parked/replay", headers=operator, json={})

@@ -36,7 +36,7 @@ def process(body: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def ended(started: subprocess.Popen[str]) -> tuple[int, str, list[dict[str, Any]]]:
-    out, err = started.communicate(timeout=20)
+    out, err = started.communicate(timeout=60)
     return started.returncode, out, [json.loads(line) for line in err.splitlines()]
 
 

@@ -95,7 +95,7 @@ class ApacheBroker:
         try:
             while names := [name for name in await admin.list_topics() if not name.startswith("__")]:
                 await admin.delete_topics(names)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while await self._remembers_offsets(admin):
                 assert time.monotonic() < deadline, "the groups keep their offsets"
                 await asyncio.sleep(0.05)

@@ -28,7 +28,7 @@ from shared.kafka.received import receive
 from shared.postgres import transaction
 from tests.tracker.support import KEY, ORGANIZATION, denial, outcome
 
-SECONDS = 60
+SECONDS = 120
 JAN, FEB = date(2026, 1, 10), date(2026, 2, 10)
 
 
@@ -259,7 +259,7 @@ async def test_kill_9_in_the_middle_loses_nothing_and_doubles_nothing(settings, 
         await until(done)
     finally:
         worker.terminate()
-        status = worker.wait(20)
+        status = worker.wait(60)
 
     cases = await select("select claim_key, state from tracker.cases")
     assert status == 0

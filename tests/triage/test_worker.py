@@ -32,7 +32,7 @@ from tests.triage.conftest import Triage
 from tests.triage.messages import adjudication, denial, fact
 from tests.triage.test_deciding import refusing
 
-SECONDS = 60
+SECONDS = 120
 
 
 async def test_events_are_decided_sent_and_settled(work: "Work"):
@@ -150,13 +150,13 @@ async def test_workers_killed_while_they_work_leave_every_event_decided_once(wor
         for kills in range(1, 4):
             await eventually(lambda kills=kills: work.decided(kills * 400))
             first.send_signal(signal.SIGKILL)
-            first.wait(10)
+            first.wait(30)
             first, second = second, work.process(tmp_path / f"{kills + 2}.log")
-        await eventually(lambda: work.decided(3000), seconds=120)
+        await eventually(lambda: work.decided(3000))
     finally:
         for process in (first, second):
             process.kill()
-            process.wait(10)
+            process.wait(30)
 
     found = await work.triage.rows("select event_id, revision from triage.decisions")
     assert len(found) == 3000

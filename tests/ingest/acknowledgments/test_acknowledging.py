@@ -259,7 +259,7 @@ async def test_the_loop_acknowledges_with_real_processes_until_it_is_stopped(
     stop, validators = asyncio.Event(), Validators()
     loop = asyncio.create_task(Acknowledging(site.engine, site.vault, validators, Health()).run(stop))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             for one in receipts:
                 while (await answer(site, one)).status_code == 202:
                     await asyncio.sleep(0.05)
@@ -311,7 +311,7 @@ async def test_a_worker_that_is_killed_again_and_again_acknowledges_each_file_on
         for goal in (1, 2, len(pushed)):
             with serve("ingest-worker", database=database, broker=broker, folder=tmp_path) as worker:
                 await worker.ready()
-                await until(partial(_at_least, made, goal), seconds=120)
+                await until(partial(_at_least, made, goal))
                 worker.kill()
     finally:
         await broker.kill()

@@ -131,7 +131,7 @@ async def test_a_process_ends_with_its_owner():
     assert process.stdin is not None
     process.stdin.close()  # as the kernel does when the owner is killed
 
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 def is_running(pid: int) -> bool:
