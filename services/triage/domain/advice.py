@@ -156,7 +156,10 @@ def _of_another_team(situation: Situation, states: States) -> Choice:
         return Choice(action, _governing(_DISPUTE, states))
     ways = tuple(way for way in _DISPUTE if way[0] in own)
     if not _lapsed(ways, situation, states) and not (own <= APPEALS and _lapsed(_DISPUTE, situation, states)):
-        return Choice(action, _governing(ways, states))
+        # A talk between physicians runs beside an appeal, and its last day is none of the appeal's.
+        mine = tuple(way for way in ways if way[1] == action)
+        others = tuple(way for way in ways if way[1] != "request_peer_to_peer")
+        return Choice(action, _governing(mine, states) or _governing(others, states))
     return _left(_DISPUTE, situation, states) or Choice("appeal")
 
 

@@ -71,8 +71,9 @@ class Dates(Struct, frozen=True, cache_hash=True):
     What there is to look a day up in, as far as it is asked: denials that are alike in it have the same days.
 
     `lines` are the first and last days of the lines that were denied, none where the denial is the claim's.
-    `upheld`: the payer decided the level before. `told` are dates from people. `first` is the remittance that
-    told the same first, `sure` False where it may be of another claim.
+    `upheld`: the payer decided the level before; `upheld_by`: the remittance that said so first, if not this
+    one. `told` are dates from people. `first` is the remittance that told the same first, `sure` False where
+    it may be of another claim.
     """
 
     paper: Paper
@@ -88,6 +89,20 @@ class Dates(Struct, frozen=True, cache_hash=True):
     told: tuple[tuple[FactKind, Day], ...] = ()
     first: Paper | None = None
     sure: bool = True
+    upheld_by: Paper | None = None
+
+    @property
+    def decided(self) -> bool | None:
+        """
+        Tell whether the payer has decided a level since it denied the claim. None: one, nobody said which.
+
+        A decision told from before the denial refused the authorization, and no appeal.
+        """
+        told = next((day for kind, day in self.told if kind == "prior_decision_date"), None)
+        denied = self.first or self.paper
+        if told is not None and (self.upheld or _plain(told) >= denied.on):
+            return True
+        return None if self.upheld else False
 
 
 class Sought(Struct, frozen=True, kw_only=True):
@@ -129,8 +144,17 @@ def dates_of(sought: Sought, event: ClaimDenied, facts: Facts, reading: Classifi
         )
     if not facts.dates and told.first is None:
         return dates
-    first = None if told.first is None else Paper(told.first.payer_date, told.first.payer_date_source)
-    return replace(dates, told=tuple(facts.dates.items()), first=first, sure=told.sure)
+    return replace(
+        dates,
+        told=tuple(facts.dates.items()),
+        first=_paper(told.first),
+        sure=told.sure,
+        upheld_by=_paper(told.upheld) if upheld else None,
+    )
+
+
+def _paper(event: ClaimDenied | None) -> Paper | None:
+    return None if event is None else Paper(event.payer_date, event.payer_date_source)
 
 
 def _days_of_lines(
@@ -301,7 +325,7 @@ def _coverage_known(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
 def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     now = _of_paper(dates.paper)
     if dates.first is None:
-        return now
+        return _upholding(now) if dates.upheld else now
     first = _of_paper(dates.first)
     if dates.sure:
         source = f"{first.source}, of the earliest remittance that told this denial"
@@ -312,6 +336,12 @@ def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
         latest=now.latest,
         source="an earlier remittance that may be of the same claim, or from this one",
     )
+
+
+def _upholding(now: Start) -> Start:
+    """What a remittance upholds was told before it: its day is the latest."""
+    source = f"{now.source}: the denial that it upholds was told before"
+    return replace(now, earliest=None, source=source, missing="denial_letter_date")
 
 
 def _of_paper(paper: Paper) -> Start:
@@ -350,7 +380,8 @@ def _prior_decision(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
         return told
     if dates.upheld or (not later_level and dates.category == "authorization_denied"):
         source = "the remittance's day: the decision was on or before it"
-        day = _remittance(dates, later_level).latest
+        upholding = dates.upheld_by or dates.paper
+        day = (_of_paper(upholding) if dates.upheld else _remittance(dates, later_level)).latest
         if day is not None:
             return Start(anchor="prior_decision", latest=day, source=source, missing="prior_decision_date")
     return Start(anchor="prior_decision", missing="prior_decision_date")

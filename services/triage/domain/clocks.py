@@ -30,6 +30,8 @@ SILENT = "the payer's policy states no window for a retroactive request: ask the
 PERHAPS = "the payer's own windows hang on what nobody recorded: until then plan by this, if it ends first"
 """Why the default policy's range stands beside windows that may not be this claim's."""
 _PERHAPS_LABEL = "Retroactive request, if the payer's own window is not this claim's: ask the payer"
+_DECIDED = "the payer has decided it: the next level is what is left"
+_PERHAPS_DECIDED = "the remittance upholds an earlier decision: if that answered this, it is used up"
 _LENT = {SILENT: _SILENT_LABEL, PERHAPS: _PERHAPS_LABEL}
 
 
@@ -58,12 +60,13 @@ class Permission(Struct, frozen=True, kw_only=True):
 
 
 class Standing(Struct, frozen=True, cache_hash=True):
-    """A rule that concerns a claim. `lent`: why the default lends it."""
+    """A rule that concerns a claim. `lent`: why the default lends it. `followed`: a level comes after it."""
 
     rule: ClockRule
     permission: Permission
     review: Review | None
     lent: str | None = None
+    followed: bool = False
 
 
 class Standings(Struct, frozen=True, kw_only=True, eq=False):
@@ -91,8 +94,7 @@ def clocks_of(standings: Standings, dates: Dates, calendar: Calendar) -> tuple[R
     """
     running = [_started(standing, dates, calendar) for standing in standings.rules]
     if not standings.remarks.isdisjoint(APPEAL_DAYS):
-        start = start_of(("remit_date",), "earliest", dates, later_level=False)
-        running += _announced(start, calendar, standings.remarks, standings.zone)
+        running += _announced(_telling(dates), calendar, standings.remarks, standings.zone)
     if len(running) > 1:
         running.sort(key=_order)
     return tuple(running)
@@ -148,7 +150,7 @@ def standings_of(
     silence does not forbid. So it is beside windows that hang on what nobody knows. `limited`: a person
     recorded a filing limit.
     """
-    standings = _standing(match, kinds, known, remarks)
+    standings = _followed(_standing(match, kinds, known, remarks))
     if limited and _CORRECTED in kinds:
         standings += _filing_limit(match, known, remarks, standings)
     return Standings(
@@ -181,6 +183,15 @@ def _standing(
         why = PERHAPS if own else SILENT
         found += [msgspec.structs.replace(one, lent=why) for one in lent if one is not None]
     return found
+
+
+def _followed(standings: list[Standing]) -> list[Standing]:
+    """Mark the levels whose decision opens another one."""
+    before = {one.rule.entry.after for one in standings}
+    return [
+        msgspec.structs.replace(one, followed=True) if one.rule.entry.kind in before else one
+        for one in standings
+    ]
 
 
 def _covers_all(standings: Sequence[Standing]) -> bool:
@@ -245,11 +256,32 @@ def _started(standing: Standing, dates: Dates, calendar: Calendar) -> RunningClo
     count = _running if dates.told else _remembered
     if rule.window is None:
         return count(standing, None, (), calendar)
+    if standing.followed and dates.decided is not False:
+        permission = _spent(standing.permission, surely=dates.decided is True)
+        standing = msgspec.structs.replace(standing, permission=permission)
     if entry.restarts_on_repeat:
-        dates = msgspec.structs.replace(dates, first=None, sure=True)
+        anew = dates.upheld and "remit_date" not in entry.anchors
+        dates = msgspec.structs.replace(dates, first=None, sure=True, upheld=anew)
     start = start_of(entry.anchors, entry.choose, dates, later_level=entry.after is not None)
     caps = [start_of((anchor,), "earliest", dates, later_level=False) for anchor, _ in rule.caps]
     return count(standing, start, tuple(caps), calendar)
+
+
+def _spent(permission: Permission, *, surely: bool) -> Permission:
+    """Say that the payer has decided a level, or may have: it takes none twice."""
+    if permission.permitted is False:
+        return permission
+    if surely:
+        return Permission(permitted=False, reasons=(_DECIDED,))
+    reasons = (*permission.reasons, _PERHAPS_DECIDED)
+    return msgspec.structs.replace(permission, permitted=None, reasons=reasons)
+
+
+def _telling(dates: Dates) -> Start:
+    """Give the day that the payer's own words count from: of what it upholds, the upholding's."""
+    if dates.upheld:
+        dates = msgspec.structs.replace(dates, upheld=False, first=dates.upheld_by, sure=True)
+    return start_of(("remit_date",), "earliest", dates, later_level=False)
 
 
 @lru_cache(maxsize=64)
@@ -291,7 +323,8 @@ def _clock(standing: Standing, start: Start | None, caps: Sequence[Start], calen
             reasons += _why_a_range(rule, start, missing)
             reasons += dict.fromkeys(one.end.why for one in (low, high) if one.end.why)
         if entry.after is not None and start.earliest is None and permission.permitted is not False:
-            reasons.append(f"it opens with the decision on the {entry.after.replace('_', ' ')}")
+            opens = "it opens with" if start.latest is None else "it is open if what is upheld was"
+            reasons.append(f"{opens} the decision on the {entry.after.replace('_', ' ')}")
     settled = low is not None and high is not None and low.at == high.at
     waits = entry.after is not None and start is not None and start.earliest is None
     # Where a cap ends the clock, the day that the cap counts from is the one that matters.

@@ -121,7 +121,9 @@ def _human(
 def _undated(match: PayerMatch, advice: Advice, phases: Sequence[Phase]) -> list[str]:
     """Say that the way ahead has no certain end: a bound is shown, and only a person can make it a date."""
     if advice.governing is None:
-        dated = any(one.permitted is not False and one.settled for one in phases)
+        if advice.exhausted:
+            return []
+        dated = any(one.settled and one.state not in SHUT for one in phases)
         return [] if dated else ["no rule that we know states a time limit"]
     governing = phases[advice.governing]
     if governing.permitted is None and (reason := _unsure(phases)):

@@ -64,7 +64,7 @@ def on_day(running: RunningClock, as_of: date) -> ClockOnDay:
     """Look at a clock on a day."""
     clock, rule = running.clock, running.rule
     state, when = state_of(clock, as_of), _by_when(clock, as_of)
-    waits = rule is not None and rule.entry.after is not None and clock.anchor_date is None
+    waits = rule is not None and rule.entry.after is not None and not _has_begun(clock)
     phase = Phase(
         rule=rule,
         review=running.review,
@@ -86,6 +86,10 @@ def on_day(running: RunningClock, as_of: date) -> ClockOnDay:
         ahead=end_ahead(clock, as_of) if begun(clock) and not waits else None,
         weight=None if waits else time_weight(clock, as_of),
     )
+
+
+def _has_begun(clock: Clock) -> bool:
+    return clock.anchor_date is not None or clock.earliest is not None or clock.latest is not None
 
 
 def _by_when(clock: Clock, as_of: date) -> str:

@@ -25,11 +25,12 @@ class Told(Struct, frozen=True, kw_only=True, eq=False):
     What earlier remittances say of a denial.
 
     `first` is the earliest that told it; `sure` False: it may be of another claim under the same number.
-    `paid` is the payment that this denial takes back.
+    `paid` is the payment that this denial takes back. `upheld` is the earliest that surely upheld it.
     """
 
     first: ClaimDenied | None = None
     sure: bool = True
+    upheld: ClaimDenied | None = None
     paid: ClaimObserved | None = None
 
 
@@ -44,16 +45,18 @@ def told_before(event: ClaimDenied, classification: Classification, history: Seq
     tells nothing by itself: what it reverses does.
     """
     codes = _services(event, classification.pattern.lines)
-    first, sure = None, True
+    first, sure, upheld = None, True, None
     for other in sorted(history, key=lambda one: (one.payer_date, one.event_id), reverse=True):
         same = _same_claim(other, event) if other.payer_date < event.payer_date else False
         if same is False or isinstance(other, ClaimReversed):
             continue
         if isinstance(other, ClaimDenied) and _tells_the_same(other, classification, codes):
             first, sure = other, sure and same is True
+            if same is True and classify(other).pattern.upheld:
+                upheld = other
         elif _pays(other, codes):
-            return Told(first=first, sure=sure, paid=other if first is None else None)
-    return TOLD_NOW if first is None else Told(first=first, sure=sure)
+            return Told(first=first, sure=sure, paid=other if first is None else None, upheld=upheld)
+    return TOLD_NOW if first is None else Told(first=first, sure=sure, upheld=upheld)
 
 
 def _same_claim(one: ClaimObserved, two: ClaimObserved) -> bool | None:
@@ -107,8 +110,10 @@ def _codes(line: ServiceLine) -> list[str]:
 
 
 def _tells_the_same(other: ClaimDenied, classification: Classification, codes: frozenset[str]) -> bool:
-    told = classify(other)
-    same_kind = told.main.category == classification.main.category
+    """A remittance that upholds names no reason: what it upholds is any denial of these services before."""
+    told, pattern = classify(other), classification.pattern
+    upholds = pattern.upheld and not pattern.auth_related
+    same_kind = upholds or told.main.category == classification.main.category
     return same_kind and not _differ(_services(other, told.pattern.lines), codes)
 
 

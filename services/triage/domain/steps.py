@@ -70,15 +70,16 @@ def _of_another_team(situation: Situation, choice: Choice) -> Iterator[Step]:
     elif route is not None and (action, route) in OF_A_ROUTE:
         yield Step(action, ROUTE_WORDS[route], choice.governing)
     else:
-        yield Step(action, ACTION_WORDS[action])
+        yield Step(action, ACTION_WORDS[action], choice.governing if action in OWN_CLOCKS else None)
     if situation.party == "patient" and situation.main.category != "unclear":
         yield Step("review_patient_billing", "Review before any bill: the payer puts it on the patient (PR)")
 
 
 def _beside(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
-    """Give the disputes that run beside an action of another team, each with its own last day."""
+    """Give the disputes that run beside an action of another team, each with its last day; what is asked."""
     if choice.action in OWN_CLOCKS and situation.remarks.isdisjoint(RESEND):
         yield from _alternatives(situation, choice, states)
+        yield from _to_find_out(states)
 
 
 def _before_a_bill(situation: Situation) -> Iterator[Step]:

@@ -138,6 +138,7 @@ FOLLOWS = {
     ("_draft", "dates.told"): "what people told about days is not remembered",
     ("_prospect", "situation.auth_related"): "it follows from the reading",
     ("_running", "start.anchor"): "it follows from the rule and what the day comes from",
+    ("_running", "standing.followed"): "what it asks is answered before: in the permission",
     ("_running", "start.missing"): "it follows from the rule and what the day comes from",
     ("window_of", "kept"): "policies make their windows before anything is decided",
 }

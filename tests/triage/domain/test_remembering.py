@@ -357,6 +357,16 @@ def asked_of(payer, filing, reasons=(("197", "CO"), ("197", "PR"), ("193", "CO")
             for policies in (REPLACED, SHIPPED)
         ]
         asked.append({"event": event, **others, "calendar": HOLIDAYS})
+    upheld = denial(refused("193"), lines=VISIT, payer=payer, filing_indicator=filing)
+    upheld = replace(upheld, remarks=(remark("MA01"),))
+    told = replace(EARLIER[0], payer=upheld.payer)
+    before = replace(upheld, event_id=UUID(int=9), payer_date=date(2026, 3, 12))
+    later, undated = (
+        replace(before, payer_date=date(2026, 3, 13)),
+        replace(before, payer_date_source="receipt"),
+    )
+    upholding = [[], [before], [later], [undated]]
+    asked += [{"event": upheld, **others, "history": [told, *one]} for one in upholding]
     return asked
 
 
