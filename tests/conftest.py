@@ -1,12 +1,16 @@
 """Fixtures that all tests share. The database is real; see tests/support/."""
 
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from shared import clock
 from tests.support.brokers import apache_kafka, broker  # noqa: F401  fixtures
 from tests.support.database import Database, PostgresForTests
 
@@ -47,6 +51,16 @@ async def shared_database(postgres_server: PostgresForTests) -> AsyncIterator[Da
     """The same for the tests of one module, which do not mind what the others left in it."""
     async with postgres_server.lent() as fresh:
         yield fresh
+
+
+@pytest.fixture
+def same_day() -> None:
+    """For tests that count days: none begins in the last minute of one, here or where the payers are."""
+    for zone in ("UTC", "America/New_York"):
+        soon = clock.now().astimezone(ZoneInfo(zone)) + timedelta(minutes=1)
+        into = timedelta(hours=soon.hour, minutes=soon.minute, seconds=soon.second)
+        if into < timedelta(minutes=1):
+            time.sleep(60 - into.total_seconds())
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,12 @@
 """One queue: what presses comes first, one's own before nobody's, and each case says why it stands there."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
+from shared.clock import now
 from shared.contracts.claim import Adjustment
 from tests.tracker.site import page
 from tests.tracker.support import clock, outcome
-
-NOW = datetime.now(UTC)
 
 
 async def worklist(client, **query) -> dict:
@@ -40,7 +39,7 @@ async def test_the_queue_is_in_the_documented_order_with_its_reasons(site, deny)
         ("month", 25, 50),
         ("theirs", 0.5, 90),
     ):
-        ends = () if days is None else (clock(NOW + timedelta(days=days)),)
+        ends = () if days is None else (clock(now() + timedelta(days=days)),)
         await deny(claim_number=name, clocks=ends, priority=priority, charge=1240)
     known = await ids(site)
     biller, supervisor = site["biller"], site["supervisor"]
@@ -62,15 +61,15 @@ async def test_the_queue_is_in_the_documented_order_with_its_reasons(site, deny)
     assert named(await worklist(supervisor))[0] == "theirs"
 
 
-async def test_a_follow_up_that_is_due_brings_a_case_forward(site, deny):
-    await deny(claim_number="deadline", clocks=(clock(NOW + timedelta(days=2)),), priority=90)
-    await deny(claim_number="asked", clocks=(clock(NOW + timedelta(days=60)),), priority=5)
+async def test_a_follow_up_that_is_due_brings_a_case_forward(same_day, site, deny):
+    await deny(claim_number="deadline", clocks=(clock(now() + timedelta(days=2)),), priority=90)
+    await deny(claim_number="asked", clocks=(clock(now() + timedelta(days=60)),), priority=5)
     known = await ids(site)
     await step(
         site["biller"],
         known["asked"],
         kind="follow_up_scheduled",
-        on=NOW.date().isoformat(),
+        on=now().date().isoformat(),
     )
 
     told = await worklist(site["biller"])
@@ -81,7 +80,7 @@ async def test_a_follow_up_that_is_due_brings_a_case_forward(site, deny):
 
 async def test_pages_of_the_queue_neither_repeat_nor_leave_out(site, deny):
     for number in range(11):
-        ends = () if number % 4 == 0 else (clock(NOW + timedelta(days=number * 3)),)
+        ends = () if number % 4 == 0 else (clock(now() + timedelta(days=number * 3)),)
         await deny(claim_number=f"C{number}", clocks=ends, priority=number % 3)
 
     whole = named(await worklist(site["biller"]))
