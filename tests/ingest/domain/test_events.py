@@ -1,4 +1,5 @@
 import os
+import re
 from datetime import date
 from decimal import Decimal
 from uuid import UUID
@@ -159,6 +160,10 @@ def test_people_are_sealed_and_found_by_their_indexes(sealer):
 def test_no_person_and_no_personal_number_leaves_in_the_open(sealer):
     for one in (sealer, None):
         text = encode(event_of(*FULL, sealer=one)[0]).decode()
+        text, sealed = re.subn(
+            r"s1\.\d{6}\.[A-Za-z0-9_=-]+", "", text
+        )  # noise, in which any three letters may stand
+        assert bool(sealed) is bool(one)
         assert not [
             name for name in ("JANE", "DOE", "ROE", "219099999", "MRN-5512", '"M1"', '"M2"') if name in text
         ]
