@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -292,14 +292,7 @@ async def test_a_file_that_is_shredded_before_it_was_read_is_closed_and_says_why
     if shredded == "file":
         await site.rows("update ingest.receipts set wrapped_key = null, shredded_at = now() returning 1")
     else:
-        async with transaction(site.owner) as connection:
-            await rows(
-                connection,
-                "insert into access.data_keys (organization_id, month, wrapped_key, shredded_at)"
-                " values (:organization, :month, null, now()) returning 1",
-                organization=site.organization_id,
-                month=date(now().year, now().month, 1),
-            )
+        await shred_this_month(site, site.organization_id)
     await site.read_due()
     receipt = (await site.get(f"/v1/remittances/{pushed.json()['receipt_id']}")).json()
 
