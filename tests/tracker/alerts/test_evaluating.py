@@ -123,14 +123,14 @@ def near(days: float, **given):
 
 
 _PASS = text("""
-    update tracker.cases set opened_at = opened_at - (next_deadline_at - now()) - interval '1 second',
-        deadlines = array[now() - interval '1 second'], next_deadline_at = now() - interval '1 second'
+    update tracker.cases set opened_at = opened_at - (next_deadline_at - now()) - interval '10 minutes',
+        deadlines = array[now() - interval '10 minutes'], next_deadline_at = now() - interval '10 minutes'
     where claim_key = :claim_key and cardinality(deadlines) = 1
 """)
 
 
 async def pass_deadline(engine, one) -> None:
-    """Let a case be as old as it is when its deadline has just passed."""
+    """Let a case be as old as it is when its deadline has passed, a while before the tests' clock began."""
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
         assert (await connection.execute(_PASS, {"claim_key": one.claim_key})).rowcount == 1
 
