@@ -31,12 +31,7 @@ from shared.http.server import serve
 from shared.postgres import create_engine
 from tests.security.support import a_key
 from tests.support.database import Database
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from tests.support.ports import free_port
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import httpx2
 from tests.ingest.site import MASTER_KEY_TEXT
 from tests.support.brokers import Broker
 from tests.support.database import Database
+from tests.support.ports import free_port
 
 REPRIEVE = str(Path(sys.executable).with_name("reprieve"))
 START_SECONDS = 120
@@ -62,7 +62,7 @@ def serve(
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
     """Run `reprieve serve PROCESS` and kill it at the end, if it is still there."""
-    port = _free_port()
+    port = free_port()
     log = folder / f"{process}-{port}.log"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("REPRIEVE_")},
@@ -86,12 +86,6 @@ def serve(
     finally:
         if child.poll() is None:
             running.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 async def until(condition, *, seconds: float = 120.0):

@@ -256,7 +256,7 @@ async def test_who_shows_unknown_keys_keeps_nobody_waiting_for_the_issuer(
     monkeypatch.setattr(oidc, "_ASK_AGAIN_SECONDS", 0.0)
     stranger = asyncio.create_task(reader.read(issuer.token(kid="two")))
     await asked.wait()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         assert (await reader.read(issuer.token())).subject == "dana"
     stranger.cancel()
 

@@ -15,13 +15,14 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 HOST = "127.0.0.1"
 
@@ -42,8 +43,8 @@ class ApacheKafka:
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         self.jars = fetch()
         self.folder = folder
-        self.port = port or _free_port()
-        self._controller_port = _free_port()
+        self.port = port or free_port()
+        self._controller_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._mourner: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -211,12 +212,6 @@ def _copy_dependencies(target: Path) -> None:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         told = str(error.stdout or "")[-1000:]
         raise MissingKafkaError(f"Maven could not fetch Apache Kafka's jars.\n{told}") from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> None:

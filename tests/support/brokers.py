@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from shared.kafka.relay import EMBEDDED_WINDOW_BYTES_PER_PARTITION, WINDOW_BYTES_PER_PARTITION
 from shared.kafka.topics import create_topics
 from tests.support.apache_kafka import ApacheKafka, MissingKafkaError
+from tests.support.ports import free_port
 
 
 class EmbeddedBroker:
@@ -29,7 +30,7 @@ class EmbeddedBroker:
     keeps_its_disk = False
 
     def __init__(self) -> None:
-        self._port = 0
+        self._port = free_port()
         self._process: subprocess.Popen[str] | None = None
 
     @property

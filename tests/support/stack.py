@@ -17,13 +17,14 @@ from typing import Any
 
 import psutil
 
+from tests.support.ports import PORTS_FROM
+
 REPRIEVE = str(Path(sys.executable).with_name("reprieve"))
 READY_SECONDS = 150
 
 # Two stacks that live at once, in two processes of pytest, never want one port: while a killed process of the
-# one is started again, its port looks free to the other. All are below those that the system gives to clients.
-_PORTS_FROM = 10_000 + 10_000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2)
-_bases = itertools.count(_PORTS_FROM, 20)
+# one is started again, its port looks free to the other.
+_bases = itertools.count(PORTS_FROM, 20)
 
 
 def wait_until(true: Callable[[], Any], *, seconds: float, what: str) -> Any:

@@ -1,7 +1,6 @@
 """tracker-api as a process: it says what it lacks, answers when it has it, and stops when told."""
 
 import asyncio
-import socket
 import time
 
 import httpx2
@@ -9,13 +8,12 @@ import pytest
 
 from services.tracker.app import PROCESSES
 from shared.errors import InvalidInputError
+from tests.support.ports import free_port
 from tests.tracker.site import MASTER_KEY
 
 
 async def test_the_api_is_ready_with_a_database_and_stops_when_told(database, monkeypatch):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("REPRIEVE_DATABASE_URL", database.url("reprieve_tracker"))
     monkeypatch.setenv("REPRIEVE_MASTER_KEY", MASTER_KEY)
     monkeypatch.setenv("REPRIEVE_PORT", str(port))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from shared.kafka.envelope import write_headers
 from shared.kafka.producer import OutgoingRecord, open_producer
 from shared.kafka.received import receive
 from shared.postgres import transaction
+from tests.support.ports import free_port
 from tests.tracker.support import KEY, ORGANIZATION, denial, outcome
 
 SECONDS = 120
@@ -58,12 +58,6 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
     while not await true():
         assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

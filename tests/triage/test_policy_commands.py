@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from services.triage.domain.differences import differences
 from services.triage.policy_commands import to_publish
 from shared.errors import ConflictError
 from shared.http.server import serve
+from tests.support.ports import free_port
 from tests.triage.conftest import SHIPPED
 from tests.triage.policies import policy_text
 from tests.triage.test_publishing import Site, site
@@ -29,10 +29,7 @@ Run = Callable[..., Awaitable[Result]]
 @pytest.fixture
 async def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
     """Run a command as an admin against triage's API on a port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    stop = asyncio.Event()
+    stop, port = asyncio.Event(), free_port()
     serving = asyncio.create_task(serve(api(site.triage.engine, SHIPPED), "127.0.0.1", port, stop))
     monkeypatch.setenv("REPRIEVE_TRIAGE_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("COLUMNS", "200")

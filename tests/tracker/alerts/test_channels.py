@@ -26,6 +26,7 @@ from services.tracker.alerts.domain.notification import Destination, Secret
 from services.tracker.alerts.domain.outcomes import Delivered, Rejected, TryLater
 from services.tracker.alerts.templates.slack import message
 from shared.errors import InvalidInputError
+from tests.support.ports import free_port
 from tests.tracker.alerts.conftest import CONTENT, notification
 from tests.tracker.alerts.illness import Answer, FakeServer
 
@@ -461,19 +462,14 @@ def mail():
     running = []
 
     def start(mailbox, certificate=None, **more) -> EmailSettings:
-        import socket
-
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         controller = mail_server(mailbox, certificate, password=more.pop("password", None))
-        controller.port = port
+        controller.port, controller.ready_timeout = free_port(), 60
         controller.start()
         running.append(controller)
         given = {"security": "starttls" if certificate else "none", **more}
         return EmailSettings(
             host="127.0.0.1",
-            port=port,
+            port=controller.port,
             sender="reprieve@clinic.example",
             recipients=["a@clinic.example", "b@clinic.example"],
             **given,

@@ -17,6 +17,7 @@ from services.tracker.alerts.network import (
     is_public,
     read_retry_after,
 )
+from tests.support.ports import free_port
 from tests.tracker.alerts.illness import DRIP, HANG, Answer, FakeServer
 
 INSIDE = [
@@ -217,9 +218,7 @@ async def test_an_answer_has_one_time_limit_for_all_of_it(receiver, hasty, illne
 
 
 async def test_nobody_there_is_said_so(network):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     with pytest.raises(DestinationError, match="not_connected"):
         await network.post(f"http://127.0.0.1:{port}/", content=b"", headers={})

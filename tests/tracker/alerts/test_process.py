@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import os
-import socket
 import sys
 import time
 from collections import Counter
@@ -18,18 +17,13 @@ from services.tracker.alerts.store import channels, notifications
 from shared.postgres import create_engine, transaction
 from shared.security.administration import create_organization, create_principal_with_key
 from shared.security.sealing import MasterKey
+from tests.support.ports import free_port
 from tests.tracker.alerts.conftest import CONTENT
 from tests.tracker.alerts.illness import HANG, RESET, Answer, FakeServer
 from tests.tracker.alerts.test_channels import OLD_KEY, PagerDuty, Slack
 from tests.tracker.site import MASTER_KEY
 
 SECONDS = 120
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
