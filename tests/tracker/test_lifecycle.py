@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.tracker.domain.allowed import allowed_steps, check_duplicate, check_given_up, check_step
+from services.tracker.domain.allowed import (
+    allowed_steps,
+    check_day,
+    check_duplicate,
+    check_given_up,
+    check_step,
+)
 from services.tracker.domain.completing import completed
 from services.tracker.domain.fold import denied_claims, fold
 from services.tracker.domain.observations import observe
@@ -30,7 +36,7 @@ from services.tracker.domain.states import (
 from services.tracker.domain.steps import Made, Step, read_step, write_step
 from services.tracker.domain.work import LATE_PART
 from shared.contracts.decision import FollowUp
-from shared.errors import ConflictError, DeniedError
+from shared.errors import ConflictError, DeniedError, InvalidInputError
 from tests.tracker.support import DEADLINE, clock, denial, line, outcome
 
 JAN, FEB, MAR, APR = (date(2026, month, 10) for month in (1, 2, 3, 4))
@@ -371,6 +377,47 @@ def test_asking_goes_on_while_something_waits_and_ends_with_the_answer():
     story.does(step("determine", **RETRO, on=FEB, outcome="denied"))
     assert story.case.follow_up_on is None
     assert completed(asked, story.case, denied.standing).next_on is None
+
+
+def test_asking_goes_on_while_another_request_waits_than_the_one_that_was_answered():
+    story = Story(denial(on=JAN)).does(submit()).does(step("peer_to_peer", on="2026-01-20", outcome="denied"))
+    [denied] = denied_claims(story.observations, story.cases)
+    asked = step("follow_up_done", on="2026-01-26", outcome="still in review")
+
+    assert story.case.state == "denied"
+    assert completed(asked, story.case, denied.standing).next_on == date(2026, 2, 9)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        SUBMIT,
+        {"kind": "information_requested", **RETRO, "what": "notes"},
+        {"kind": "information_sent", **RETRO, "channel": "fax"},
+        {"kind": "determine", **RETRO, "outcome": "approved"},
+        {"kind": "peer_to_peer", "outcome": "denied"},
+        {"kind": "corrected_claim_sent"},
+        {"kind": "follow_up_done", "outcome": "asked"},
+    ],
+    ids=lambda told: told["kind"],
+)
+def test_what_was_done_was_done_on_a_day_that_has_come_somewhere(told):
+    now = datetime(2026, 1, 12, 10, 30, tzinfo=UTC)  # the 13th has begun on Kiritimati, and nowhere the 14th
+    for day in ("2026-01-12", "2026-01-13"):
+        check_day(read_step(json.dumps({**told, "on": day})), at=now)
+    for day in ("2026-01-14", "2027-01-12"):
+        with pytest.raises(InvalidInputError):
+            check_day(read_step(json.dumps({**told, "on": day})), at=now)
+
+
+def test_what_is_planned_lies_ahead():
+    now = datetime(2026, 1, 12, 10, 30, tzinfo=UTC)
+    for told in (
+        step("follow_up_scheduled", on="2026-02-01"),
+        step("peer_to_peer", on=FEB, outcome="scheduled"),
+    ):
+        check_day(told, at=now)
+    check_day(step("note", note="no day at all"), at=now)
 
 
 def part(name: str, **given):

@@ -46,6 +46,14 @@ async def told(select, organization) -> list[dict]:
     ]
 
 
+async def test_a_step_of_a_day_that_has_not_come_leaves_the_case_and_its_clock_alone(site, case):
+    refused = await made(site["biller"], case, {**SUBMIT, "on": "2099-01-12"}, status=422)
+    after = (await site["viewer"].get(case)).json()
+
+    assert refused.json()["errors"] == [{"field": "body.on", "problem": "in the future"}]
+    assert (after["state"], after["version"]) == ("open", 1)
+
+
 async def test_a_step_moves_the_case_and_is_kept_told_and_audited(site, case, select):
     answer = (await made(site["biller"], case, SUBMIT)).json()
     detail = (await site["viewer"].get(case)).json()

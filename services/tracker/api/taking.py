@@ -9,7 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tracker.api.access import no_such_case, organization_of
-from services.tracker.domain.allowed import check_duplicate, check_files, check_given_up, check_step
+from services.tracker.domain.allowed import (
+    check_day,
+    check_duplicate,
+    check_files,
+    check_given_up,
+    check_step,
+)
 from services.tracker.domain.cases import Case
 from services.tracker.domain.completing import completed
 from services.tracker.domain.states import ENDED_BY_ITSELF
@@ -53,7 +59,8 @@ async def take_step(
     Make a step on a case.
 
     Raises NotFoundError, StaleError where the case is not `version` any more, ConflictError where it does not
-    allow the step, and DeniedError where the principal may not make it.
+    allow the step, DeniedError where the principal may not make it, and InvalidInputError where its day is
+    still to come.
     """
     organization_id = organization_of(principal)
     key, row = await lock_case(connection, organization_id, case_id)
@@ -68,6 +75,7 @@ async def take_step(
             remedy="Something makes steps that no person makes: stop it. Remittances still move the case.",
         )
     check_step(case, step, role=principal.role, by=principal.principal_id)
+    check_day(step, at=clock.now())
     check_given_up(case, step, at=clock.now())
     check_duplicate(step, claim.steps)
     check_files(step, claim.steps_of(case_id), role=principal.role)

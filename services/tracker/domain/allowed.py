@@ -1,7 +1,7 @@
 """Which steps a case allows now, and what a refusal says. The rules are the tables of states.py."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime, timedelta, timezone
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,17 @@ from services.tracker.domain.cases import Case
 from services.tracker.domain.files import FILES_MAX, files_there, sent_files
 from services.tracker.domain.requests import Request, key_of, running
 from services.tracker.domain.states import CLOSINGS, MOVES, PeoplesReason, State, StepKind
-from services.tracker.domain.steps import Assign, Close, FileAttached, FileRemoved, Made, Step, Submit
+from services.tracker.domain.steps import (
+    Assign,
+    Close,
+    FileAttached,
+    FileRemoved,
+    FollowUpScheduled,
+    Made,
+    PeerToPeer,
+    Step,
+    Submit,
+)
 from shared.errors import ConflictError, DeniedError, InvalidInputError
 
 LEADERS = frozenset({"supervisor", "admin"})
@@ -75,6 +85,29 @@ def check_given_up(case: Case, step: Step, *, at: datetime) -> None:
             f"A clock of this case may run until {end.astimezone(ZoneInfo(zone)):%Y-%m-%d} ({zone}): "
             f"closing it as {step.reason.replace('_', ' ')} gives that up.",
             remedy="Take the way that is still open, or say in `note` why there is none.",
+        )
+
+
+_EASTERNMOST = timezone(timedelta(hours=14))
+"""Where a day begins first: what is tomorrow there has happened to nobody."""
+
+
+def check_day(step: Step, *, at: datetime) -> None:
+    """
+    Raise InvalidInputError for a step that tells as done what is only to come.
+
+    A mistyped year would take a running clock for met, and hide a case until its follow-up.
+    """
+    planned = isinstance(step, FollowUpScheduled) or (
+        isinstance(step, PeerToPeer) and step.outcome == "scheduled"
+    )
+    on: date | None = getattr(step, "on", None)
+    if on is not None and not planned and on > at.astimezone(_EASTERNMOST).date():
+        raise InvalidInputError(
+            "The step tells what was done, on a day that has not come yet.",
+            remedy="Say in `on` when it was done. What is planned is follow_up_scheduled, or a peer_to_peer "
+            "that is scheduled.",
+            errors=[("body.on", "in the future")],
         )
 
 

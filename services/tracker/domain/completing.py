@@ -33,7 +33,9 @@ def completed(step: Step, case: Case, standing: Standing) -> Step:
             return step.model_copy(update={"follow_up_on": ask_on(step.on, interval, told)})
         case CorrectedClaimSent(follow_up_on=None):
             return step.model_copy(update={"follow_up_on": ask_on(step.on, PAYMENT_DAYS, told)})
-        case FollowUpDone(next_on=None) if case.state in _WAITING:
+        case FollowUpDone(next_on=None) if case.state in _WAITING or any(
+            one.state in _WAITING and not one.superseded for one in case.requests
+        ):
             return step.model_copy(update={"next_on": ask_on(step.on, interval, told)})
         case InformationRequested(zone=None):
             return step.model_copy(update={"zone": _zone(standing)})
