@@ -60,6 +60,12 @@ def test_a_sheet_is_xml_whatever_stands_in_it_and_begins_no_formula(rows):
     assert not [one for row in read[1:] for one in row if one.startswith(FORMULAS)]
 
 
+def test_dollars_have_their_cents_in_a_csv_as_in_the_api():
+    written = csv_lines([[Decimal(2480), Decimal("1E+3"), Decimal("-12.5"), Decimal("0.125"), 7]])
+
+    assert written == "2480.00,1000.00,-12.50,0.125,7\r\n"
+
+
 def test_a_sheet_has_a_frozen_header_and_numbers_that_count():
     writer = XlsxWriter(["amount"])
     writer.add([[Decimal("-12.50")], [Decimal("1E+3")]])

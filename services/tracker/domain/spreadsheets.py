@@ -17,6 +17,8 @@ from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
 
+from services.tracker.domain.amounts import in_cents
+
 BOM = "\ufeff"
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, 2.2
@@ -35,7 +37,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return in_cents(value)
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
