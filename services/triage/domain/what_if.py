@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from services.triage.domain.next_clock import end_ahead, next_clock
-from services.triage.domain.redeciding import same_words
+from services.triage.domain.redeciding import may_be_touched, same_words
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.decision import Decision
 
@@ -50,8 +50,12 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 def difference(event: ClaimDenied, before: Decision, after: Decision) -> Difference | None:
-    """Compare two decisions of one denial that were made for the same day; None where they say the same."""
-    if same_words(before, after):
+    """
+    Compare two decisions of one denial that were made for the same day; None where they say the same.
+
+    Nor is there one where no way hangs on a policy, whoever's it is: a publication leaves that denial alone.
+    """
+    if not may_be_touched(before) or same_words(before, after):
         return None
     first, second = _deadline(before), _deadline(after)
     return Difference(
