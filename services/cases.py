@@ -268,11 +268,12 @@ def _happened(entry: dict[str, Any]) -> str:
             return f"fact: {_words(told['kind'])} {told['value']} ({told['state']})"
 
 
+_VOCABULARY = re.compile("[a-z0-9]+(_[a-z0-9]+)+")
 _UNSAID = frozenset({"level", "zone", "follow_up_on", "next_on", "sha256"})
 
 
 def _said(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else _plain(str(value))
 
 
 def _difference(decision: dict[str, Any]) -> Iterator[str]:
@@ -280,8 +281,13 @@ def _difference(decision: dict[str, Any]) -> Iterator[str]:
     yield from (f"    because {one['said']}" for one in decision["because"])
     for one in decision["changes"]:
         field = one["field"].removeprefix("clocks.").replace(".", ", ")
-        before, after = (_day_of(one[side]) for side in ("before", "after"))
-        yield f"    {_words(field)}: {before or 'none'} → {after or 'none'}"
+        before, after = (_plain(_day_of(one[side]) or "none") for side in ("before", "after"))
+        yield f"    {_words(field)}: {before} → {after}"
+
+
+def _plain(text: str) -> str:
+    """Say a word of the vocabulary as people do; leave other texts as they are."""
+    return _words(text) if _VOCABULARY.fullmatch(text) else text
 
 
 def _day_of(text: str | None) -> str | None:

@@ -146,7 +146,10 @@ def test_a_decision_that_moved_a_deadline_says_from_when_to_when_and_why(printed
     decision = {
         "decision_revision": 2,
         "category": "authorization_absent",
-        "changes": [moved],
+        "changes": [
+            moved,
+            {"field": "recommended_action", "before": "search_existing_authorization", "after": "appeal"},
+        ],
         "because": [{"said": "policy plan-a version 2 published by the admin: the page changed"}],
     }
     entry = {"at": "2026-03-02T10:00:00Z", "kind": "decision", "decision": decision}
@@ -154,6 +157,7 @@ def test_a_decision_that_moved_a_deadline_says_from_when_to_when_and_why(printed
 
     assert "because policy plan-a version 2 published by the admin: the page changed" in story
     assert "retro authorization: 2026-03-31 → 2026-04-15" in story
+    assert "recommended action: search existing authorization → appeal" in story
 
 
 @pytest.mark.parametrize("columns", [20, 60, 80, 120])
@@ -217,7 +221,7 @@ def test_a_case_says_what_people_are_at_and_what_is_possible(printed):
     assert "[ ] Missing: notes" in story
     assert "ask the payer again on 2026-01-26" in story
     assert "now possible: determine, information requested" in story
-    assert "biller: submit: retro_authorization → submitted" in story
+    assert "biller: submit: retro authorization → submitted" in story
 
 
 CASE_ID, WHO = CASE["case_id"], "0c000000-0000-4000-8000-000000000001"
