@@ -13,6 +13,7 @@ from rich.text import Text
 from services.triage.domain.actions import ACTION_WORDS
 from services.triage.domain.clocks import may_have_closed, plan_for, state_of
 from services.triage.domain.decide import decide
+from services.triage.domain.fact_words import fact_words
 from services.triage.domain.histories import NO_OTHERS, Others
 from services.triage.domain.next_clock import end_ahead, next_clock, next_instant
 from services.triage.domain.policies import Policies
@@ -240,8 +241,7 @@ def _clocks(row: DenialTriaged, as_of: date) -> Text:
         if clock.policy_status == "unconfirmed":
             text.append(" (unconfirmed)", style="dim")
         if clock.missing_facts and clock.permitted is not False:
-            missing = ", ".join(fact.replace("_", " ") for fact in clock.missing_facts)
-            text.append(f"\nneeds: {missing}", style="dim")
+            text.append(f"\nneeds: {fact_words(clock.missing_facts)}", style="dim")
     if not text:
         text.append("no clock is known", style="dim")
     return text

@@ -28,7 +28,7 @@ def _billing_lines(party: ResponsibleParty, program: str | None, *, emergency: b
     yield "Billing: PR says that the patient may be billed; hold the bill until the other ways are used up"
     yield (
         "Billing: in its network the provider had to get the authorization, and the contract as a rule "
-        "forbids the bill; outside it the patient had to: find out the network status and what was signed"
+        "forbids the bill; outside it the patient had to: find out whether it was, and what was signed"
     )
     if emergency:
         yield "Billing: emergency care needs no prior authorization as a rule, and the law limits the bill"

@@ -10,6 +10,7 @@ from msgspec import Struct
 from services.triage.domain.advice import Advice, advise
 from services.triage.domain.clocks import PERHAPS, SILENT, RunningClock
 from services.triage.domain.cues import cues_of
+from services.triage.domain.fact_words import fact_words
 from services.triage.domain.liability import billing_lines
 from services.triage.domain.phases import SHUT, ClockOnDay, Phase, on_day
 from services.triage.domain.policies import PayerMatch
@@ -128,9 +129,9 @@ def _undated(match: PayerMatch, advice: Advice, phases: Sequence[Phase]) -> list
     governing = phases[advice.governing]
     if governing.permitted is None and (reason := _unsure(phases)):
         return [reason]
-    missing = ", ".join(kind.replace("_", " ") for kind in governing.missing_facts)
+    missing = fact_words(governing.missing_facts)
     if governing.permitted is None and missing and not match.by_default:
-        return [f"whether the payer permits it is unknown: find out the {missing}"]
+        return [f"whether the payer permits it is unknown: find out {missing}"]
     return [] if governing.settled else [_without_end(governing, missing, by_default=match.by_default)]
 
 
@@ -141,7 +142,7 @@ def _without_end(governing: Phase, missing: str, *, by_default: bool) -> str:
         return SILENT
     if by_default and not missing:
         return "the deadline is uncertain: no rule of this payer is known, ask the payer"
-    return f"the deadline is uncertain{': find out the ' + missing if missing else ''}"
+    return f"the deadline is uncertain{': find out ' + missing if missing else ''}"
 
 
 def _unsure(phases: Sequence[Phase]) -> str | None:
@@ -149,12 +150,12 @@ def _unsure(phases: Sequence[Phase]) -> str | None:
     if not any(PERHAPS in one.reasons for one in phases):
         return None
     facts = [
-        fact.replace("_", " ")
+        fact
         for one in phases
         if one.permitted is None and one.kind == "retro_authorization"
         for fact in one.missing_facts
     ]
-    asked = f": find out the {', '.join(dict.fromkeys(facts))}" if facts else ": ask the payer"
+    asked = f": find out {fact_words(facts)}" if facts else ": ask the payer"
     return f"whether the payer's own window is this claim's is unknown{asked}"
 
 
@@ -200,7 +201,7 @@ def _answer_lines(governing: Phase) -> list[str]:
 
 def _unknown_lines(phases: Sequence[Phase]) -> list[str]:
     missing = [fact for one in phases if not (one.waits or one.state in SHUT) for fact in one.missing_facts]
-    words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))
+    words = fact_words(missing)
     return (
         [f"Unknown, and the dates hang on it: {words}; no 835 has it, a person must record it"]
         if words

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from services.triage.domain.actions import ACTION_WORDS, OF_A_ROUTE, ROUTE_WORDS
 from services.triage.domain.cues import NO_APPEAL, PEER_TO_PEER, RESEND
+from services.triage.domain.fact_words import fact_words
 from services.triage.domain.phases import SHUT, Phase
 from services.triage.domain.situation import Choice, Situation, States
 from services.triage.domain.ways import APPEALS, OF_A_DELEGATE, OWN_CLOCKS, ways_for
@@ -235,5 +236,4 @@ def _to_find_out(states: States) -> Iterator[Step]:
         for fact in clock.missing_facts
     ]
     if missing:
-        words = ", ".join(dict.fromkeys(fact.replace("_", " ") for fact in missing))
-        yield Step("review_by_hand", f"Find out and record: {words}")
+        yield Step("review_by_hand", f"Find out and record: {fact_words(missing)}")
