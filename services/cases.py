@@ -1,6 +1,7 @@
 """
 `reprieve cases`: the tracker's list and one case, for people at a terminal. It reaches the tracker over HTTP
-only. What is done about a case stands in case_steps.py, its files in case_files.py.
+only. What is done about a case stands in case_steps.py, what is told of it in case_facts.py, its files in
+case_files.py.
 """
 
 import json
@@ -19,6 +20,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from services.case_facts import facts
 from services.case_files import files
 from services.case_steps import steps
 from services.queues import Where, export_cases, read_where
@@ -27,6 +29,7 @@ from shared.terminal import counted, escape, print_table
 
 cases = typer.Typer(no_args_is_help=True, help="The denials being worked.")
 cases.add_typer(steps)
+cases.add_typer(facts)
 cases.add_typer(files)
 cases.command("export")(export_cases)
 
@@ -234,6 +237,8 @@ def _clock(clock: dict[str, Any]) -> Iterator[str]:
     unconfirmed = ", policy unconfirmed" if clock["policy_status"] == "unconfirmed" else ""
     yield f"clock: {name}: {status}, {_span(clock)}{unconfirmed}"
     yield from (f"    {step}" for step in (*clock["steps"], *clock["reasons"]))
+    if clock["missing_facts"] and clock["status"] not in _OVER:
+        yield f"    it hangs on: {', '.join(clock['missing_facts'])} (tell it with `reprieve cases fact`)"
 
 
 def _span(clock: dict[str, Any]) -> str:
@@ -250,7 +255,7 @@ def _span(clock: dict[str, Any]) -> str:
         ends = f"{earliest} at the earliest" if earliest else f"{latest} at the latest"
     else:
         return "no date"
-    return ends if clock["status"] in {"expired", "not_permitted"} else f"{ends}{_left(clock['days_left'])}"
+    return ends if clock["status"] in _OVER else f"{ends}{_left(clock['days_left'])}"
 
 
 def _happened(entry: dict[str, Any]) -> str:
@@ -269,6 +274,7 @@ def _happened(entry: dict[str, Any]) -> str:
 
 
 _VOCABULARY = re.compile("[a-z0-9]+(_[a-z0-9]+)+")
+_OVER = frozenset({"expired", "not_permitted"})
 _UNSAID = frozenset({"level", "zone", "follow_up_on", "next_on", "sha256"})
 
 

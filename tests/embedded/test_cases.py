@@ -1,5 +1,6 @@
 """`reprieve cases` prints the payer's own days, against a tracker that answers what the test says."""
 
+import json
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any, get_args
@@ -51,6 +52,7 @@ CLOCK = {
     "policy_status": "unconfirmed",
     "steps": [],
     "reasons": [],
+    "missing_facts": [],
 }
 
 
@@ -116,6 +118,24 @@ def test_a_range_is_shown_as_a_range_and_an_unconfirmed_policy_as_one(printed):
     line = "undetermined, 2026-11-24 to 2027-02-07, 3 days left, policy unconfirmed"
 
     assert line in " ".join(shown(printed, CLOCK).split())
+
+
+def test_a_clock_names_the_kinds_of_facts_that_it_hangs_on_while_it_may_run(printed):
+    unsure = CLOCK | {"missing_facts": ["network_status", "retro_eligibility"]}
+
+    assert "it hangs on: network_status, retro_eligibility" in shown(printed, unsure)
+    assert "it hangs on" not in shown(printed, unsure | {"status": "not_permitted"})
+
+
+def test_a_fact_is_sent_as_it_was_told_and_said_in_words(printed, asked):
+    recorded = {"kind": "network_status", "value": "in"}
+
+    said = printed("fact", CASE["case_id"], "network_status", "in", "--note", "contract", facts=recorded)
+
+    [request] = asked
+    assert json.loads(request.content) == recorded | {"note": "contract"}
+    assert "idempotency-key" in request.headers
+    assert "Recorded: whether the provider is in the network: in." in said
 
 
 def test_a_clock_that_has_passed_has_no_days_left(printed):
