@@ -309,3 +309,28 @@ async def test_a_late_part_of_the_denial_keeps_the_work_and_the_timeline_says_wh
         ("amount_at_stake", "100.00", "150.00"),
     ]
     assert [one["state"] for one in entries if one["state"]] == ["open", "submitted"]
+
+
+async def test_a_case_is_given_with_what_expand_asks_for_as_its_own_routes_give_it(site, case):
+    await made(site["biller"], case, SUBMIT)
+    fact = {"kind": "urgency", "value": "urgent"}
+    assert (await site["biller"].post(f"{case}/facts", json=fact)).status_code == 201
+    file = await site["biller"].post(
+        f"{case}/files", content=b"notes", headers={"Content-Type": "text/plain"}
+    )
+    assert file.status_code == 201, file.text
+    parts = ("timeline", "steps", "facts", "files")
+
+    plain = (await site["viewer"].get(case)).json()
+    whole = (await site["viewer"].get(case, params={"expand": list(parts)})).json()
+    one = (await site["viewer"].get(case, params={"expand": "steps"})).json()
+    own = {part: (await site["viewer"].get(f"{case}/{part}")).json()["data"] for part in parts}
+    unknown = await site["viewer"].get(case, params={"expand": "patient"})
+    stranger = await site["stranger"].get(case, params={"expand": list(parts)})
+
+    assert {part: plain[part] for part in parts} == dict.fromkeys(parts)
+    assert {part: whole[part] for part in parts} == own
+    assert [len(own[part]) for part in parts] == [5, 2, 1, 1]
+    assert {part: one[part] for part in parts} == {**dict.fromkeys(parts), "steps": own["steps"]}
+    assert {**whole, **dict.fromkeys(parts)} == plain
+    assert (unknown.status_code, stranger.status_code) == (422, 404)

@@ -3,10 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
+from fastapi import Path
+
 from shared.errors import DeniedError, NotFoundError
 from shared.http.auth import require
 from shared.security.principals import Principal
 
+CaseId = Annotated[UUID, Path(description="The case.")]
 Reader = Annotated[Principal, require("viewer", "biller", "supervisor", "auditor", "admin")]
 Supervisor = Annotated[Principal, require("supervisor", "admin")]
 Worker = Annotated[Principal, require("biller", "supervisor", "admin")]

@@ -5,15 +5,16 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
-from services.tracker.api.access import Reader, check_may_open, no_such_case, organization_of
+from services.tracker.api.access import CaseId, Reader, check_may_open, no_such_case, organization_of
+from services.tracker.api.expanding import CaseExpanded, Expandable, expanded
+from services.tracker.api.leading import lead_of, version_of_event
 from services.tracker.api.views import (
     MASK,
-    CaseDetail,
     PersonView,
     RequestView,
     case_summary,
@@ -41,8 +42,6 @@ from shared.observability import metrics
 from shared.postgres import transaction
 from shared.security.keyring import Keyring
 
-CaseId = Annotated[UUID, Path(description="The case.")]
-
 
 def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
     """Make the route. `keyring` opens identifiers."""
@@ -57,14 +56,18 @@ def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
         reveal: Annotated[
             bool, Query(description="Open names and member ids; the opening is audited.")
         ] = False,
-    ) -> CaseDetail:
+        expand: Annotated[
+            list[Expandable] | None, Query(description="What to give along; may be repeated.")
+        ] = None,
+    ) -> CaseExpanded:
         """Give a case with its decision, its clocks as they stand now, and what each remittance said."""
         if reveal:
             check_may_open(principal)
         async with transaction(engine, **scope_of(principal)) as connection:
             row, decisions = await _case_with_decisions(connection, organization_of(principal), case_id)
-            lead = _lead(row, decisions)
+            lead = lead_of(row, decisions)
             files = await _files(connection, row)
+            along = await expanded(connection, row, set(expand or ()))
             if reveal:
                 await audit(connection, principal, "identifiers_opened", case_id=case_id)
         # Opened only after the audit row is committed: nobody reads a name of which nothing is written.
@@ -73,7 +76,7 @@ def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
             for name in ("patient", "subscriber", "corrected_patient")
         }
         response.headers["ETag"] = f'"{row["version"]}"'
-        return _detail(row, decisions, lead, persons, files)
+        return CaseExpanded.model_validate({**_detail(row, decisions, lead, persons, files), **along})
 
     return router
 
@@ -94,26 +97,11 @@ async def _case_with_decisions(
     return row, [one.event for one in await decisions_of(connection, organization_id, row["event_ids"])]
 
 
-async def checklist_of(connection: AsyncConnection, row: Mapping[str, Any]) -> list[str]:
-    """Name the papers of a case's list, for a row of tracker.cases."""
-    found = await decisions_of(connection, row["organization_id"], row["event_ids"])
-    lead = _lead(row, [one.event for one in found])
-    return [one.document for one in document_views(lead, row["documents_checked"])]
-
-
 def steps_allowed(row: Mapping[str, Any]) -> list[StepKind]:
     """Name the steps that a case of tracker.cases takes now."""
     if row["purged_at"] or row["closed_reason"] in ENDED_BY_ITSELF:
         return []
     return list(allowed_steps(row["state"], msgspec.convert(row["requests"], list[Request], strict=False)))
-
-
-def _lead(row: Mapping[str, Any], decisions: Sequence[DecisionEvent]) -> DenialTriaged | None:
-    wanted = row["current_event_id"], row["current_revision"], row["current_decision_revision"]
-    for event in decisions:
-        if isinstance(event, DenialTriaged) and _version(event) == wanted:
-            return event
-    return None
 
 
 def _detail(
@@ -122,35 +110,29 @@ def _detail(
     lead: DenialTriaged | None,
     persons: Mapping[str, PersonView | None],
     files: Iterable[AttachedFile],
-) -> CaseDetail:
+) -> dict[str, Any]:
     at = clock.now()
-    by_version = {_version(event): event for event in decisions}
+    by_version = {version_of_event(event): event for event in decisions}
     newest = in_order(map(observe, decisions))
     standing = stand(newest)
-    current = [by_version[_version(one)] for one in standing.denials] if standing else []
+    current = [by_version[version_of_event(one)] for one in standing.denials] if standing else []
     documents = document_views(lead, row["documents_checked"], files)
-    return CaseDetail.model_validate(
-        {
-            **case_summary(row, at=at),
-            **persons,
-            "allowed_steps": steps_allowed(row),
-            "requests": [RequestView.model_validate(one) for one in row["requests"]],
-            "documents": documents,
-            "documents_complete": completeness(documents),
-            "patient": persons["patient"] or PersonView(name=None, member_id=None),
-            "decision": lead and decision_view(lead, at=at),
-            "further_decisions": [
-                decision_view(event, at=at)
-                for event in current
-                if isinstance(event, DenialTriaged) and event is not lead
-            ],
-            "observations": [observation_view(by_version[_version(one)]) for one in newest],
-        }
-    )
-
-
-def _version(one: Any) -> tuple[UUID, int, int]:
-    return one.event_id, one.revision, one.decision_revision
+    return {
+        **case_summary(row, at=at),
+        **persons,
+        "allowed_steps": steps_allowed(row),
+        "requests": [RequestView.model_validate(one) for one in row["requests"]],
+        "documents": documents,
+        "documents_complete": completeness(documents),
+        "patient": persons["patient"] or PersonView(name=None, member_id=None),
+        "decision": lead and decision_view(lead, at=at),
+        "further_decisions": [
+            decision_view(event, at=at)
+            for event in current
+            if isinstance(event, DenialTriaged) and event is not lead
+        ],
+        "observations": [observation_view(by_version[version_of_event(one)]) for one in newest],
+    }
 
 
 async def _person(

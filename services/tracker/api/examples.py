@@ -80,6 +80,10 @@ CASE_DETAIL = _answer(
         "observations": [],
         "subscriber": None,
         "corrected_patient": None,
+        "timeline": None,
+        "steps": None,
+        "facts": [],
+        "files": None,
     }
 )
 NEW_FACT: dict[int | str, dict[str, Any]] = {**PROBLEMS, 409: described("The case has ended.")}

@@ -9,8 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
-from services.tracker.api.access import Reader, Worker, no_such_case, organization_of
-from services.tracker.api.cases import CaseId
+from services.tracker.api.access import CaseId, Reader, Worker, no_such_case, organization_of
 from services.tracker.api.steps import ANSWERS
 from services.tracker.api.views import View
 from services.tracker.domain.facts import check_fact
@@ -91,10 +90,15 @@ def facts_router(engine: AsyncEngine) -> APIRouter:
         async with transaction(engine, **scope_of(principal)) as connection:
             if await find_case(connection, organization_id, case_id) is None:
                 raise no_such_case()
-            facts = await facts_of(connection, organization_id, case_id)
-        return FactList(data=[FactView.model_validate(dict(row)) for row in facts])
+            return FactList(data=await read_facts(connection, organization_id, case_id))
 
     return router
+
+
+async def read_facts(connection: AsyncConnection, organization_id: UUID, case_id: UUID) -> list[FactView]:
+    """Give the facts of a case, oldest first."""
+    facts = await facts_of(connection, organization_id, case_id)
+    return [FactView.model_validate(dict(row)) for row in facts]
 
 
 async def _record(connection: AsyncConnection, principal: Principal, case_id: UUID, new: NewFact) -> FactView:

@@ -11,8 +11,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tracker.api import examples
-from services.tracker.api.access import Worker, no_such_case, organization_of
-from services.tracker.api.cases import CaseId
+from services.tracker.api.access import CaseId, Worker, no_such_case, organization_of
 from services.tracker.api.files import FILES, Cabinet, no_cabinet
 from services.tracker.domain.file_kinds import KINDS, clean_name
 from services.tracker.store.audit import audit

@@ -6,7 +6,7 @@ proxies write down: it may name a patient.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
@@ -20,8 +20,8 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
-from services.tracker.api.access import Reader, Worker, check_may_open, no_such_case, organization_of
-from services.tracker.api.cases import CaseId, checklist_of
+from services.tracker.api.access import CaseId, Reader, Worker, check_may_open, no_such_case, organization_of
+from services.tracker.api.leading import checklist_of
 from services.tracker.api.steps import ANSWERS, IfMatch, etag, version_of
 from services.tracker.api.taking import check_row, lock_case, take_step
 from services.tracker.api.views import MASK, CaseSummary, View, case_summary
@@ -175,8 +175,7 @@ def files_router(engine: AsyncEngine, keyring: Keyring, cabinet: Cabinet | None)
             case = await find_case(connection, organization_of(principal), case_id)
             if case is None:
                 raise no_such_case()
-            found = await store.files_of_case(connection, claim_key=case["claim_key"], case_id=case_id)
-            there = await _there(connection, case)
+            found, there = await _files_of(connection, case)
             if reveal and any(row["sealed_name"] for row in found):
                 await audit(
                     connection, principal, "identifiers_opened", case_id=case_id, detail={"by": "files"}
@@ -320,6 +319,19 @@ class _Upload:
             case=CaseSummary.model_validate(case_summary(case, at=clock.now())),
         )
         return Answer(code, taken.model_dump_json().encode(), {"ETag": etag(case)})
+
+
+async def read_files(connection: AsyncConnection, case: Mapping[str, Any]) -> list[FileView]:
+    """Give the files of a case, a row of tracker.cases, oldest first, their names masked."""
+    found, there = await _files_of(connection, case)
+    return [_view(row, there) for row in found]
+
+
+async def _files_of(
+    connection: AsyncConnection, case: Mapping[str, Any]
+) -> tuple[Sequence[RowMapping], dict[UUID, AttachedFile]]:
+    found = await store.files_of_case(connection, claim_key=case["claim_key"], case_id=case["case_id"])
+    return found, await _there(connection, case)
 
 
 async def _there(connection: AsyncConnection, case: Mapping[str, Any]) -> dict[UUID, AttachedFile]:

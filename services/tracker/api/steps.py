@@ -12,8 +12,7 @@ from pydantic import AwareDatetime, RootModel
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
-from services.tracker.api.access import Reader, Worker, no_such_case, organization_of
-from services.tracker.api.cases import CaseId
+from services.tracker.api.access import CaseId, Reader, Worker, no_such_case, organization_of
 from services.tracker.api.taking import Taken, take_step
 from services.tracker.api.views import CaseSummary, View, case_summary
 from services.tracker.domain.allowed import allowed_steps
@@ -109,10 +108,15 @@ def steps_router(engine: AsyncEngine) -> APIRouter:
             row = await find_case(connection, organization_of(principal), case_id)
             if row is None:
                 raise no_such_case()
-            found = await steps_of_case(connection, claim_key=row["claim_key"], case_id=case_id)
-        return StepList(data=[step_view(one) for one in found])
+            return StepList(data=await read_steps(connection, row))
 
     return router
+
+
+async def read_steps(connection: AsyncConnection, row: Mapping[str, Any]) -> list[StepView]:
+    """Give the steps of a case, a row of tracker.cases, oldest first."""
+    found = await steps_of_case(connection, claim_key=row["claim_key"], case_id=row["case_id"])
+    return [step_view(one) for one in found]
 
 
 def version_of(if_match: str | None) -> int | None:

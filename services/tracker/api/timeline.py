@@ -13,11 +13,10 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import AwareDatetime
 from sqlalchemy import RowMapping
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
-from services.tracker.api.access import Reader, no_such_case, organization_of
-from services.tracker.api.cases import CaseId
+from services.tracker.api.access import CaseId, Reader, no_such_case, organization_of
 from services.tracker.api.facts import FactView
 from services.tracker.api.steps import StepView, step_view
 from services.tracker.api.views import ObservationView, View, observation_view
@@ -106,15 +105,22 @@ def timeline_router(engine: AsyncEngine) -> APIRouter:
             row = await find_case(connection, organization_id, case_id)
             if row is None:
                 raise no_such_case()
-            entries = await decisions_of(connection, organization_id, row["event_ids"])
-            facts = await facts_of(connection, organization_id, case_id)
-            steps = await steps_of_case(connection, claim_key=row["claim_key"], case_id=case_id)
-        found = [*_remittances_and_decisions(entries, _known(facts)), *(_fact(fact) for fact in facts)]
-        found += [TimelineEntry(at=one["made_at"], kind="step", step=step_view(one)) for one in steps]
-        moves = _moves(entries, steps) if row["closed_reason"] not in ENDED_BY_ITSELF else {}
-        return Timeline(data=[_moved(entry, moves) for entry in sorted(found, key=lambda entry: entry.at)])
+            return Timeline(data=await read_timeline(connection, organization_id, row))
 
     return router
+
+
+async def read_timeline(
+    connection: AsyncConnection, organization_id: UUID, row: Mapping[str, Any]
+) -> list[TimelineEntry]:
+    """Give what happened to a case, a row of tracker.cases, oldest first."""
+    entries = await decisions_of(connection, organization_id, row["event_ids"])
+    facts = await facts_of(connection, organization_id, row["case_id"])
+    steps = await steps_of_case(connection, claim_key=row["claim_key"], case_id=row["case_id"])
+    found = [*_remittances_and_decisions(entries, _known(facts)), *(_fact(fact) for fact in facts)]
+    found += [TimelineEntry(at=one["made_at"], kind="step", step=step_view(one)) for one in steps]
+    moves = _moves(entries, steps) if row["closed_reason"] not in ENDED_BY_ITSELF else {}
+    return [_moved(entry, moves) for entry in sorted(found, key=lambda entry: entry.at)]
 
 
 def _moves(entries: Sequence[Entry], steps: Sequence[RowMapping]) -> dict[UUID, Move]:
