@@ -160,7 +160,7 @@ KILLS = {
     "broker": [("broker", "tracker.ledger")],
     "everything": [("everything", "ingest.claims"), ("everything", "tracker.ledger")],
 }
-ROWS_BETWEEN = 500
+ROWS_BETWEEN = 250
 
 # Apache Kafka sees every blow; the embedded broker those that its own memory decides.
 APACHE = pytest.param("apache", marks=pytest.mark.apache)
