@@ -180,6 +180,7 @@ async def test_the_window_bounds_what_is_in_flight_while_nobody_settles(
     async with running(relay.run), Listener(broker.bootstrap) as listener:
         await listener.hear(10)
         await listener.hear_nothing_more(seconds=1.5)
+        await eventually(lambda: is_count(engine, "attempts > 0", 10))
         in_flight = await stored(
             engine, "shard, sum(size) filter (where attempts > 0) over (partition by shard) as bytes"
         )
@@ -207,6 +208,7 @@ async def test_a_parcel_larger_than_the_window_goes_alone(
         heard = await listener.hear(1)
         await listener.hear_nothing_more(seconds=1.5)
         assert ids(heard) == [str(large.message_id)]
+        await eventually(lambda: is_count(engine, "attempts > 0", 1))
         await settle_everything_in_flight(engine)
         await listener.hear(2)
 
