@@ -39,10 +39,10 @@ IdempotencyKey = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a write answers: JSON."""
+    """What a write answers: JSON, or nothing."""
 
     status: int
-    body: bytes
+    body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -129,4 +129,5 @@ async def _digest(request: Request) -> bytes:
 
 
 def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, headers=dict(answer.headers), media_type="application/json")
+    media_type = "application/json" if answer.body else None
+    return Response(answer.body, answer.status, headers=dict(answer.headers), media_type=media_type)

@@ -79,6 +79,27 @@ async def test_each_answer_names_its_members(described):
     assert (bare, named - schemas.keys()) == ([], set())
 
 
+REPEATABLE_BY_NATURE = {
+    "POST /v1/cases/search",
+    "POST /v1/alerts/rules/preview",
+    "PUT /v1/alerts/reconciliation",
+    "POST /v1/parked/replay",
+    "POST /v1/reconciliation/repair",
+}
+"""They read, or set what they set however often."""
+
+
+async def test_each_write_of_the_tracker_takes_an_idempotency_key(services: Services):  # noqa: F811
+    without = {
+        name
+        for name, one in operations(services.apps["tracker"].openapi())
+        if not name.startswith("GET ")
+        and "Idempotency-Key" not in {told["name"] for told in one.get("parameters", ())}
+    }
+
+    assert without == REPEATABLE_BY_NATURE
+
+
 async def test_each_example_is_as_its_schema_says(described):
     found = list(examples_of(described))
     schemas = {"components": described["components"]}

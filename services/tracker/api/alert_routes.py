@@ -1,6 +1,7 @@
 """/v1/alerts/routes, silences, maintenance: who hears of what, and what is kept quiet until when."""
 
 from datetime import date, time, timedelta
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 from zoneinfo import available_timezones
@@ -15,6 +16,7 @@ from services.tracker.alerts.domain.routing import Match, Routing
 from services.tracker.alerts.domain.rules import Hour
 from services.tracker.alerts.store.settings import (
     SILENCES_MAX,
+    Chosen,
     add_silence,
     choose,
     chosen_by,
@@ -126,48 +128,27 @@ def alert_routes_router(engine: AsyncEngine) -> APIRouter:
         async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
             chosen = await chosen_by(connection, wall_of(principal))
         response.headers["ETag"] = f'"{chosen.version}"'
-        return RoutesView(
-            routing=chosen.routing, calendar=_calendar_view(chosen.calendar), version=chosen.version
-        )
+        return _view(chosen)
 
-    @router.put("/v1/alerts/routes", operation_id="change_alert_routes", responses=CHANGED)
+    @router.put(
+        "/v1/alerts/routes",
+        operation_id="change_alert_routes",
+        response_model=RoutesView,
+        responses=CHANGED,
+    )
     async def put_routes(
+        request: Request,
         principal: AlertEditor,
         new: Annotated[NewRoutes, Body()],
-        response: Response,
         if_match: IfMatch = None,
-    ) -> RoutesView:
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """Replace the tree of routes, the inhibitions, and the calendar."""
         principal = behind_wall(principal)
         _check(new.calendar)
-        async with transaction(engine, **scope_of(principal)) as connection:
-            before = await chosen_by(connection, wall_of(principal))
-            told = new.calendar.model_dump(mode="json", exclude_unset=True)
-            if version_of(if_match) not in (None, before.version) or not await choose(
-                connection,
-                wall_of(principal),
-                routing=new.routing,
-                calendar={name: value for name, value in told.items() if value is not None},
-                version=before.version + 1,
-            ):
-                raise StaleError(
-                    "The routes were changed meanwhile.", remedy="Read them again, and send the new ETag."
-                )
-            await audit(
-                connection,
-                principal,
-                "alert_routes_changed",
-                detail={
-                    "version": before.version + 1,
-                    "before": before.routing.model_dump(mode="json", exclude_none=True),
-                    "after": new.model_dump(mode="json", exclude_none=True),
-                },
-            )
-            chosen = await chosen_by(connection, wall_of(principal))
-        response.headers["ETag"] = f'"{chosen.version}"'
-        return RoutesView(
-            routing=chosen.routing, calendar=_calendar_view(chosen.calendar), version=chosen.version
-        )
+        wanted = version_of(if_match)
+        work = partial(_change, principal, new, wanted)
+        return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
 
     @router.get("/v1/alerts/silences", operation_id="list_alert_silences")
     async def get_silences(principal: AlertReader) -> SilenceList:
@@ -210,15 +191,24 @@ def alert_routes_router(engine: AsyncEngine) -> APIRouter:
         status_code=status.HTTP_204_NO_CONTENT,
         responses=PROBLEMS,
     )
-    async def unsilence(principal: AlertEditor, silence_id: SilenceId) -> None:
+    async def unsilence(
+        request: Request,
+        principal: AlertEditor,
+        silence_id: SilenceId,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """End a silence, or a maintenance, now: what stands is told at once."""
         principal = behind_wall(principal)
-        async with transaction(engine, **scope_of(principal)) as connection:
+
+        async def work(connection: AsyncConnection) -> Answer:
             if not await end_silence(connection, wall_of(principal), silence_id, at=clock.now()):
                 raise NotFoundError(
                     "There is no such silence.", remedy="`GET /v1/alerts/silences` lists them."
                 )
             await audit(connection, principal, "alert_silence_ended", detail={"silence_id": str(silence_id)})
+            return Answer(status.HTTP_204_NO_CONTENT)
+
+        return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
 
     @router.post(
         "/v1/alerts/maintenance",
@@ -287,6 +277,35 @@ async def _silence(
     return await answer_once(engine, request, principal, work, table=ANSWERS, key=key)
 
 
+async def _change(
+    principal: Principal, new: NewRoutes, wanted: int | None, connection: AsyncConnection
+) -> Answer:
+    before = await chosen_by(connection, wall_of(principal))
+    told = new.calendar.model_dump(mode="json", exclude_unset=True)
+    if wanted not in (None, before.version) or not await choose(
+        connection,
+        wall_of(principal),
+        routing=new.routing,
+        calendar={name: value for name, value in told.items() if value is not None},
+        version=before.version + 1,
+    ):
+        raise StaleError(
+            "The routes were changed meanwhile.", remedy="Read them again, and send the new ETag."
+        )
+    await audit(
+        connection,
+        principal,
+        "alert_routes_changed",
+        detail={
+            "version": before.version + 1,
+            "before": before.routing.model_dump(mode="json", exclude_none=True),
+            "after": new.model_dump(mode="json", exclude_none=True),
+        },
+    )
+    after = _view(await chosen_by(connection, wall_of(principal)))
+    return Answer(status.HTTP_200_OK, after.model_dump_json().encode(), {"ETag": f'"{after.version}"'})
+
+
 def _check(calendar: CalendarView) -> None:
     if calendar.zone is not None and calendar.zone not in available_timezones():
         raise InvalidInputError("The calendar's zone is not known.", remedy="Use an IANA name.")
@@ -297,6 +316,12 @@ def _check(calendar: CalendarView) -> None:
         raise InvalidInputError("The holidays of this country are not known.", remedy="Leave it empty.")
     if calendar.subdivision and calendar.subdivision not in known.get(calendar.country, []):
         raise InvalidInputError("The country has no such subdivision.", remedy="Leave it out.")
+
+
+def _view(chosen: Chosen) -> RoutesView:
+    return RoutesView(
+        routing=chosen.routing, calendar=_calendar_view(chosen.calendar), version=chosen.version
+    )
 
 
 def _calendar_view(calendar: Calendar) -> CalendarView:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import date, timedelta
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 from zoneinfo import available_timezones
@@ -30,6 +31,7 @@ from shared.errors import ConflictError, InvalidInputError, NotFoundError, Stale
 from shared.http.auth import scope_of
 from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import transaction
+from shared.security.principals import Principal
 
 PREVIEW_DAYS = 30
 
@@ -143,42 +145,26 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
             said=_said(past.messages),
         )
 
-    @router.put("/v1/alerts/rules/{rule_id}", operation_id="change_alert_rule", responses=CHANGED)
+    @router.put(
+        "/v1/alerts/rules/{rule_id}",
+        operation_id="change_alert_rule",
+        response_model=RuleView,
+        responses=CHANGED,
+    )
     async def change_rule(
+        request: Request,
         principal: AlertEditor,
         rule_id: RuleId,
         new: Annotated[NewRule, Body()],
-        response: Response,
         if_match: IfMatch = None,
-    ) -> RuleView:
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """Change a rule. Its open alerts are judged anew at the next look."""
         principal = behind_wall(principal)
         _check(new, wall_of(principal))
-        async with transaction(engine, **scope_of(principal)) as connection:
-            before = await find_rule(connection, wall_of(principal), rule_id)
-            wanted = version_of(if_match)
-            rule = Rule(
-                rule_id=rule_id,
-                name=new.name,
-                settings=new.settings,
-                only=new.only,
-                enabled=new.enabled,
-                version=before.version + 1,
-            )
-            if wanted not in (None, before.version) or not await keep_rule(
-                connection, wall_of(principal), rule
-            ):
-                raise StaleError(
-                    "The rule was changed meanwhile.", remedy="Read it again, and send its new ETag."
-                )
-            await audit(
-                connection,
-                principal,
-                "alert_rule_changed",
-                detail={**_told(rule), "before": before.model_dump(mode="json")},
-            )
-        response.headers["ETag"] = _etag(rule)
-        return _view(rule)
+        wanted = version_of(if_match)
+        work = partial(_change, principal, rule_id, new, wanted)
+        return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
 
     @router.delete(
         "/v1/alerts/rules/{rule_id}",
@@ -186,15 +172,44 @@ def alert_rules_router(engine: AsyncEngine) -> APIRouter:
         status_code=status.HTTP_204_NO_CONTENT,
         responses=PROBLEMS,
     )
-    async def remove(principal: AlertEditor, rule_id: RuleId) -> None:
+    async def remove(
+        request: Request, principal: AlertEditor, rule_id: RuleId, idempotency_key: IdempotencyKey = None
+    ) -> Response:
         """Remove a rule; its open alerts resolve."""
         principal = behind_wall(principal)
-        async with transaction(engine, **scope_of(principal)) as connection:
+
+        async def work(connection: AsyncConnection) -> Answer:
             before = await find_rule(connection, wall_of(principal), rule_id)
             await remove_rule(connection, wall_of(principal), rule_id)
             await audit(connection, principal, "alert_rule_removed", detail=_told(before))
+            return Answer(status.HTTP_204_NO_CONTENT)
+
+        return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
 
     return router
+
+
+async def _change(
+    principal: Principal, rule_id: UUID, new: NewRule, wanted: int | None, connection: AsyncConnection
+) -> Answer:
+    before = await find_rule(connection, wall_of(principal), rule_id)
+    rule = Rule(
+        rule_id=rule_id,
+        name=new.name,
+        settings=new.settings,
+        only=new.only,
+        enabled=new.enabled,
+        version=before.version + 1,
+    )
+    if wanted not in (None, before.version) or not await keep_rule(connection, wall_of(principal), rule):
+        raise StaleError("The rule was changed meanwhile.", remedy="Read it again, and send its new ETag.")
+    await audit(
+        connection,
+        principal,
+        "alert_rule_changed",
+        detail={**_told(rule), "before": before.model_dump(mode="json")},
+    )
+    return Answer(status.HTTP_200_OK, _view(rule).model_dump_json().encode(), {"ETag": _etag(rule)})
 
 
 def _check(new: NewRule, wall: UUID) -> None:

@@ -2,22 +2,26 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, status
+from fastapi import APIRouter, Path, Query, Request, status
+from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.alerts.domain.content import Severity
 from services.tracker.alerts.domain.defaults import INSTALLATION
 from services.tracker.alerts.store.alerts import ACKNOWLEDGED, AlertPlace, acknowledge, list_alerts, mark
+from services.tracker.api.steps import ANSWERS
 from services.tracker.api.views import Dollars, View
 from services.tracker.store.audit import audit
 from shared import clock
 from shared.errors import NotFoundError
 from shared.http.auth import require, scope_of
 from shared.http.cursors import decode_cursor, encode_cursor
+from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.http.problems import described
 from shared.postgres import transaction
 from shared.security.principals import Principal
@@ -139,9 +143,13 @@ def alerts_router(engine: AsyncEngine, cursor_key: bytes, runbooks_url: str) -> 
         status_code=status.HTTP_204_NO_CONTENT,
         responses=PROBLEMS,
     )
-    async def acknowledge_alert(principal: AlertWorker, alert_id: AlertId) -> None:
+    async def acknowledge_alert(
+        request: Request, principal: AlertWorker, alert_id: AlertId, idempotency_key: IdempotencyKey = None
+    ) -> Response:
         """Say that you have it: it is not repeated any more, until it gets worse."""
-        await _acknowledge(engine, principal, alert_id, at=clock.now())
+        walled = behind_wall(principal)
+        work = partial(_acknowledge, walled, alert_id, clock.now())
+        return await answer_once(engine, request, walled, work, table=ANSWERS, key=idempotency_key)
 
     @router.delete(
         "/v1/alerts/{alert_id}/acknowledgment",
@@ -149,36 +157,39 @@ def alerts_router(engine: AsyncEngine, cursor_key: bytes, runbooks_url: str) -> 
         status_code=status.HTTP_204_NO_CONTENT,
         responses=PROBLEMS,
     )
-    async def unacknowledge_alert(principal: AlertWorker, alert_id: AlertId) -> None:
+    async def unacknowledge_alert(
+        request: Request, principal: AlertWorker, alert_id: AlertId, idempotency_key: IdempotencyKey = None
+    ) -> Response:
         """Say that nobody has it."""
-        await _acknowledge(engine, principal, alert_id, at=None)
+        walled = behind_wall(principal)
+        work = partial(_acknowledge, walled, alert_id, None)
+        return await answer_once(engine, request, walled, work, table=ANSWERS, key=idempotency_key)
 
     return router
 
 
 async def _acknowledge(
-    engine: AsyncEngine, principal: Principal, alert_id: UUID, *, at: datetime | None
-) -> None:
-    principal = behind_wall(principal)
-    async with transaction(engine, **scope_of(principal)) as connection:
-        found = await acknowledge(
-            connection,
-            wall_of(principal),
-            alert_id,
-            by=principal.principal_id if at else None,
-            at=at,
+    principal: Principal, alert_id: UUID, at: datetime | None, connection: AsyncConnection
+) -> Answer:
+    found = await acknowledge(
+        connection,
+        wall_of(principal),
+        alert_id,
+        by=principal.principal_id if at else None,
+        at=at,
+    )
+    if not found:
+        raise NotFoundError(
+            "There is no such open alert.", remedy="`GET /v1/alerts` lists those that are open."
         )
-        if not found:
-            raise NotFoundError(
-                "There is no such open alert.", remedy="`GET /v1/alerts` lists those that are open."
-            )
-        await mark(connection, wall_of(principal), ACKNOWLEDGED, clock.now())
-        await audit(
-            connection,
-            principal,
-            "alert_acknowledged" if at else "alert_unacknowledged",
-            detail={"alert_id": str(alert_id)},
-        )
+    await mark(connection, wall_of(principal), ACKNOWLEDGED, clock.now())
+    await audit(
+        connection,
+        principal,
+        "alert_acknowledged" if at else "alert_unacknowledged",
+        detail={"alert_id": str(alert_id)},
+    )
+    return Answer(status.HTTP_204_NO_CONTENT)
 
 
 def _view(row: Any, runbooks_url: str) -> AlertView:

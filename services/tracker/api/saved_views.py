@@ -1,21 +1,26 @@
 """GET, PUT and DELETE /v1/views: filters and an order under a name, one's own or shared."""
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Path, status
+from fastapi import APIRouter, Path, Request, status
+from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.tracker.api import examples
 from services.tracker.api.access import Reader, Worker, organization_of
 from services.tracker.api.filters import DEFAULT_SORT, CaseFilters, Sort, Word
+from services.tracker.api.steps import ANSWERS
 from services.tracker.api.views import View
 from services.tracker.store.views import VIEWS_MAX, forget_view, keep_view, views_of
 from shared.errors import ConflictError, DeniedError, InvalidInputError, NotFoundError
 from shared.http.auth import scope_of
+from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import transaction
+from shared.security.principals import Principal
 
 
 class NewView(BaseModel):
@@ -57,8 +62,10 @@ def saved_views_router(engine: AsyncEngine) -> APIRouter:
             found = await views_of(connection, principal.principal_id)
         return SavedViews(data=[_shown(row, principal.principal_id) for row in found])
 
-    @router.put("/v1/views", operation_id="keep_view", responses=examples.PROBLEMS)
-    async def keep(principal: Worker, told: NewView) -> SavedView:
+    @router.put("/v1/views", operation_id="keep_view", response_model=SavedView, responses=examples.PROBLEMS)
+    async def keep(
+        request: Request, principal: Worker, told: NewView, idempotency_key: IdempotencyKey = None
+    ) -> Response:
         """Keep a view under its name; the one that the caller has under it already is changed."""
         if told.shared and principal.role not in ("supervisor", "admin"):
             raise DeniedError(
@@ -74,13 +81,17 @@ def saved_views_router(engine: AsyncEngine) -> APIRouter:
             **told.model_dump(include={"name", "shared", "sort"}),
             "filters": told.filters.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         }
-        async with transaction(engine, **scope_of(principal)) as connection:
+
+        async def work(connection: AsyncConnection) -> Answer:
             kept = await keep_view(connection, organization_of(principal), principal.principal_id, members)
-        if kept is None:
-            raise ConflictError(
-                f"You keep {VIEWS_MAX} views already.", remedy="Delete one that you do not use."
-            )
-        return _shown(kept, principal.principal_id)
+            if kept is None:
+                raise ConflictError(
+                    f"You keep {VIEWS_MAX} views already.", remedy="Delete one that you do not use."
+                )
+            shown = _shown(kept, principal.principal_id)
+            return Answer(status.HTTP_200_OK, shown.model_dump_json().encode())
+
+        return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
 
     @router.delete(
         "/v1/views/{view_id}",
@@ -88,16 +99,26 @@ def saved_views_router(engine: AsyncEngine) -> APIRouter:
         status_code=status.HTTP_204_NO_CONTENT,
         responses=examples.PROBLEMS,
     )
-    async def forget(principal: Worker, view_id: Annotated[UUID, Path(description="The view.")]) -> None:
+    async def forget(
+        request: Request,
+        principal: Worker,
+        view_id: Annotated[UUID, Path(description="The view.")],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """Delete one's own view; supervisors and admins delete shared ones too."""
-        async with transaction(engine, **scope_of(principal)) as connection:
-            gone = await forget_view(connection, view_id, owner_id=principal.principal_id)
-            if not gone and principal.role in ("supervisor", "admin"):
-                gone = await forget_view(connection, view_id, owner_id=None)
-        if not gone:
-            raise NotFoundError("There is no such view of yours.", remedy="`GET /v1/views` lists them.")
+        work = partial(_forget, principal, view_id)
+        return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
 
     return router
+
+
+async def _forget(principal: Principal, view_id: UUID, connection: AsyncConnection) -> Answer:
+    gone = await forget_view(connection, view_id, owner_id=principal.principal_id)
+    if not gone and principal.role in ("supervisor", "admin"):
+        gone = await forget_view(connection, view_id, owner_id=None)
+    if not gone:
+        raise NotFoundError("There is no such view of yours.", remedy="`GET /v1/views` lists them.")
+    return Answer(status.HTTP_204_NO_CONTENT)
 
 
 def _shown(row: Any, me: UUID) -> SavedView:

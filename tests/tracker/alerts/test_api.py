@@ -21,6 +21,45 @@ async def look(site, engine):
     return await look_at(engine, site.organization, at=clock.now())
 
 
+async def test_changes_that_are_repeated_under_their_key_have_their_effect_once(site, record, engine):
+    await record(near(0.5, organization_id=site.organization))
+    await look(site, engine)
+    [alert, *_] = (await site["viewer"].get("/v1/alerts", params={"kind": "clock"})).json()["data"]
+    [rule, *_] = (await site["viewer"].get("/v1/alerts/rules")).json()["data"]
+    new = {name: rule[name] for name in ("name", "settings", "only")}
+    tomorrow = (clock.now() + timedelta(days=1)).isoformat()
+    silence = await site["admin"].post(
+        "/v1/alerts/maintenance", json={"reason": "a move", "ends_at": tomorrow}
+    )
+    view = await site["admin"].put("/v1/views", json={"name": "v"}, headers={"Idempotency-Key": "view"})
+    seen = {"If-Match": f'"{rule["version"]}"'}
+    calls = [
+        ("PUT", "/v1/views", {"json": {"name": "w"}}, 200, 200),
+        ("DELETE", f"/v1/views/{view.json()['view_id']}", {}, 204, 404),
+        ("PUT", f"/v1/alerts/rules/{rule['rule_id']}", {"json": new, "headers": seen}, 200, 412),
+        ("DELETE", f"/v1/alerts/rules/{rule['rule_id']}", {}, 204, 404),
+        ("PUT", "/v1/alerts/routes", {"json": {"routing": {"route": {"name": "all"}}}}, 200, 200),
+        ("DELETE", f"/v1/alerts/silences/{silence.json()['silence_id']}", {}, 204, 404),
+        ("POST", f"/v1/alerts/{alert['alert_id']}/acknowledgment", {}, 204, 204),
+        ("DELETE", f"/v1/alerts/{alert['alert_id']}/acknowledgment", {}, 204, 204),
+    ]
+
+    for number, (method, path, told, expected, without_key) in enumerate(calls):
+        headers = {**told.pop("headers", {}), "Idempotency-Key": f"key {number}".replace(" ", "-")}
+        first, second = [await site["admin"].request(method, path, headers=headers, **told) for _ in "12"]
+        bare = await site["admin"].request(
+            method, path, headers={k: v for k, v in headers.items() if k == "If-Match"}, **told
+        )
+        assert (first.status_code, second.status_code) == (expected, expected), (
+            path,
+            first.text,
+            second.text,
+        )
+        assert (first.text, first.headers.get("ETag")) == (second.text, second.headers.get("ETag")), path
+        assert second.headers["Idempotency-Replayed"] == "true", path
+        assert bare.status_code == without_key, (path, bare.text)
+
+
 async def test_alerts_are_listed_page_by_page_and_acknowledged(site, record, engine):
     await record(*(near(0.5, organization_id=site.organization) for _ in range(3)))
     await look(site, engine)
