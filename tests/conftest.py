@@ -16,6 +16,9 @@ from tests.support.database import Database, PostgresForTests
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "835"
 
+# Tables are as wide as where there is no terminal, for the commands of this process and of others.
+os.environ["COLUMNS"] = "80"
+
 # A run on a busy machine is no reason to fail, and the same commit has the same outcome in every run. `make fuzz`
 # looks a hundred times longer, and elsewhere each time.
 settings.register_profile(

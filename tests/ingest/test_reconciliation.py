@@ -92,7 +92,9 @@ async def test_sums_stay_behind_the_organizations_wall(site: Site):
         assert (await site.get("/v1/reconciliation/events", who)).status_code == 403
 
 
-async def test_files_that_ingest_did_not_finish_are_told_with_what_is_held(site: Site, monkeypatch):
+async def test_files_that_ingest_did_not_finish_are_told_with_what_is_held(
+    same_day: None, site: Site, monkeypatch
+):
     monkeypatch.setattr(reconciliation, "_RECEIPTS_AT_ONCE", 2)
     held = await site.take_in(
         remittance(

@@ -201,7 +201,7 @@ async def test_nothing_of_a_claim_or_a_person_gets_into_an_alert_or_a_message(si
     async with transaction(engine, organizations=[ORGANIZATION]) as connection:
         await connection.execute(
             text(
-                "update tracker.cases set follow_up_on = current_date, state = 'information_requested',"
+                "update tracker.cases set follow_up_on = cast(now() at time zone 'UTC' as date), state = 'information_requested',"
                 " information_due_at = now() + interval '1 day' where claim_key = :asked"
             ),
             {"asked": asked.claim_key},
