@@ -72,6 +72,7 @@ def _other(number: int, one: Earlier, given: Given) -> ClaimObserved:
         paid=one.paid,
         remittance=one.remittance,
         service=one.service or given.service,
+        test_file=given.test_file if one.test_file is None else one.test_file,
     )
     event = replace(denied(told), event_id=UUID(int=number))
     if one.codes and not one.takes_back:

@@ -39,7 +39,11 @@ class GivenLine(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
 
 
 class Earlier(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """Another remittance about the same claim number: it refuses `codes`, or pays, or takes back."""
+    """
+    Another remittance about the same claim number: it refuses `codes`, or pays, or takes back.
+
+    Unset, its day of service, and whether its file is a test, are the row's.
+    """
 
     remittance: date
     codes: tuple[Refusal, ...] = ()
@@ -47,6 +51,7 @@ class Earlier(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     paid: Money = "0.00"
     takes_back: bool = False
     service: date | None = None
+    test_file: bool | None = None
 
 
 class Given(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
