@@ -92,15 +92,22 @@ class Dates(Struct, frozen=True, cache_hash=True):
     upheld_by: Paper | None = None
 
     @property
+    def decision(self) -> Day | None:
+        """Give the day of the payer's decision on a level, as a person recorded it."""
+        return _told_day("prior_decision_date", self)
+
+    @property
     def decided(self) -> bool | None:
         """
         Tell whether the payer has decided a level since it denied the claim. None: one, nobody said which.
 
-        A decision told from before the denial refused the authorization, and no appeal.
+        A decision told from before the denial, by letter or remittance, may be another one: none for certain.
         """
-        told = next((day for kind, day in self.told if kind == "prior_decision_date"), None)
-        denied = self.first or self.paper
-        if told is not None and (self.upheld or _plain(told) >= denied.on):
+        told, letter = self.decision, _told_day("denial_letter_date", self)
+        denied = (self.first or self.paper).on
+        if letter is not None:
+            denied = min(denied, _plain(letter))
+        if told is not None and (self.upheld or _plain(told) >= denied):
             return True
         return None if self.upheld else False
 

@@ -259,12 +259,20 @@ def _started(standing: Standing, dates: Dates, calendar: Calendar) -> RunningClo
     if standing.followed and dates.decided is not False:
         permission = _spent(standing.permission, surely=dates.decided is True)
         standing = msgspec.structs.replace(standing, permission=permission)
+    older = entry.after is not None and dates.decision is not None and dates.decided is False
+    if older and standing.permission.permitted:
+        standing = msgspec.structs.replace(standing, permission=_PERHAPS_OPEN)
     if entry.restarts_on_repeat:
         anew = dates.upheld and "remit_date" not in entry.anchors
         dates = msgspec.structs.replace(dates, first=None, sure=True, upheld=anew)
     start = start_of(entry.anchors, entry.choose, dates, later_level=entry.after is not None)
     caps = [start_of((anchor,), "earliest", dates, later_level=False) for anchor, _ in rule.caps]
     return count(standing, start, tuple(caps), calendar)
+
+
+_PERHAPS_OPEN = Permission(
+    permitted=None, reasons=("a recorded decision that is older than the denial may be another one",)
+)
 
 
 def _spent(permission: Permission, *, surely: bool) -> Permission:
