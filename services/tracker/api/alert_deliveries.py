@@ -30,7 +30,6 @@ _NotificationId = Annotated[UUID, Path(description="A notification of the channe
 _Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 _Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 
-_NEWEST = 2**62
 _NOTIFICATION = f"{ONE}/notifications/{{notification_id}}"
 
 
@@ -93,17 +92,19 @@ def alert_deliveries_router(engine: AsyncEngine, cursor_key: bytes) -> APIRouter
         principal: AlertReader, channel_id: ChannelId, limit: _Limit = 50, cursor: _Cursor = None
     ) -> views.NotificationPage:
         """List what was told over a channel, or waits for it, the newest first."""
-        before = decode_cursor(cursor, int, key=cursor_key) if cursor else _NEWEST
+        before = decode_cursor(cursor, UUID, key=cursor_key) if cursor else None
         async with transaction(engine, **scope_of(behind_wall(principal))) as connection:
             await channels.get_channel(connection, channel_id)
             found = await notifications.list_notifications(
                 connection, channel_id, before=before, limit=limit + 1
             )
         more = len(found) > limit
+        # A cursor can be read, and positions, common to all organizations, tell how much others hear.
+        last = UUID(str(found[limit - 1]["notification_id"])) if more else None
         return views.NotificationPage(
             data=[views.NotificationView.model_validate(one) for one in found[:limit]],
             has_more=more,
-            next_cursor=encode_cursor(found[limit - 1]["position"], key=cursor_key) if more else None,
+            next_cursor=encode_cursor(last, key=cursor_key) if last else None,
         )
 
     @router.get(_NOTIFICATION, operation_id="get_channel_notification")

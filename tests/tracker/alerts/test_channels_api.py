@@ -1,6 +1,7 @@
 """Channels over HTTP: roles and walls, secrets that are never shown again, tests, attempts, resending."""
 
 import asyncio
+import base64
 import json
 from uuid import UUID, uuid4
 
@@ -310,6 +311,9 @@ async def test_notifications_are_paged_newest_first(site, webhook):
         await site["viewer"].get(f"{url}/notifications", params={"limit": 2, "cursor": first["next_cursor"]})
     ).json()
 
+    place = base64.urlsafe_b64decode(first["next_cursor"] + "==")[12:]  # behind the signature
+
+    assert json.loads(place) == made[1]  # and no number that is common to all organizations
     assert [one["notification_id"] for one in first["data"] + rest["data"]] == made[::-1]
     assert (first["has_more"], rest["has_more"]) == (True, False)
 

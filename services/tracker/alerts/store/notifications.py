@@ -93,7 +93,8 @@ _LIST = text("""
     select notification_id, position, kind, severity, dedup_key, state, due_at, attempts, last_outcome,
         content->>'title' as title, created_at, sent_at
     from tracker.notifications
-    where channel_id = :channel_id and position < :before
+    where channel_id = :channel_id and (cast(:before as uuid) is null or position < (
+        select b.position from tracker.notifications b where b.notification_id = cast(:before as uuid)))
     order by position desc limit :limit
 """)
 _GET = text("""
@@ -238,9 +239,9 @@ async def drop_waiting(connection: AsyncConnection, channel_id: UUID, *, reason:
 
 
 async def list_notifications(
-    connection: AsyncConnection, channel_id: UUID, *, before: int, limit: int
+    connection: AsyncConnection, channel_id: UUID, *, before: UUID | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Give notifications of a channel, the newest first, from a position on."""
+    """Give notifications of a channel, the newest first: of all, or of those before one of them."""
     found = await connection.execute(_LIST, {"channel_id": channel_id, "before": before, "limit": limit})
     return [dict(row) for row in found.mappings()]
 
