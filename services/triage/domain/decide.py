@@ -96,7 +96,7 @@ def decide(
         explanation=(
             *map(_item_line, reading.items, pattern.words),
             *pattern.notes,
-            *(() if before is TOLD_NOW else _history_lines(before)),
+            *(() if before is TOLD_NOW else _history_lines(event, before)),
             *outlook.explanation,
             how,
         ),
@@ -169,17 +169,27 @@ def _told_before(before: Told) -> ToldBefore | None:
     return None if before.paid is None else ToldBefore(paid_on=before.paid.payer_date)
 
 
-def _history_lines(before: Told) -> list[str]:
+def _history_lines(event: ClaimDenied, before: Told) -> list[str]:
     lines = []
     if before.first is not None:
         perhaps = "" if before.sure else "perhaps "
-        lines.append(f"The remittance of {before.first.payer_date} {perhaps}told this denial first")
+        told = f"The remittance of {before.first.payer_date} {perhaps}told this denial first"
+        lines.append(f"{told}{_as_what(event, before.first)}")
     if before.paid is not None:
         lines.append(
             f"This takes back what the remittance of {before.paid.payer_date} paid: clocks that count from "
             "the remittance start now, those that count from the service do not"
         )
     return lines
+
+
+def _as_what(event: ClaimDenied, first: ClaimDenied) -> str:
+    """Name the codes that the first telling had and this one has not: 193 gives no reason of its own."""
+    now = {(one.group, one.reason) for one in event.denied}
+    codes = dict.fromkeys(
+        (one.group, one.reason) for one in first.denied if (one.group, one.reason) not in now
+    )
+    return f", as {', '.join(f'{group}-{reason}' for group, reason in codes)}" if codes else ""
 
 
 def _item_line(item: DeniedItem, around: tuple[str, str]) -> str:
