@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +81,10 @@ def test_a_large_file_goes_out_in_parts_while_it_comes_in(vault: Vault, s3: Any)
         writer.write(bytes(CHUNK_BYTES))
         assert len(writer._object._gathered) <= vault.objects.part_bytes
 
+    until = time.monotonic() + 60
+    while not uploads(s3):  # which another thread begins
+        assert time.monotonic() < until, "nothing goes out before the end"
+        time.sleep(0.01)
     assert len(uploads(s3)) == 1
     assert writer.keep().size_bytes == LARGE
     assert uploads(s3) == []
