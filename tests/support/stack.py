@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,7 @@ class Up:
         """`kill -9` of supervisor, processes, broker and database, as a power cut would."""
         victims = self.everything()
         for process in [psutil.Process(self.process.pid), *victims]:
-            process.kill()
-        self.process.wait(10)
-        psutil.wait_procs(victims, timeout=10)
+            with suppress(psutil.NoSuchProcess):  # it ended by itself when it saw the supervisor go
+                process.kill()
+        self.process.wait(60)
+        psutil.wait_procs(victims, timeout=60)
