@@ -66,12 +66,14 @@ def steps_of(situation: Situation, choice: Choice, states: States) -> tuple[Step
 
 def _of_another_team(situation: Situation, choice: Choice) -> Iterator[Step]:
     action, route = choice.action, situation.main.route
+    unlimited = action == "appeal" and choice.governing is None and not _barred(situation)
+    limit = f"; {_NO_LIMIT}" if unlimited else ""
     if not situation.remarks.isdisjoint(RESEND):
         yield Step(action, "Send a new or corrected claim: the payer takes no appeal of this one")
     elif route is not None and (action, route) in OF_A_ROUTE:
-        yield Step(action, ROUTE_WORDS[route], choice.governing)
+        yield Step(action, ROUTE_WORDS[route] + limit, choice.governing)
     else:
-        yield Step(action, ACTION_WORDS[action], choice.governing if action in OWN_CLOCKS else None)
+        yield Step(action, ACTION_WORDS[action] + limit, choice.governing if action in OWN_CLOCKS else None)
     if situation.party == "patient" and situation.main.category != "unclear":
         yield Step("review_patient_billing", "Review before any bill: the payer puts it on the patient (PR)")
 
