@@ -52,11 +52,13 @@ def list_alerts(
         about = one["label"] or f"{one['payer'] or 'unknown payer'}\n{one['case_id']}"
         table.add_row(
             one["severity"] + ("\nsomebody has it" if one["acknowledged_at"] else ""),
-            escape(f"{one['rule_name']} ({one['tier']})\n{one['runbook_url']}"),
+            escape(f"{one['rule_name']} ({one['tier']})"),
             escape(about),
             one["opened_at"][:16].replace("T", " "),
         )
     print_table(table)
+    for kind_name, page in sorted({(one["kind"], one["runbook_url"]) for one in found}):
+        typer.echo(f"What to do about {kind_name}: {page}")  # whole lines: a link that is cut leads nowhere
 
 
 @alerts.command()
