@@ -41,14 +41,14 @@ async def start(database):
     """Start processes of the tracker that end with the test; gives each with its address."""
     running = []
 
-    async def start(process: str) -> tuple[asyncio.subprocess.Process, str]:
+    async def start(process: str, *, patience_seconds: int = 1) -> tuple[asyncio.subprocess.Process, str]:
         port = free_port()
         settings = {
             "REPRIEVE_DATABASE_URL": database.url("reprieve_tracker"),
             "REPRIEVE_MASTER_KEY": MASTER_KEY,
             "REPRIEVE_PORT": str(port),
             "REPRIEVE_ALERTS_ALLOW_HOSTS": "127.0.0.1",
-            "REPRIEVE_ALERTS_TIMEOUT_SECONDS": "1",
+            "REPRIEVE_ALERTS_TIMEOUT_SECONDS": str(patience_seconds),
             "REPRIEVE_ALERTS_FIRST_RETRY_SECONDS": "0.1",
             "REPRIEVE_ALERTS_LONGEST_RETRY_SECONDS": "1",
         }
@@ -189,7 +189,7 @@ async def test_the_command_line_keeps_and_tests_a_channel(
     owner = create_engine(database.owner, name="test")
     key = await create_principal_with_key(owner, role="admin", name="a", organization_id=organization)
     await owner.dispose()
-    (_, url), _ = await start("tracker-api"), await start("tracker-alerts")
+    (_, url), _ = await start("tracker-api"), await start("tracker-alerts", patience_seconds=30)
     await ready(url)
     environment = {**os.environ, "REPRIEVE_TRACKER_URL": url, "REPRIEVE_API_KEY": key.text}
 
@@ -213,10 +213,10 @@ async def test_the_command_line_keeps_and_tests_a_channel(
         "--secret-file",
         str(secret_file),
     )
-    tested = await reprieve("test", "billing")
+    tested = await reprieve("test", "billing", "--wait-seconds", "120")
     listed = await reprieve("channels")
     receiver.always = Answer(410)
-    gone = await reprieve("test", "billing")
+    gone = await reprieve("test", "billing", "--wait-seconds", "120")
     attempts = await reprieve("attempts", "billing")
     enabled = await reprieve("channels", "enable", "billing")
     rotated = await reprieve("channels", "rotate", "billing")
