@@ -107,7 +107,7 @@ def site(engine, select):
         async def open(self, organization=ORGANIZATION):
             return await select(
                 "select kind, subject, tier, severity, case_id from tracker.alerts"
-                " where resolved_at is null order by opened_at, tier",
+                " where resolved_at is null order by opened_at, tier, kind, subject",
                 organization=organization,
             )
 
