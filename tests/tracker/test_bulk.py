@@ -47,6 +47,16 @@ async def test_a_bulk_repeated_under_its_key_has_its_effect_once(site, deny, sel
     assert len(await select("select 1 from tracker.steps", organization=site.organization)) == 1
 
 
+async def test_a_case_that_is_named_twice_takes_the_step_once(site, deny, select):
+    await deny(claim_number="a")
+    item = {"case_id": (await case_ids(site))["a"]["case_id"]}
+
+    told = await bulk(site["supervisor"], [item, item], {"kind": "note", "note": "called"})
+
+    assert [one["status"] for one in told.json()["data"]] == [201, 409]
+    assert len(await select("select 1 from tracker.steps", organization=site.organization)) == 1
+
+
 async def test_a_biller_and_a_stranger_do_nothing_in_bulk(site, deny):
     await deny(claim_number="a")
     items = [{"case_id": (await case_ids(site))["a"]["case_id"]}]

@@ -16,7 +16,7 @@ from services.tracker.api.taking import take_step
 from services.tracker.api.views import View
 from services.tracker.domain.states import State
 from services.tracker.domain.steps import AnyStep
-from shared.errors import ReprieveError, UnavailableError
+from shared.errors import ConflictError, ReprieveError, UnavailableError
 from shared.http.idempotency import Answer, IdempotencyKey, answer_once
 from shared.postgres import lock_shards
 from shared.security.principals import Principal
@@ -82,11 +82,16 @@ def bulk_router(engine: AsyncEngine) -> APIRouter:
         Make one step on up to a hundred cases: assign, tag, close and all others.
 
         Each item succeeds or fails alone; what fails leaves its case as it was. 200 also when all fail.
+        A case that is named again takes the step once.
         """
 
         async def work(connection: AsyncConnection) -> Answer:
-            await _lock(connection, [one.case_id for one in asked.items])
-            results = [await _take(connection, principal, one, asked.step) for one in asked.items]
+            named = [one.case_id for one in asked.items]
+            await _lock(connection, named)
+            results = [
+                await _take(connection, principal, one, asked.step, again=one.case_id in named[:at])
+                for at, one in enumerate(asked.items)
+            ]
             done = sum(one["status"] == status.HTTP_201_CREATED for one in results)
             told = {"data": results, "done": done, "failed": len(results) - done}
             return Answer(status.HTTP_200_OK, msgspec.json.encode(told))
@@ -106,7 +111,7 @@ _CLAIM_KEYS = text("select claim_key from tracker.cases where case_id = any (cas
 
 
 async def _take(
-    connection: AsyncConnection, principal: Principal, item: BulkItem, step: AnyStep
+    connection: AsyncConnection, principal: Principal, item: BulkItem, step: AnyStep, *, again: bool
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "case_id": item.case_id,
@@ -116,6 +121,8 @@ async def _take(
         "remedy": None,
     }
     try:
+        if again:
+            raise ConflictError("The request names this case before.", remedy="Name each case once.")
         async with connection.begin_nested():
             taken = await take_step(connection, principal, item.case_id, step, version=item.version)
     except UnavailableError:
