@@ -267,19 +267,31 @@ def _happened(entry: dict[str, Any]) -> str:
         case "decision":
             return f"decision {told['decision_revision']}: {_words(told['category'])}"
         case "step":
-            said = [_said(value) for name, value in told["told"].items() if name not in _UNSAID and value]
-            return f"{told['made_role']}: {_words(told['kind'])}{': ' if said else ''}{', '.join(said)}"
+            kind = told["kind"]
+            said = [
+                _said(value, ours=name in _OURS or (kind, name) in _OURS)
+                for name, value in told["told"].items()
+                if name not in _UNSAID and value
+            ]
+            return f"{told['made_role']}: {_words(kind)}{': ' if said else ''}{', '.join(said)}"
         case _:
             return f"fact: {_words(told['kind'])} {told['value']} ({told['state']})"
 
 
 _VOCABULARY = re.compile("[a-z0-9]+(_[a-z0-9]+)+")
 _OVER = frozenset({"expired", "not_permitted"})
+_OURS = frozenset(
+    {"request", "channel", ("determine", "outcome"), ("peer_to_peer", "outcome"), ("close", "reason")}
+)
+"""What of a step is a word of the vocabulary, and never a person's own."""
 _UNSAID = frozenset({"level", "zone", "follow_up_on", "next_on", "sha256"})
 
 
-def _said(value: Any) -> str:
-    return ", ".join(map(_plain, value)) if isinstance(value, list) else _plain(str(value))
+def _said(value: Any, *, ours: bool) -> str:
+    """Say what a step tells; a number or a name that somebody wrote stays as it was written."""
+    if isinstance(value, list):
+        return ", ".join(value)
+    return _words(value) if ours else str(value)
 
 
 def _difference(decision: dict[str, Any]) -> Iterator[str]:

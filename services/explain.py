@@ -128,6 +128,8 @@ def _once(events: Iterable[ClaimDenied], seen: set[UUID], reading: FileReading) 
 def _denials(blocks: Reading, reading: FileReading, day: date) -> Iterator[ClaimDenied]:
     try:
         yield from _denials_of(blocks(), reading, day)
+    except IsADirectoryError:
+        reading.unreadable = "The folder holds no files. Name another one, or a file."
     except OSError as error:
         reading.unreadable = f"{error.strerror or 'cannot be read'}. Check the path and its permissions."
 

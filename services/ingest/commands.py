@@ -75,6 +75,8 @@ def _check(path: Path, opener: Callable[[], AbstractContextManager[BinaryIO]]) -
     try:
         with opener() as file:
             return check(str(path), iter(lambda: file.read(_BLOCK_BYTES), b""))
+    except IsADirectoryError:
+        return Report(str(path), unreadable="The folder holds no files")
     except OSError as error:
         return Report(str(path), unreadable=error.strerror or "It cannot be read.")
 

@@ -9,7 +9,7 @@ _UNFINISHED = (".tmp", ".part", ".partial")  # what others still write
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Put the files of folders in the place of folders, and of patterns that no shell has expanded."""
+    """Give each file once, those of a folder, or of a pattern that no shell has expanded, in its place."""
     found: list[Path] = []
     for path in paths:
         if str(path) != STANDARD_INPUT and path.is_dir():
@@ -19,7 +19,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         else:
             inside = []
         found += inside or [path]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _is_meant(file: Path, folder: Path) -> bool:

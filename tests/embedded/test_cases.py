@@ -101,6 +101,24 @@ def shown(printed, *clocks: dict[str, Any], timeline: Sequence[dict[str, Any]] =
     )
 
 
+def test_a_step_is_said_in_words_and_what_a_person_wrote_as_it_was_written(printed):
+    told = {
+        "request": "retro_authorization",
+        "outcome": "partly_approved",
+        "authorization_number": "pa_2026_0042",
+    }
+    step = {"kind": "determine", "made_role": "biller", "told": told}
+    tag = {"kind": "tag", "made_role": "biller", "told": {"tag": "high_dollar"}}
+    entries = [
+        {"at": "2026-11-21T12:00:00Z", "kind": "step", "step": one, "state": None} for one in (step, tag)
+    ]
+
+    said = shown(printed, timeline=entries)
+
+    assert "retro authorization, partly approved, pa_2026_0042" in said
+    assert "tag: high_dollar" in said
+
+
 def test_a_deadline_is_the_payers_day(printed):
     text = listed(printed)
 

@@ -51,9 +51,12 @@ async def test_a_case_that_is_named_twice_takes_the_step_once(site, deny, select
     await deny(claim_number="a")
     item = {"case_id": (await case_ids(site))["a"]["case_id"]}
 
-    told = await bulk(site["supervisor"], [item, item], {"kind": "note", "note": "called"})
+    stale = {**item, "version": 7}
 
-    assert [one["status"] for one in told.json()["data"]] == [201, 409]
+    told = (await bulk(site["supervisor"], [stale, item, item], {"kind": "note", "note": "called"})).json()
+
+    assert [one["status"] for one in told["data"]] == [412, 201, 409]
+    assert (told["done"], told["failed"]) == (1, 2)
     assert len(await select("select 1 from tracker.steps", organization=site.organization)) == 1
 
 

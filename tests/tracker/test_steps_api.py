@@ -7,6 +7,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from services.tracker.api import cases
 from shared.contracts.claim import Adjustment
 from shared.kafka.parcels import payloads_of
 from shared.security.administration import create_principal_with_key
@@ -52,6 +53,18 @@ async def test_a_step_of_a_day_that_has_not_come_leaves_the_case_and_its_clock_a
 
     assert refused.json()["errors"] == [{"field": "body.on", "problem": "in the future"}]
     assert (after["state"], after["version"]) == ("open", 1)
+
+
+async def test_nothing_is_planned_for_a_year_that_was_mistyped(site, case):
+    for step in (
+        {"kind": "follow_up_scheduled", "on": "2099-01-20"},
+        {"kind": "peer_to_peer", "on": "2099-01-20", "outcome": "scheduled"},
+        {**SUBMIT, "follow_up_on": "2099-01-20"},
+    ):
+        refused = await made(site["biller"], case, step, status=422)
+        assert refused.json()["errors"][0]["problem"] == "more than a year ahead"
+
+    assert (await site["viewer"].get(case)).json()["follow_up_on"] is None
 
 
 async def test_a_step_moves_the_case_and_is_kept_told_and_audited(site, case, select):
@@ -309,6 +322,22 @@ async def test_a_late_part_of_the_denial_keeps_the_work_and_the_timeline_says_wh
         ("amount_at_stake", "100.00", "150.00"),
     ]
     assert [one["state"] for one in entries if one["state"]] == ["open", "submitted"]
+
+
+async def test_a_step_made_meanwhile_stands_neither_in_the_case_nor_in_what_is_expanded(
+    site, case, monkeypatch
+):
+    read = cases.expanded
+
+    async def late(*asked):
+        await made(site["biller"], case, SUBMIT)
+        return await read(*asked)
+
+    monkeypatch.setattr(cases, "expanded", late)
+    found = (await site["viewer"].get(case, params={"expand": "steps"})).json()
+
+    assert (found["state"], found["version"], found["steps"]) == ("open", 1, [])
+    assert (await site["viewer"].get(f"{case}/steps")).json()["data"]
 
 
 async def test_a_case_is_given_with_what_expand_asks_for_as_its_own_routes_give_it(site, case):

@@ -44,7 +44,11 @@ class BulkStep(BaseModel):
 
 
 class BulkResult(View):
-    """What became of one item. `status` is what the step alone would have been answered with."""
+    """
+    What became of one item. `status` is what the step alone would have been answered with.
+
+    Of a case that an item before has made the step for it is 409.
+    """
 
     case_id: UUID
     status: int
@@ -82,18 +86,18 @@ def bulk_router(engine: AsyncEngine) -> APIRouter:
         Make one step on up to a hundred cases: assign, tag, close and all others.
 
         Each item succeeds or fails alone; what fails leaves its case as it was. 200 also when all fail.
-        A case that is named again takes the step once.
+        A case that is named again when the step is made takes it once: the further item has 409.
         """
 
         async def work(connection: AsyncConnection) -> Answer:
-            named = [one.case_id for one in asked.items]
-            await _lock(connection, named)
-            results = [
-                await _take(connection, principal, one, asked.step, again=one.case_id in named[:at])
-                for at, one in enumerate(asked.items)
-            ]
-            done = sum(one["status"] == status.HTTP_201_CREATED for one in results)
-            told = {"data": results, "done": done, "failed": len(results) - done}
+            await _lock(connection, [one.case_id for one in asked.items])
+            results, done = [], set[UUID]()
+            for one in asked.items:
+                result = await _take(connection, principal, one, asked.step, again=one.case_id in done)
+                results.append(result)
+                if result["status"] == status.HTTP_201_CREATED:
+                    done.add(one.case_id)
+            told = {"data": results, "done": len(done), "failed": len(results) - len(done)}
             return Answer(status.HTTP_200_OK, msgspec.json.encode(told))
 
         return await answer_once(engine, request, principal, work, table=ANSWERS, key=idempotency_key)
@@ -122,7 +126,9 @@ async def _take(
     }
     try:
         if again:
-            raise ConflictError("The request names this case before.", remedy="Name each case once.")
+            raise ConflictError(
+                "An item before this one has made the step for the case.", remedy="Name each case once."
+            )
         async with connection.begin_nested():
             taken = await take_step(connection, principal, item.case_id, step, version=item.version)
     except UnavailableError:

@@ -46,6 +46,8 @@ from shared.security.keyring import Keyring
 def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
     """Make the route. `keyring` opens identifiers."""
     router = APIRouter(tags=["cases"])
+    # A step that is made between two looks must not stand in what is expanded and not in the case.
+    of_one_moment = engine.execution_options(isolation_level="REPEATABLE READ")
 
     @router.get("/v1/cases/{case_id}", operation_id="get_case", responses=examples.CASE_DETAIL)
     async def get_case(
@@ -63,12 +65,13 @@ def cases_router(engine: AsyncEngine, keyring: Keyring) -> APIRouter:
         """Give a case with its decision, its clocks as they stand now, and what each remittance said."""
         if reveal:
             check_may_open(principal)
-        async with transaction(engine, **scope_of(principal)) as connection:
+        async with transaction(of_one_moment, **scope_of(principal)) as connection:
             row, decisions = await _case_with_decisions(connection, organization_of(principal), case_id)
             lead = lead_of(row, decisions)
             files = await _files(connection, row)
             along = await expanded(connection, row, set(expand or ()))
-            if reveal:
+        if reveal:
+            async with transaction(engine, **scope_of(principal)) as connection:
                 await audit(connection, principal, "identifiers_opened", case_id=case_id)
         # Opened only after the audit row is committed: nobody reads a name of which nothing is written.
         persons = {

@@ -90,25 +90,36 @@ def check_given_up(case: Case, step: Step, *, at: datetime) -> None:
 
 _EASTERNMOST = timezone(timedelta(hours=14))
 """Where a day begins first: what is tomorrow there has happened to nobody."""
+_PLANNED_DAYS_MAX = 366
+"""No payer takes longer to answer; who plans further ahead has mistyped the year."""
 
 
 def check_day(step: Step, *, at: datetime) -> None:
     """
-    Raise InvalidInputError for a step that tells as done what is only to come.
+    Raise InvalidInputError for a step that tells as done what is only to come, or plans for another year.
 
     A mistyped year would take a running clock for met, and hide a case until its follow-up.
     """
+    today = at.astimezone(_EASTERNMOST).date()
     planned = isinstance(step, FollowUpScheduled) or (
         isinstance(step, PeerToPeer) and step.outcome == "scheduled"
     )
     on: date | None = getattr(step, "on", None)
-    if on is not None and not planned and on > at.astimezone(_EASTERNMOST).date():
+    if on is not None and not planned and on > today:
         raise InvalidInputError(
             "The step tells what was done, on a day that has not come yet.",
             remedy="Say in `on` when it was done. What is planned is follow_up_scheduled, or a peer_to_peer "
             "that is scheduled.",
             errors=[("body.on", "in the future")],
         )
+    for name in ("on", "follow_up_on", "next_on"):
+        day: date | None = getattr(step, name, None)
+        if day is not None and day > today + timedelta(_PLANNED_DAYS_MAX):
+            raise InvalidInputError(
+                f"`{name}` lies more than a year ahead, and the case would be out of sight until then.",
+                remedy="Look at the year; name a day within a year.",
+                errors=[(f"body.{name}", "more than a year ahead")],
+            )
 
 
 def check_duplicate(step: Step, steps: Iterable[Made]) -> None:
