@@ -101,13 +101,14 @@ class Dates(Struct, frozen=True, cache_hash=True):
         """
         Tell whether the payer has decided a level since it denied the claim. None: one, nobody said which.
 
-        A decision told from before the denial, by letter or remittance, may be another one: none for certain.
+        A decision told from before the denial, or of its own day, may be the denial or another one: none for
+        certain. Only where nobody knows when the denial was told is every decision that it upholds after it.
         """
         told, letter = self.decision, _told_day("denial_letter_date", self)
         denied = (self.first or self.paper).on
         if letter is not None:
             denied = min(denied, _plain(letter))
-        if told is not None and (self.upheld or _plain(told) >= denied):
+        if told is not None and ((self.upheld and self.first is None) or _plain(told) > denied):
             return True
         return None if self.upheld else False
 
@@ -383,7 +384,9 @@ def _older(source: str | None) -> str:
 
 
 def _prior_decision(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
-    if told := _told("prior_decision", "prior_decision_date", dates):
+    # What is older than a denial that was upheld since is not the decision that opens the next level.
+    older = later_level and dates.upheld and dates.decided is not True
+    if not older and (told := _told("prior_decision", "prior_decision_date", dates)):
         return told
     if dates.upheld or (not later_level and dates.category == "authorization_denied"):
         source = "the remittance's day: the decision was on or before it"
