@@ -73,7 +73,7 @@ class Dates(Struct, frozen=True, cache_hash=True):
     `lines` are the first and last days of the lines that were denied, none where the denial is the claim's.
     `upheld`: the payer decided the level before; `upheld_by`: the remittance that said so first, if not this
     one. `told` are dates from people. `first` is the remittance that told the same first, `sure` False where
-    it may be of another claim.
+    it may be of another claim or denial, `last` the latest day that may be the first telling's, if known.
     """
 
     paper: Paper
@@ -89,6 +89,7 @@ class Dates(Struct, frozen=True, cache_hash=True):
     told: tuple[tuple[FactKind, Day], ...] = ()
     first: Paper | None = None
     sure: bool = True
+    last: date | None = None
     upheld_by: Paper | None = None
 
     @property
@@ -105,7 +106,7 @@ class Dates(Struct, frozen=True, cache_hash=True):
         certain. Only where nobody knows when the denial was told is every decision that it upholds after it.
         """
         told, letter = self.decision, _told_day("denial_letter_date", self)
-        denied = (self.first or self.paper).on
+        denied = self.last or (self.first or self.paper).on
         if letter is not None:
             denied = min(denied, _plain(letter))
         if told is not None and ((self.upheld and self.first is None) or _plain(told) > denied):
@@ -157,6 +158,7 @@ def dates_of(sought: Sought, event: ClaimDenied, facts: Facts, reading: Classifi
         told=tuple(facts.dates.items()),
         first=_paper(told.first),
         sure=told.sure,
+        last=None if told.last is None else told.last.payer_date,
         upheld_by=_paper(told.upheld) if upheld else None,
     )
 
@@ -338,6 +340,13 @@ def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     if dates.sure:
         source = f"{first.source}, of the earliest remittance that told this denial"
         return replace(first, source=source)
+    if dates.last is not None:
+        return Start(
+            anchor="remit_date",
+            earliest=first.earliest,
+            latest=dates.last if sane(dates.last) else now.latest,
+            source="earlier remittances, any of which may have told the denial that is upheld",
+        )
     return Start(
         anchor="remit_date",
         earliest=first.earliest,

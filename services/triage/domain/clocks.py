@@ -264,7 +264,7 @@ def _started(standing: Standing, dates: Dates, calendar: Calendar) -> RunningClo
         standing = msgspec.structs.replace(standing, permission=_PERHAPS_OPEN)
     if entry.restarts_on_repeat:
         anew = dates.upheld and "remit_date" not in entry.anchors
-        dates = msgspec.structs.replace(dates, first=None, sure=True, upheld=anew)
+        dates = msgspec.structs.replace(dates, first=None, sure=True, last=None, upheld=anew)
     start = start_of(entry.anchors, entry.choose, dates, later_level=entry.after is not None)
     caps = [start_of((anchor,), "earliest", dates, later_level=False) for anchor, _ in rule.caps]
     return count(standing, start, tuple(caps), calendar)

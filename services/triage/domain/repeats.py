@@ -15,6 +15,7 @@ from services.triage.domain.classification import Classification, classify
 from shared.contracts.claim import ClaimObserved, ServiceLine
 from shared.contracts.claim_denied import ClaimDenied
 from shared.contracts.claim_reversed import ClaimReversed
+from shared.contracts.decision import Category
 
 PREDETERMINATION = "25"
 """CLP02 of a price told before any service was billed: its amounts are no payment."""
@@ -24,12 +25,14 @@ class Told(Struct, frozen=True, kw_only=True, eq=False):
     """
     What earlier remittances say of a denial.
 
-    `first` is the earliest that told it; `sure` False: it may be of another claim under the same number.
+    `first` is the earliest that told it; `sure` False: it may be of another claim under the same number, or
+    have told another denial. `last` is the latest that may be the first telling, where that is known.
     `paid` is the payment that this denial takes back. `upheld` is the earliest that surely upheld it.
     """
 
     first: ClaimDenied | None = None
     sure: bool = True
+    last: ClaimDenied | None = None
     upheld: ClaimDenied | None = None
     paid: ClaimObserved | None = None
 
@@ -45,18 +48,29 @@ def told_before(event: ClaimDenied, classification: Classification, history: Seq
     tells nothing by itself: what it reverses does.
     """
     codes = _services(event, classification.pattern.lines)
-    first, sure, upheld = None, True, None
+    first, sure, upheld, paid = None, True, None, None
+    of_a_kind: dict[Category, ClaimDenied] = {}
     for other in sorted(history, key=lambda one: (one.payer_date, one.event_id), reverse=True):
         same = _same_claim(other, event) if other.payer_date < event.payer_date else False
         if same is False or isinstance(other, ClaimReversed):
             continue
         if isinstance(other, ClaimDenied) and _tells_the_same(other, classification, codes):
             first, sure = other, sure and same is True
-            if same is True and classify(other).pattern.upheld:
+            told = classify(other)
+            if same is True and told.pattern.upheld:
                 upheld = other
+            if not _upholds(told):
+                of_a_kind[told.main.category] = other
         elif _pays(other, codes):
-            return Told(first=first, sure=sure, paid=other if first is None else None, upheld=upheld)
-    return TOLD_NOW if first is None else Told(first=first, sure=sure, upheld=upheld)
+            paid = other
+            break
+    if first is None:
+        return TOLD_NOW if paid is None else Told(paid=paid)
+    # What is upheld is any of the denials before: of several kinds nobody knows which.
+    last = max(of_a_kind.values(), key=lambda one: one.payer_date, default=first)
+    if last.payer_date == first.payer_date or not sure:
+        return Told(first=first, sure=sure, upheld=upheld)
+    return Told(first=first, sure=False, last=last, upheld=upheld)
 
 
 def _same_claim(one: ClaimObserved, two: ClaimObserved) -> bool | None:
@@ -109,11 +123,15 @@ def _codes(line: ServiceLine) -> list[str]:
     return [code for code in (line.code or line.revenue_code, line.original_code) if code]
 
 
+def _upholds(told: Classification) -> bool:
+    """Tell whether a remittance upholds, and gives no reason of its own."""
+    return told.pattern.upheld and not told.pattern.auth_related
+
+
 def _tells_the_same(other: ClaimDenied, classification: Classification, codes: frozenset[str]) -> bool:
     """A remittance that upholds names no reason: what it upholds is any denial of these services before."""
-    told, pattern = classify(other), classification.pattern
-    upholds = pattern.upheld and not pattern.auth_related
-    same_kind = upholds or told.main.category == classification.main.category
+    told = classify(other)
+    same_kind = _upholds(classification) or told.main.category == classification.main.category
     return same_kind and not _differ(_services(other, told.pattern.lines), codes)
 
 

@@ -366,6 +366,8 @@ def asked_of(payer, filing, reasons=(("197", "CO"), ("197", "PR"), ("193", "CO")
         replace(before, payer_date_source="receipt"),
     )
     upholding = [[], [before], [later], [undated]]
+    another = denial(refused("16"), event_id=UUID(int=10), lines=VISIT, payer=payer, filing_indicator=filing)
+    upholding += [[replace(another, payer_date=date(2026, 3, day))] for day in (11, 12)]
     asked += [{"event": upheld, **others, "history": [told, *one]} for one in upholding]
     return asked
 
