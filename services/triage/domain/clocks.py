@@ -32,6 +32,8 @@ PERHAPS = "the payer's own windows hang on what nobody recorded: until then plan
 _PERHAPS_LABEL = "Retroactive request, if the payer's own window is not this claim's: ask the payer"
 _DECIDED = "the payer has decided it: the next level is what is left"
 _PERHAPS_DECIDED = "the remittance upholds an earlier decision: if that answered this, it is used up"
+ONE_DECIDED = "the payer has decided a level, nobody recorded which: if it was this one, it is used up"
+"""Why a person must look where the level that is left comes after another one."""
 _LENT = {SILENT: _SILENT_LABEL, PERHAPS: _PERHAPS_LABEL}
 
 
@@ -254,11 +256,11 @@ def _started(standing: Standing, dates: Dates, calendar: Calendar) -> RunningClo
     rule, entry = standing.rule, standing.rule.entry
     # An instant that a person recorded equals the same instant in another zone, where its day may be another.
     count = _running if dates.told else _remembered
+    if standing.followed and dates.decided is not False:
+        permission = _spent(standing.permission, dates, follows=entry.after is not None)
+        standing = msgspec.structs.replace(standing, permission=permission)
     if rule.window is None:
         return count(standing, None, (), calendar)
-    if standing.followed and dates.decided is not False:
-        permission = _spent(standing.permission, surely=dates.decided is True)
-        standing = msgspec.structs.replace(standing, permission=permission)
     older = entry.after is not None and dates.decision is not None and dates.decided is False
     if older and standing.permission.permitted:
         standing = msgspec.structs.replace(standing, permission=_PERHAPS_OPEN)
@@ -275,13 +277,13 @@ _PERHAPS_OPEN = Permission(
 )
 
 
-def _spent(permission: Permission, *, surely: bool) -> Permission:
-    """Say that the payer has decided a level, or may have: it takes none twice."""
+def _spent(permission: Permission, dates: Dates, *, follows: bool) -> Permission:
+    """Say that the payer has decided a level, or may have. `follows`: it is not the first one."""
     if permission.permitted is False:
         return permission
-    if surely:
+    if dates.decided and not follows:
         return Permission(permitted=False, reasons=(_DECIDED,))
-    reasons = (*permission.reasons, _PERHAPS_DECIDED)
+    reasons = (*permission.reasons, ONE_DECIDED if dates.decided else _PERHAPS_DECIDED)
     return msgspec.structs.replace(permission, permitted=None, reasons=reasons)
 
 
