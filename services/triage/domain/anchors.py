@@ -71,9 +71,10 @@ class Dates(Struct, frozen=True, cache_hash=True):
     What there is to look a day up in, as far as it is asked: denials that are alike in it have the same days.
 
     `lines` are the first and last days of the lines that were denied, none where the denial is the claim's.
-    `upheld`: the payer decided the level before; `upheld_by`: the remittance that said so first, if not this
-    one. `told` are dates from people. `first` is the remittance that told the same first, `sure` False where
-    it may be of another claim or denial, `last` the latest day that may be the first telling's, if known.
+    `upheld`: the payer decided the level before, as this remittance says; `upheld_by`: the one that said so
+    first, if not this one. `told` are dates from people. `first` is the remittance that told the same first,
+    `sure` False where it may be of another claim or denial, `last` the latest day that may be the first
+    telling's, if known.
     """
 
     paper: Paper
@@ -91,6 +92,11 @@ class Dates(Struct, frozen=True, cache_hash=True):
     sure: bool = True
     last: date | None = None
     upheld_by: Paper | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Tell whether this remittance or one before it upheld the denial."""
+        return self.upheld or self.upheld_by is not None
 
     @property
     def decision(self) -> Day | None:
@@ -111,7 +117,7 @@ class Dates(Struct, frozen=True, cache_hash=True):
             denied = min(denied, _plain(letter))
         if told is not None and ((self.upheld and self.first is None) or _plain(told) > denied):
             return True
-        return None if self.upheld else False
+        return None if self.answered else False
 
 
 class Sought(Struct, frozen=True, kw_only=True):
@@ -159,7 +165,7 @@ def dates_of(sought: Sought, event: ClaimDenied, facts: Facts, reading: Classifi
         first=_paper(told.first),
         sure=told.sure,
         last=None if told.last is None else told.last.payer_date,
-        upheld_by=_paper(told.upheld) if upheld else None,
+        upheld_by=_paper(told.upheld),
     )
 
 
@@ -394,13 +400,14 @@ def _older(source: str | None) -> str:
 
 def _prior_decision(dates: Dates, later_level: bool) -> Start:  # noqa: FBT001
     # What is older than a denial that was upheld since is not the decision that opens the next level.
-    older = later_level and dates.upheld and dates.decided is not True
+    answered = dates.upheld or (later_level and dates.answered)
+    older = later_level and answered and dates.decided is not True
     if not older and (told := _told("prior_decision", "prior_decision_date", dates)):
         return told
-    if dates.upheld or (not later_level and dates.category == "authorization_denied"):
+    if answered or (not later_level and dates.category == "authorization_denied"):
         source = "the remittance's day: the decision was on or before it"
         upholding = dates.upheld_by or dates.paper
-        day = (_of_paper(upholding) if dates.upheld else _remittance(dates, later_level)).latest
+        day = (_of_paper(upholding) if answered else _remittance(dates, later_level)).latest
         if day is not None:
             return Start(anchor="prior_decision", latest=day, source=source, missing="prior_decision_date")
     return Start(anchor="prior_decision", missing="prior_decision_date")

@@ -32,8 +32,9 @@ PERHAPS = "the payer's own windows hang on what nobody recorded: until then plan
 _PERHAPS_LABEL = "Retroactive request, if the payer's own window is not this claim's: ask the payer"
 _DECIDED = "the payer has decided it: the next level is what is left"
 _PERHAPS_DECIDED = "the remittance upholds an earlier decision: if that answered this, it is used up"
+ONCE_UPHELD = "an earlier remittance upheld the denial: if the payer decided this level then, it is used up"
 ONE_DECIDED = "the payer has decided a level, nobody recorded which: if it was this one, it is used up"
-"""Why a person must look where the level that is left comes after another one."""
+"""Why a person must look where nobody knows which levels are left."""
 _LENT = {SILENT: _SILENT_LABEL, PERHAPS: _PERHAPS_LABEL}
 
 
@@ -283,7 +284,8 @@ def _spent(permission: Permission, dates: Dates, *, follows: bool) -> Permission
         return permission
     if dates.decided and not follows:
         return Permission(permitted=False, reasons=(_DECIDED,))
-    reasons = (*permission.reasons, ONE_DECIDED if dates.decided else _PERHAPS_DECIDED)
+    why = ONE_DECIDED if dates.decided else _PERHAPS_DECIDED if dates.upheld else ONCE_UPHELD
+    reasons = (*permission.reasons, why)
     return msgspec.structs.replace(permission, permitted=None, reasons=reasons)
 
 

@@ -8,7 +8,7 @@ from operator import itemgetter
 from msgspec import Struct
 
 from services.triage.domain.advice import Advice, advise
-from services.triage.domain.clocks import ONE_DECIDED, PERHAPS, SILENT, RunningClock
+from services.triage.domain.clocks import ONCE_UPHELD, ONE_DECIDED, PERHAPS, SILENT, RunningClock
 from services.triage.domain.cues import cues_of
 from services.triage.domain.fact_words import fact_words
 from services.triage.domain.liability import billing_lines
@@ -129,8 +129,8 @@ def _undated(match: PayerMatch, advice: Advice, phases: Sequence[Phase]) -> list
     governing = phases[advice.governing]
     if governing.permitted is None and (reason := _unsure(phases)):
         return [reason]
-    if ONE_DECIDED in governing.reasons:
-        return [ONE_DECIDED]
+    if doubts := [why for why in (ONE_DECIDED, ONCE_UPHELD) if why in governing.reasons]:
+        return doubts
     missing = fact_words(governing.missing_facts)
     if governing.permitted is None and missing and not match.by_default:
         return [f"whether the payer permits it is unknown: find out {missing}"]

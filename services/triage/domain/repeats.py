@@ -48,7 +48,8 @@ def told_before(event: ClaimDenied, classification: Classification, history: Seq
     tells nothing by itself: what it reverses does.
     """
     codes = _services(event, classification.pattern.lines)
-    first, sure, upheld, paid = None, True, None, None
+    first, sure, paid = None, True, None
+    upholding: list[ClaimDenied] = []
     of_a_kind: dict[Category, ClaimDenied] = {}
     for other in sorted(history, key=lambda one: (one.payer_date, one.event_id), reverse=True):
         same = _same_claim(other, event) if other.payer_date < event.payer_date else False
@@ -58,14 +59,18 @@ def told_before(event: ClaimDenied, classification: Classification, history: Seq
             first, sure = other, sure and same is True
             told = classify(other)
             if same is True and told.pattern.upheld:
-                upheld = other
+                upholding.append(other)
             if not _upholds(told):
                 of_a_kind[told.main.category] = other
+        elif same is True and isinstance(other, ClaimDenied) and _upholds_these(other, codes):
+            upholding.append(other)
         elif _pays(other, codes):
             paid = other
             break
     if first is None:
         return TOLD_NOW if paid is None else Told(paid=paid)
+    # A remittance upholds what was told before it.
+    upheld = next((one for one in reversed(upholding) if one.payer_date >= first.payer_date), None)
     # What is upheld is any of the denials before: of several kinds nobody knows which.
     last = max(of_a_kind.values(), key=lambda one: one.payer_date, default=first)
     if last.payer_date == first.payer_date or not sure:
@@ -126,6 +131,11 @@ def _codes(line: ServiceLine) -> list[str]:
 def _upholds(told: Classification) -> bool:
     """Tell whether a remittance upholds, and gives no reason of its own."""
     return told.pattern.upheld and not told.pattern.auth_related
+
+
+def _upholds_these(other: ClaimDenied, codes: frozenset[str]) -> bool:
+    told = classify(other)
+    return _upholds(told) and not _differ(_services(other, told.pattern.lines), codes)
 
 
 def _tells_the_same(other: ClaimDenied, classification: Classification, codes: frozenset[str]) -> bool:
