@@ -25,6 +25,7 @@ _BY_A_CLAIM: dict[Category, Action] = {
 }
 """What a corrected claim may still mend once requests and disputes are shut: what was billed, not granted."""
 _ALL_CLOSED = "every window that the policy states has closed"
+_TIME_OVER = "the time that the policy states for it is over: ask the payer whether it still takes one"
 _LOST = Choice("review_write_off", human=(_ALL_CLOSED,), exhausted=True)
 
 
@@ -159,7 +160,9 @@ def _of_another_team(situation: Situation, states: States) -> Choice:
         # A talk between physicians runs beside an appeal, and its last day is none of the appeal's.
         mine = tuple(way for way in ways if way[1] == action)
         others = tuple(way for way in ways if way[1] != "request_peer_to_peer")
-        return Choice(action, _governing(mine, states) or _governing(others, states))
+        governing = _governing(mine, states) or _governing(others, states)
+        over = governing is None and any(clock.kind in {kind for kind, _ in others} for clock, _ in states)
+        return Choice(action, governing, human=(_TIME_OVER,) if over else ())
     return _left(_DISPUTE, situation, states) or Choice("appeal")
 
 

@@ -12,6 +12,8 @@ from services.triage.domain.ways import APPEALS, OF_A_DELEGATE, OWN_CLOCKS, ways
 from shared.contracts.decision import Action, Category, ClockKind
 
 _NO_LIMIT = "no rule that we know states the time for it: read the payer's letter or manual today"
+_TIME_OVER = "the time that we know for it is over: read the payer's letter or manual today"
+_LEVELS = APPEALS - {"peer_to_peer"}
 _DISPUTES: frozenset[Action] = frozenset(("request_reconsideration", "appeal"))
 _SEARCH = (
     "Search for an authorization on file first; if one covers the service, put it on a corrected claim; "
@@ -52,7 +54,7 @@ class Step(NamedTuple):
 def steps_of(situation: Situation, choice: Choice, states: States) -> tuple[Step, ...]:
     """Give the steps in the order to take them; the first is or prepares the recommended action."""
     if not situation.auth_related:
-        return (*_of_another_team(situation, choice), *_beside(situation, choice, states))
+        return (*_of_another_team(situation, choice, states), *_beside(situation, choice, states))
     return (
         *_before_a_bill(situation),
         *_chosen(situation, choice, states),
@@ -64,10 +66,9 @@ def steps_of(situation: Situation, choice: Choice, states: States) -> tuple[Step
     )
 
 
-def _of_another_team(situation: Situation, choice: Choice) -> Iterator[Step]:
+def _of_another_team(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
     action, route = choice.action, situation.main.route
-    unlimited = action == "appeal" and choice.governing is None and not _barred(situation)
-    limit = f"; {_NO_LIMIT}" if unlimited else ""
+    limit = _without_an_end(choice, states) if action == "appeal" and not _barred(situation) else ""
     if not situation.remarks.isdisjoint(RESEND):
         yield Step(action, "Send a new or corrected claim: the payer takes no appeal of this one")
     elif route is not None and (action, route) in OF_A_ROUTE:
@@ -76,6 +77,13 @@ def _of_another_team(situation: Situation, choice: Choice) -> Iterator[Step]:
         yield Step(action, ACTION_WORDS[action] + limit, choice.governing if action in OWN_CLOCKS else None)
     if situation.party == "patient" and situation.main.category != "unclear":
         yield Step("review_patient_billing", "Review before any bill: the payer puts it on the patient (PR)")
+
+
+def _without_an_end(choice: Choice, states: States) -> str:
+    """Say that a dispute's time is to be looked up, since no clock of it runs: unknown, or over."""
+    if choice.governing is not None:
+        return ""
+    return f"; {_TIME_OVER if any(one.kind in _LEVELS for one, _ in states) else _NO_LIMIT}"
 
 
 def _beside(situation: Situation, choice: Choice, states: States) -> Iterator[Step]:
@@ -109,7 +117,7 @@ def _chosen(situation: Situation, choice: Choice, states: States) -> Iterator[St
             yield Step("send_corrected_claim", "If not: put what it covers on a corrected claim")
         return
     if choice.exempt is not None:
-        limit = f"; {_NO_LIMIT}" if choice.governing is None else ""
+        limit = _without_an_end(choice, states)
         yield Step(action, f"{ACTION_WORDS[action]}: {choice.exempt}{limit}", choice.governing)
         return
     searches = situation.main.action == "search_existing_authorization" and not situation.cured
@@ -120,7 +128,7 @@ def _chosen(situation: Situation, choice: Choice, states: States) -> Iterator[St
         yield Step(_dispute_of(choice), _EMERGENCY)
     if action in {"search_existing_authorization", "review_patient_billing"}:
         return
-    limit = f"; {_NO_LIMIT}" if choice.governing is None and action in _DISPUTES else ""
+    limit = _without_an_end(choice, states) if action in _DISPUTES else ""
     yield Step(action, f"{_words_for(situation, action, resend=resend)}{limit}", choice.governing)
     yield from _beside_the_cure(situation, choice, states, action)
     if situation.found and not situation.cured and action in _MAY_CITE:
