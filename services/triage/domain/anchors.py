@@ -343,6 +343,8 @@ def _remittance(dates: Dates, _later_level: bool) -> Start:  # noqa: FBT001
     if dates.first is None:
         return _upholding(now) if dates.upheld else now
     first = _of_paper(dates.first)
+    if dates.first == dates.upheld_by:
+        return _upholding(first)
     if dates.sure:
         source = f"{first.source}, of the earliest remittance that told this denial"
         return replace(first, source=source)
